@@ -1,0 +1,150 @@
+"""Interface: a way for the outside to reach an agent, such as HTTP or DNS.
+
+An interface sees the agent through `AgentApi` only; every read and write of the catalog and the keys goes
+through `AgentApi.call`, the same path that other agents' requests take.
+
+Clauses: docs/contracts/interface.md. Kit: `consul_kernel.testing.interface_kit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.service import NodeService, ServiceDefinition
+from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
+
+from .membership import Member
+from .plugin import Plugin
+from .transport import Address
+
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
+
+
+class LocalRegistry(Protocol):
+    """The services and checks that were registered with this agent; it keeps the catalog in step with them.
+
+    Changes take effect here at once and reach the catalog soon after. Errors are RequestError (bad
+    definition) and NotFoundError (unknown id), with Consul's texts.
+    """
+
+    def services(self) -> Mapping[str, NodeService]:
+        """By service id. Read only."""
+        ...
+
+    def checks(self) -> Mapping[str, HealthCheck]:
+        """By check id, with the latest status and output. Read only."""
+        ...
+
+    def register_service(
+        self, definition: ServiceDefinition, *, replace_existing_checks: bool = False, token: str = ""
+    ) -> None:
+        """Add or replace a service and its checks."""
+        ...
+
+    def deregister_service(self, service_id: str) -> None:
+        """Remove a service and its checks."""
+        ...
+
+    def register_check(self, definition: CheckDefinition, *, token: str = "") -> None:
+        """Add or replace a check of the node or of a service."""
+        ...
+
+    def deregister_check(self, check_id: str) -> None:
+        """Remove a check."""
+        ...
+
+    def update_ttl_check(self, check_id: str, status: CheckStatus, output: str) -> None:
+        """Set the state of a TTL check and restart its time. RequestError for a check of another kind."""
+        ...
+
+
+class AgentApi(Protocol):
+    """What an interface may ask of the agent that it serves."""
+
+    @property
+    def node_name(self) -> str: ...
+
+    @property
+    def node_id(self) -> str: ...
+
+    @property
+    def datacenter(self) -> str: ...
+
+    @property
+    def is_server(self) -> bool: ...
+
+    @property
+    def local(self) -> LocalRegistry:
+        """What is registered with this agent."""
+        ...
+
+    async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
+        """Carry out a call here or wherever it belongs (the leader, another server, another datacenter).
+
+        Raises RpcError with the endpoint's text, or one of its kin that Consul's wire knows by text alone.
+        """
+        ...
+
+    def local_member(self) -> Member:
+        """This agent in the LAN pool."""
+        ...
+
+    def members(self, *, wan: bool = False) -> Sequence[Member]:
+        """The pool's members; MembershipError for `wan` on an agent that is in no WAN pool."""
+        ...
+
+    async def join(self, addresses: Sequence[str], *, wan: bool = False) -> int:
+        """Join by `host`, `host:port`; how many answered. MembershipError when none did."""
+        ...
+
+    async def force_leave(self, node: str, *, prune: bool = False) -> None:
+        """Have a failed member counted as left. MembershipError when it is unknown."""
+        ...
+
+    async def leave(self) -> None:
+        """Leave the pool on purpose and shut the agent down."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """The document of `/v1/agent/self` as JSON values: Config, DebugConfig, Coord, Member, Stats, Meta."""
+        ...
+
+
+@runtime_checkable
+class Interface(Protocol):
+    """One listening interface."""
+
+    async def start(self) -> None:
+        """Bind and serve. Raises PluginStartError, naming the address, when it cannot be bound."""
+        ...
+
+    def addresses(self) -> Sequence[str]:
+        """Where it serves, for the log: `127.0.0.1:8500 (tcp)`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop accepting, give requests in flight a moment, and close. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceContext:
+    """What an interface is made with.
+
+    `bind` are the addresses of the agent file's `client_addr`, `addresses` and `ports` for an interface of
+    this name (empty: the file disables it by port -1, or names none; a plugin's own block may then say where).
+    """
+
+    agent: AgentApi
+    bind: Sequence[Address]
+    dns: DnsSettings
+    http: HttpSettings
+    limits: LimitSettings
+
+
+InterfacePlugin = Plugin[InterfaceContext, Interface]

@@ -1,0 +1,155 @@
+"""Membership: who is in the pool, who has failed, and events that reach everybody.
+
+Clauses: docs/contracts/membership.md. Kit: `consul_kernel.testing.membership_kit`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from .cipher import Cipher
+from .plugin import Plugin
+from .transport import Address, Transport
+
+
+class MemberStatus(IntEnum):
+    """Serf's member states, with the numbers that Consul's HTTP API shows."""
+
+    NONE = 0
+    ALIVE = 1
+    LEAVING = 2
+    LEFT = 3
+    FAILED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member as this agent sees it. `tags` is never changed in place."""
+
+    name: str
+    address: Address
+    tags: Mapping[str, str]
+    status: MemberStatus
+    protocol_min: int = 1
+    protocol_max: int = 5
+    protocol_cur: int = 2
+    delegate_min: int = 2
+    delegate_max: int = 5
+    delegate_cur: int = 4
+
+
+class MemberEventKind(StrEnum):
+    """What happened to a member. REAP means that it was forgotten."""
+
+    JOIN = "member-join"
+    UPDATE = "member-update"
+    FAILED = "member-failed"
+    LEAVE = "member-leave"
+    REAP = "member-reap"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberEvent:
+    """One change of one member; `member` is its state after the change."""
+
+    kind: MemberEventKind
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class UserEvent:
+    """A named message that reached everybody, this agent included. Delivered once, in no fixed order."""
+
+    name: str
+    payload: bytes
+    lamport_time: int
+
+
+GossipEvent = MemberEvent | UserEvent
+
+
+@runtime_checkable
+class Membership(Protocol):
+    """One agent's part in one gossip pool."""
+
+    async def start(self) -> None:
+        """Bind and become a pool of one. Raises PluginStartError when the address cannot be bound."""
+        ...
+
+    @property
+    def local_member(self) -> Member:
+        """This agent, with the address and tags that others are told."""
+        ...
+
+    def members(self) -> Sequence[Member]:
+        """Everyone known, this agent included, failed and left ones until they are reaped."""
+        ...
+
+    async def join(self, addresses: Sequence[Address]) -> int:
+        """Exchange state with each address; how many answered. Raises MembershipError when none did."""
+        ...
+
+    async def leave(self) -> None:
+        """Tell the pool that this agent leaves on purpose, and wait (bounded) until that has been sent."""
+        ...
+
+    async def force_leave(self, name: str, *, prune: bool = False) -> None:
+        """Turn a failed member into a left one, everywhere; with `prune`, forget it at once.
+
+        Raises MembershipError when no such member is known.
+        """
+        ...
+
+    async def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Replace this agent's tags. Raises MembershipError when they do not fit the wire's limit."""
+        ...
+
+    async def send_user_event(self, name: str, payload: bytes, *, coalesce: bool = False) -> None:
+        """Spread a named message to all. Raises MembershipError when it is too large."""
+        ...
+
+    def stats(self) -> Mapping[str, str]:
+        """Figures for `info`, Serf's names: members, failed, left, health_score, event_time, …"""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop at once, without a word to the pool. Idempotent."""
+        ...
+
+
+AcceptMember = Callable[[Member], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipContext:
+    """What a membership is made with.
+
+    `on_event` is called in the agent's event loop, soon after the fact, and must neither raise nor block.
+    `accept` may refuse a member (by its text) before it is merged: wrong datacenter, taken node id. A member
+    that is refused is treated as unknown. `snapshot_path` is where known members may be kept for a rejoin.
+    `now_ms` is a monotonic clock; `rng` the only source of randomness.
+    """
+
+    node_name: str
+    bind: Address
+    advertise: Address
+    tags: Mapping[str, str]
+    transport: Transport
+    cipher: Cipher | None
+    on_event: Callable[[GossipEvent], None]
+    now_ms: Callable[[], int]
+    rng: random.Random
+    pool: str = "lan"
+    accept: AcceptMember | None = None
+    snapshot_path: Path | None = None
+    reconnect_timeout_ms: int = 72 * 3600 * 1000
+    tuning: Mapping[str, int] = field(default_factory=dict)
+    """Consul's `gossip_lan` or `gossip_wan` keys that the agent file sets; durations in ms."""
+
+
+MembershipPlugin = Plugin[MembershipContext, Membership]

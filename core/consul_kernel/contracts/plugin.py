@@ -1,0 +1,76 @@
+"""The descriptor by which a plugin of any kind introduces itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+API_VERSION = 1
+"""The version of the contracts in this package. A descriptor says for which it was written."""
+
+SUPPORTED_API_VERSIONS = range(1, API_VERSION + 1)
+
+
+class PluginKind(StrEnum):
+    """The kinds of part that an agent is made of; each is also an HCL block and an entry-point group."""
+
+    TRANSPORT = "transport"
+    CIPHER = "cipher"
+    MEMBERSHIP = "membership"
+    CONSENSUS = "consensus"
+    STORE = "store"
+    INTERFACE = "interface"
+
+    @property
+    def entry_point_group(self) -> str:
+        """The entry-point group in which distributions offer plugins of this kind."""
+        return _GROUPS[self]
+
+    @property
+    def register_hook(self) -> str:
+        """The hook that a plugin of this kind implements to return its descriptor."""
+        return f"consul_kernel_register_{self.value}"
+
+
+_GROUPS = {
+    PluginKind.TRANSPORT: "consul_kernel.transports",
+    PluginKind.CIPHER: "consul_kernel.ciphers",
+    PluginKind.MEMBERSHIP: "consul_kernel.memberships",
+    PluginKind.CONSENSUS: "consul_kernel.consensuses",
+    PluginKind.STORE: "consul_kernel.stores",
+    PluginKind.INTERFACE: "consul_kernel.interfaces",
+}
+
+
+class PluginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the records that plugin blocks are decoded into: `store "disk" { … }`.
+
+    Fields are the block's keys. Every field has a default, so that an empty block is valid; a key the
+    struct lacks is a configuration error, found before anything starts.
+    """
+
+
+ContextT = TypeVar("ContextT")
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+PartT = TypeVar("PartT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin(Generic[ContextT, PartT]):
+    """One plugin: what it is called, what it was written for, and how it is made.
+
+    `create(context, config)` is called once per agent (twice for membership on a server with a WAN
+    pool), does no I/O, and returns the part; `config` is an instance of `config_type`. `capabilities`
+    names the optional abilities that the part has, as its contract lists them.
+    """
+
+    name: str
+    create: Callable[[ContextT, Any], PartT]
+    config_type: type[PluginConfig] = PluginConfig
+    api: int = API_VERSION
+    capabilities: frozenset[str] = field(default_factory=frozenset)
+    summary: str = ""

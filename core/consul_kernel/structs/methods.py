@@ -1,0 +1,83 @@
+"""The calls between agents, under the names of Consul's RPC.
+
+One list for everybody: interfaces make calls with these, servers attach an endpoint to each, and the wire
+takes the types of requests and replies from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Generic, TypeVar
+
+from .catalog import DeregisterRequest, RegisterRequest
+from .check import IndexedHealthChecks
+from .event import EventFireRequest, EventFireResponse
+from .health import IndexedCheckServiceNodes
+from .kv import IndexedDirEntries, IndexedKeyList, KeyListRequest, KeyRequest, KVSRequest
+from .node import IndexedNodes, IndexedNodeServiceList, IndexedNodeServices
+from .query import (
+    ChecksInStateRequest,
+    DatacenterRequest,
+    DCSpecificRequest,
+    NodeSpecificRequest,
+    QueryOptions,
+    ServiceSpecificRequest,
+)
+from .record import Empty
+from .service import IndexedServiceNodes, IndexedServices
+
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
+
+
+class Route(Enum):
+    """Which server answers."""
+
+    READ = auto()
+    """The leader, or any server when the request allows stale answers (`QueryOptions`)."""
+    WRITE = auto()
+    """The leader."""
+    ANY = auto()
+    """The server that is asked, whatever its role."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[RequestT, ReplyT]):
+    """One call: its name on the wire, the types of its two records, and which server answers."""
+
+    name: str
+    request: type[RequestT]
+    reply: type[ReplyT]
+    route: Route
+
+
+STATUS_PING = Method("Status.Ping", Empty, Empty, Route.ANY)
+STATUS_LEADER = Method("Status.Leader", DatacenterRequest, str, Route.ANY)
+STATUS_PEERS = Method("Status.Peers", DatacenterRequest, list[str], Route.ANY)
+
+CATALOG_REGISTER = Method("Catalog.Register", RegisterRequest, Empty, Route.WRITE)
+CATALOG_DEREGISTER = Method("Catalog.Deregister", DeregisterRequest, Empty, Route.WRITE)
+CATALOG_LIST_DATACENTERS = Method("Catalog.ListDatacenters", QueryOptions, list[str], Route.ANY)
+CATALOG_LIST_NODES = Method("Catalog.ListNodes", DCSpecificRequest, IndexedNodes, Route.READ)
+CATALOG_LIST_SERVICES = Method("Catalog.ListServices", DCSpecificRequest, IndexedServices, Route.READ)
+CATALOG_SERVICE_NODES = Method("Catalog.ServiceNodes", ServiceSpecificRequest, IndexedServiceNodes, Route.READ)
+CATALOG_NODE_SERVICES = Method("Catalog.NodeServices", NodeSpecificRequest, IndexedNodeServices, Route.READ)
+CATALOG_NODE_SERVICE_LIST = Method("Catalog.NodeServiceList", NodeSpecificRequest, IndexedNodeServiceList, Route.READ)
+
+HEALTH_CHECKS_IN_STATE = Method("Health.ChecksInState", ChecksInStateRequest, IndexedHealthChecks, Route.READ)
+HEALTH_NODE_CHECKS = Method("Health.NodeChecks", NodeSpecificRequest, IndexedHealthChecks, Route.READ)
+HEALTH_SERVICE_CHECKS = Method("Health.ServiceChecks", ServiceSpecificRequest, IndexedHealthChecks, Route.READ)
+HEALTH_SERVICE_NODES = Method("Health.ServiceNodes", ServiceSpecificRequest, IndexedCheckServiceNodes, Route.READ)
+
+KVS_APPLY = Method("KVS.Apply", KVSRequest, bool, Route.WRITE)
+KVS_GET = Method("KVS.Get", KeyRequest, IndexedDirEntries, Route.READ)
+KVS_LIST = Method("KVS.List", KeyRequest, IndexedDirEntries, Route.READ)
+KVS_LIST_KEYS = Method("KVS.ListKeys", KeyListRequest, IndexedKeyList, Route.READ)
+
+INTERNAL_EVENT_FIRE = Method("Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY)
+
+METHODS: dict[str, Method[Any, Any]] = {
+    value.name: value for value in list(globals().values()) if isinstance(value, Method)
+}
+"""Every method by its wire name."""

@@ -1,0 +1,65 @@
+"""Settings that interfaces read, merged and validated. Durations are in the unit that ends the name."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of settings records: never changed once built."""
+
+
+class SoaSettings(Settings, frozen=True, kw_only=True):
+    """`dns_config.soa`, in seconds."""
+
+    refresh_s: int = 3600
+    retry_s: int = 600
+    expire_s: int = 86400
+    min_ttl_s: int = 0
+
+
+class DnsSettings(Settings, frozen=True, kw_only=True):
+    """`domain`, `alt_domain`, `recursors` and `dns_config`."""
+
+    domain: str = "consul."
+    alt_domain: str = ""
+    recursors: tuple[str, ...] = ()
+    recursor_timeout_ms: int = 2000
+    allow_stale: bool = True
+    max_stale_ms: int = 87600 * 3600 * 1000
+    node_ttl_s: int = 0
+    service_ttl_s: dict[str, int] = {}
+    """Per service; `*` is the wildcard, `prefix*` matches by longest prefix."""
+    only_passing: bool = False
+    udp_answer_limit: int = 3
+    a_record_limit: int = 0
+    enable_truncate: bool = False
+    disable_compression: bool = False
+    node_meta_txt: bool = True
+    soa: SoaSettings = SoaSettings()
+
+
+class HttpSettings(Settings, frozen=True, kw_only=True):
+    """`http_config` and the top-level keys that only HTTP reads."""
+
+    response_headers: dict[str, str] = {}
+    block_endpoints: tuple[str, ...] = ()
+    allow_write_http_from: tuple[str, ...] = ()
+    max_header_bytes: int = 0
+    default_query_time_ms: int = 300_000
+    max_query_time_ms: int = 600_000
+    discovery_max_stale_ms: int = 0
+    dev_mode: bool = False
+    """Answers are indented, as with `?pretty`."""
+
+
+class LimitSettings(Settings, frozen=True, kw_only=True):
+    """`limits`."""
+
+    http_max_conns_per_client: int = 200
+    kv_max_value_size: int = 512 * 1024
+    txn_max_req_len: int = 512 * 1024
+    rpc_handshake_timeout_ms: int = 5000
+    rpc_max_conns_per_client: int = 100
+    rpc_rate: float = -1.0
+    rpc_max_burst: int = 1000
