@@ -71,3 +71,7 @@ class RequestError(ConsulKernelError):
 
 class NotFoundError(RequestError):
     """What was asked about does not exist; the text is Consul's."""
+
+
+class AgentError(ConsulKernelError):
+    """The agent cannot do what was asked, though the request itself is well formed; the text is Consul's."""

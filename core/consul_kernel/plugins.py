@@ -1,0 +1,150 @@
+"""Finds, checks and loads the plugins that a configuration names, and no others.
+
+Distributions offer plugins as entry points, one group for each kind. What nobody names is never imported,
+so a broken plugin harms nobody until it is named; then it stops the start with a text that says which
+distribution, which version, and why.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from consul_kernel import hookspecs
+from consul_kernel.contracts.errors import PluginLoadError
+from consul_kernel.contracts.plugin import SUPPORTED_API_VERSIONS, Plugin, PluginConfig, PluginKind
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPlugin:
+    """A plugin that some installed distribution offers; it has not been imported."""
+
+    kind: PluginKind
+    name: str
+    distribution: str
+    version: str
+    entry_point: EntryPoint
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
+
+
+def installed_plugins() -> list[InstalledPlugin]:
+    """Everything on offer, by kind and name. Imports nothing."""
+    found = {
+        (kind, point.name, _distribution(point)): InstalledPlugin(kind, point.name, *_distribution(point), point)
+        for kind in PluginKind
+        for point in entry_points(group=kind.entry_point_group)
+    }
+    order = list(PluginKind)
+    return sorted(found.values(), key=lambda plugin: (order.index(plugin.kind), plugin.name, plugin.distribution))
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    if point.dist is None:
+        return "unknown distribution", "unknown version"
+    return point.dist.name, point.dist.version
+
+
+class PluginManager:
+    """The plugins of one agent."""
+
+    def __init__(self) -> None:
+        self._pluggy = pluggy.PluginManager(hookspecs.PROJECT_NAME)
+        self._pluggy.add_hookspecs(hookspecs)
+        self._loaded: dict[tuple[PluginKind, str], Plugin[Any, Any]] = {}
+
+    def load(self, kind: PluginKind, name: str) -> Plugin[Any, Any]:
+        """Import a plugin and return its descriptor. Raises PluginLoadError."""
+        key = (kind, name)
+        if key not in self._loaded:
+            installed = self._find(kind, name)
+            module = self._import(installed)
+            self._loaded[key] = self._describe(installed, module)
+        return self._loaded[key]
+
+    def load_all(self, wanted: Iterable[tuple[PluginKind, str]]) -> None:
+        """Load each, and only then fail, with every error at once. Raises PluginLoadError."""
+        errors = []
+        for kind, name in wanted:
+            try:
+                self.load(kind, name)
+            except PluginLoadError as error:
+                errors.append(str(error))
+        if errors:
+            raise PluginLoadError("\n".join(errors))
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call a notice of every loaded plugin; what one raises is logged with its name and goes no further."""
+        caller: pluggy.HookCaller = getattr(self._pluggy.hook, hook)
+        for implementation in caller.get_hookimpls():
+            try:
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception:  # noqa: BLE001 - a listener's fault must not reach the agent
+                logger.exception("plugin %s failed in %s", implementation.plugin_name, hook)
+
+    def _find(self, kind: PluginKind, name: str) -> InstalledPlugin:
+        offered = [plugin for plugin in installed_plugins() if plugin.kind is kind]
+        matches = [plugin for plugin in offered if plugin.name == name]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            rivals = ", ".join(f"{plugin.distribution} {plugin.version}" for plugin in matches)
+            raise PluginLoadError(f"{kind} {name!r} is offered by more than one distribution: {rivals}")
+        names = [plugin.name for plugin in offered]
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise PluginLoadError(f"no {kind} plugin named {name!r} is installed (installed: {', '.join(names)}){hint}")
+
+    def _import(self, installed: InstalledPlugin) -> object:
+        try:
+            module: object = installed.entry_point.load()
+        except Exception as error:
+            raise PluginLoadError(f"{installed} failed to load: {type(error).__name__}: {error}") from error
+        if not self._pluggy.is_registered(module):
+            try:
+                self._pluggy.register(module, name=f"{installed.distribution}:{installed.entry_point.value}")
+                self._pluggy.check_pending()
+            except (pluggy.PluginValidationError, ValueError) as error:
+                self._pluggy.unregister(module)
+                raise PluginLoadError(f"{installed} does not fit the hooks: {error}") from error
+        return module
+
+    def _describe(self, installed: InstalledPlugin, module: object) -> Plugin[Any, Any]:
+        hook: pluggy.HookCaller = getattr(self._pluggy.hook, installed.kind.register_hook)
+        functions = [found.function for found in hook.get_hookimpls() if found.plugin is module]
+        if not functions:
+            raise PluginLoadError(f"{installed} does not implement {installed.kind.register_hook}")
+        try:
+            descriptor = functions[0]()
+        except Exception as error:
+            raise PluginLoadError(f"{installed} failed to register: {type(error).__name__}: {error}") from error
+        fault = _descriptor_fault(installed, descriptor)
+        if fault:
+            raise PluginLoadError(f"{installed} {fault}")
+        assert isinstance(descriptor, Plugin)
+        return descriptor
+
+
+def _descriptor_fault(installed: InstalledPlugin, descriptor: object) -> str:
+    """What is wrong with a descriptor, or an empty string."""
+    if not isinstance(descriptor, Plugin):
+        return f"registered a {type(descriptor).__name__} where a Plugin descriptor was expected"
+    if descriptor.name != installed.name:
+        return f"registered itself as {descriptor.name!r}, not by its entry point's name"
+    if descriptor.api not in SUPPORTED_API_VERSIONS:
+        supported = f"{SUPPORTED_API_VERSIONS.start} to {SUPPORTED_API_VERSIONS.stop - 1}"
+        return f"was written for version {descriptor.api} of the contracts; this kernel supports {supported}"
+    if not (isinstance(descriptor.config_type, type) and issubclass(descriptor.config_type, PluginConfig)):
+        return "has a config_type that is no subclass of PluginConfig"
+    if not callable(descriptor.create):
+        return "has a create that cannot be called"
+    return ""
