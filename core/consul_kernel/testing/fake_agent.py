@@ -1,0 +1,221 @@
+"""An agent that answers what a test tells it to: the other side of every interface's tests.
+
+agent = FakeAgent()
+agent.answer(KVS_GET, IndexedDirEntries(index=7, entries=[...]))           # one record for every call
+agent.answer(KVS_GET, lambda request: IndexedDirEntries(...))              # made from the request
+agent.answer(KVS_GET, RpcError("No path to datacenter"))                   # raised
+await agent.call(KVS_GET, KeyRequest(key=b"a"))
+agent.requests(KVS_GET)                                                    # what was asked
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from consul_kernel.contracts.errors import MembershipError, NotFoundError, RequestError, RpcError
+from consul_kernel.contracts.membership import Member, MemberStatus
+from consul_kernel.contracts.transport import Address
+from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.service import NodeService, ServiceDefinition, Weights
+
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
+
+_MAX_CALLS_KEPT = 10_000
+
+DEFAULT_MEMBER = Member(
+    name="node1",
+    address=Address("127.0.0.1", 8301),
+    tags={"role": "consul", "dc": "dc1", "segment": "", "id": "11111111-2222-3333-4444-555555555555", "port": "8300"},
+    status=MemberStatus.ALIVE,
+)
+
+
+class FakeRegistry:
+    """A LocalRegistry on two dicts, which a test may also fill by hand. No check ever runs."""
+
+    def __init__(self) -> None:
+        self.services_by_id: dict[str, NodeService] = {}
+        self.checks_by_id: dict[str, HealthCheck] = {}
+        self.service_definitions: list[ServiceDefinition] = []
+        """Every definition that was registered, in order."""
+        self.check_definitions: list[CheckDefinition] = []
+        """Every check definition that was registered on its own, in order."""
+        self.replaced_checks: list[bool] = []
+        """The `replace_existing_checks` of every service registration, in order."""
+        self.refusal: Exception | None = None
+        """When set, every change raises it."""
+
+    def services(self) -> Mapping[str, NodeService]:
+        return self.services_by_id
+
+    def checks(self) -> Mapping[str, HealthCheck]:
+        return self.checks_by_id
+
+    def register_service(
+        self, definition: ServiceDefinition, *, replace_existing_checks: bool = False, token: str = ""
+    ) -> None:
+        self._raise_refusal()
+        service_id = definition.id or definition.name
+        self.service_definitions.append(definition)
+        self.replaced_checks.append(replace_existing_checks)
+        self.services_by_id[service_id] = NodeService(
+            kind=definition.kind,
+            id=service_id,
+            service=definition.name,
+            tags=definition.tags or [],
+            address=definition.address,
+            tagged_addresses=definition.tagged_addresses,
+            meta=definition.meta or {},
+            port=definition.port,
+            socket_path=definition.socket_path,
+            weights=definition.weights or Weights(),
+            enable_tag_override=definition.enable_tag_override,
+            proxy=definition.proxy,
+        )
+
+    def deregister_service(self, service_id: str) -> None:
+        self._raise_refusal()
+        if self.services_by_id.pop(service_id, None) is None:
+            raise NotFoundError(f'Unknown service ID "{service_id}". Ensure that the service ID is passed.')
+
+    def register_check(self, definition: CheckDefinition, *, token: str = "") -> None:
+        self._raise_refusal()
+        self.check_definitions.append(definition)
+        check_id = definition.id or definition.check_id or definition.name
+        self.checks_by_id[check_id] = HealthCheck(
+            node=DEFAULT_MEMBER.name,
+            check_id=check_id,
+            name=definition.name,
+            status=definition.status or CheckStatus.CRITICAL,
+            service_id=definition.service_id,
+            notes=definition.notes,
+        )
+
+    def deregister_check(self, check_id: str) -> None:
+        self._raise_refusal()
+        if self.checks_by_id.pop(check_id, None) is None:
+            raise NotFoundError(f'Unknown check ID "{check_id}". Ensure that the check ID is passed.')
+
+    def update_ttl_check(self, check_id: str, status: CheckStatus, output: str) -> None:
+        self._raise_refusal()
+        check = self.checks_by_id.get(check_id)
+        if check is None:
+            raise RequestError(f'CheckID "{check_id}" does not have associated TTL')
+        check.status, check.output = status, output
+
+    def _raise_refusal(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+
+class FakeAgent:
+    """An AgentApi whose calls are answered from a table that the test fills.
+
+    A method without an answer raises RpcError, as an endpoint that nobody serves does. Every call is kept
+    (the newest 10,000).
+    """
+
+    def __init__(
+        self, *, node_name: str = "node1", datacenter: str = "dc1", is_server: bool = True, member: Member | None = None
+    ) -> None:
+        self._node_name = node_name
+        self._datacenter = datacenter
+        self._is_server = is_server
+        self._answers: dict[str, Any] = {}
+        self._member = DEFAULT_MEMBER if member is None else member
+        self._registry = FakeRegistry()
+        self.calls: list[tuple[str, Any]] = []
+        """Name and request of every call, in order."""
+        self.lan_members: list[Member] = [self._member]
+        self.wan_members: list[Member] | None = None
+        """None: this agent is in no WAN pool."""
+        self.joined: list[tuple[tuple[str, ...], bool]] = []
+        """Addresses and `wan` of every join."""
+        self.join_refusal: Exception | None = None
+        self.forced: list[tuple[str, bool]] = []
+        """Node and `prune` of every force_leave."""
+        self.has_left = False
+        self.description: dict[str, Any] = {"Config": {"NodeName": node_name, "Datacenter": datacenter}}
+
+    # --- what a test says ---
+
+    def answer(
+        self,
+        method: Method[RequestT, ReplyT],
+        answer: ReplyT | Exception | Callable[[RequestT], ReplyT | Awaitable[ReplyT]],
+    ) -> None:
+        """Answer all later calls of a method with a reply, an exception, or what a function makes of the request."""
+        self._answers[method.name] = answer
+
+    def requests(self, method: Method[RequestT, ReplyT]) -> list[RequestT]:
+        """Every request of a method so far, in order."""
+        return [request for name, request in self.calls if name == method.name]
+
+    # --- AgentApi ---
+
+    @property
+    def node_name(self) -> str:
+        return self._node_name
+
+    @property
+    def node_id(self) -> str:
+        return self._member.tags.get("id", "")
+
+    @property
+    def datacenter(self) -> str:
+        return self._datacenter
+
+    @property
+    def is_server(self) -> bool:
+        return self._is_server
+
+    @property
+    def local(self) -> FakeRegistry:
+        return self._registry
+
+    async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
+        self.calls.append((method.name, request))
+        if len(self.calls) > _MAX_CALLS_KEPT:
+            del self.calls[0]
+        answer = self._answers.get(method.name)
+        if answer is None:
+            raise RpcError(f"rpc: can't find method {method.name}")
+        if isinstance(answer, Exception):
+            raise answer
+        if callable(answer):
+            answer = answer(request)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        reply: ReplyT = answer
+        return reply
+
+    def local_member(self) -> Member:
+        return self._member
+
+    def members(self, *, wan: bool = False) -> Sequence[Member]:
+        if not wan:
+            return self.lan_members
+        if self.wan_members is None:
+            raise MembershipError("This agent is in no WAN pool")
+        return self.wan_members
+
+    async def join(self, addresses: Sequence[str], *, wan: bool = False) -> int:
+        self.joined.append((tuple(addresses), wan))
+        if self.join_refusal is not None:
+            raise self.join_refusal
+        return len(addresses)
+
+    async def force_leave(self, node: str, *, prune: bool = False) -> None:
+        if all(member.name != node for member in self.lan_members):
+            raise MembershipError(f"agent: No node found with name '{node}'")
+        self.forced.append((node, prune))
+
+    async def leave(self) -> None:
+        self.has_left = True
+
+    def describe(self) -> Mapping[str, Any]:
+        return self.description
