@@ -88,7 +88,7 @@ class PluginManager:
         for implementation in caller.get_hookimpls():
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception:  # noqa: BLE001 - a listener's fault must not reach the agent
+            except Exception:
                 logger.exception("plugin %s failed in %s", implementation.plugin_name, hook)
 
     def _find(self, kind: PluginKind, name: str) -> InstalledPlugin:
@@ -143,8 +143,10 @@ def _descriptor_fault(installed: InstalledPlugin, descriptor: object) -> str:
     if descriptor.api not in SUPPORTED_API_VERSIONS:
         supported = f"{SUPPORTED_API_VERSIONS.start} to {SUPPORTED_API_VERSIONS.stop - 1}"
         return f"was written for version {descriptor.api} of the contracts; this kernel supports {supported}"
-    if not (isinstance(descriptor.config_type, type) and issubclass(descriptor.config_type, PluginConfig)):
+    config_type: object = descriptor.config_type
+    if not (isinstance(config_type, type) and issubclass(config_type, PluginConfig)):
         return "has a config_type that is no subclass of PluginConfig"
-    if not callable(descriptor.create):
+    create: object = descriptor.create
+    if not callable(create):
         return "has a create that cannot be called"
     return ""

@@ -1,0 +1,14 @@
+# Server 1 of three on 127.0.0.1 to 127.0.0.3; cluster-client.hcl joins them from 127.0.0.4.
+datacenter       = "dc1"
+node_name        = "server-1"
+server           = true
+bootstrap_expect = 3
+data_dir         = "data/cluster-server-1"
+bind_addr        = "127.0.0.1"
+client_addr      = "127.0.0.1"
+retry_join       = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+retry_interval   = "1s"
+
+performance {
+  raft_multiplier = 1
+}

@@ -1,0 +1,14 @@
+# Server 2 of three on 127.0.0.1 to 127.0.0.3; cluster-client.hcl joins them from 127.0.0.4.
+datacenter       = "dc1"
+node_name        = "server-2"
+server           = true
+bootstrap_expect = 3
+data_dir         = "data/cluster-server-2"
+bind_addr        = "127.0.0.2"
+client_addr      = "127.0.0.2"
+retry_join       = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+retry_interval   = "1s"
+
+performance {
+  raft_multiplier = 1
+}

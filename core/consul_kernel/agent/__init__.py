@@ -1,0 +1,1 @@
+"""The daemon: what an agent is made of, whichever plugins were chosen."""

@@ -1,0 +1,281 @@
+"""Anti-entropy: keeps the catalog's view of this agent equal to what is registered here.
+
+The agent is the authority for its own node, services and checks; the catalog is what others see. A change
+here is pushed at once; every so often the whole of both sides is compared, which mends whatever was lost.
+The period grows with the cluster, so that many agents do not crowd the servers
+(Consul: docs/architecture/anti-entropy).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from consul_kernel.contracts.errors import ConsulKernelError
+from consul_kernel.structs import methods
+from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.check import SERF_HEALTH_CHECK_ID, CheckDefinition, HealthCheck
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.node import Node
+from consul_kernel.structs.query import NodeSpecificRequest
+from consul_kernel.structs.service import NodeService
+
+from .local import CheckEntry, LocalState, ServiceEntry
+
+logger = logging.getLogger(__name__)
+
+FULL_SYNC_INTERVAL_S = 60.0
+FULL_SYNC_RETRY_S = 15.0
+SERVER_UP_STAGGER_S = 3.0
+SCALE_THRESHOLD_MEMBERS = 128
+CRITICAL_REAP_INTERVAL_S = 30.0
+CONSUL_SERVICE_ID = "consul"
+
+
+class Call(Protocol):
+    """The way to the servers: `Agent.call`."""
+
+    def __call__(self, method: Method[Any, Any], request: Any) -> Awaitable[Any]: ...
+
+
+class AntiEntropy:
+    """One task that compares and pushes. Failures are logged and tried again, never raised."""
+
+    def __init__(
+        self,
+        *,
+        local: LocalState,
+        node: Node,
+        is_server: bool,
+        call: Call,
+        member_count: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        self._local = local
+        self._node = node
+        self._is_server = is_server
+        self._call = call
+        self._member_count = member_count
+        self._rng = rng
+        self._node_in_sync = False
+        self._wake = asyncio.Event()
+        self._full_sync_due_s = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin with a full comparison."""
+        self._task = asyncio.create_task(self._run(), name="anti-entropy")
+
+    async def aclose(self) -> None:
+        """Stop, leaving the catalog as it is."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def changed(self) -> None:
+        """Something here changed: push it soon."""
+        self._wake.set()
+
+    def server_appeared(self) -> None:
+        """A server joined: compare all soon, after a stagger, since every agent saw it."""
+        due = time.monotonic() + self._rng.uniform(0, SERVER_UP_STAGGER_S)
+        self._full_sync_due_s = min(self._full_sync_due_s, due)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        reap_due_s = time.monotonic() + CRITICAL_REAP_INTERVAL_S
+        while True:
+            now_s = time.monotonic()
+            if now_s >= reap_due_s:
+                self._reap_critical_services(now_s)
+                reap_due_s = now_s + CRITICAL_REAP_INTERVAL_S
+            self._wake.clear()
+            await self._sync(full=now_s >= self._full_sync_due_s)
+            due_s = min(self._full_sync_due_s, reap_due_s)
+            try:
+                async with asyncio.timeout(max(0.0, due_s - time.monotonic())):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _sync(self, *, full: bool) -> None:
+        try:
+            if full:
+                await self._compare()
+            await self._push()
+        except (ConsulKernelError, OSError) as error:
+            logger.warning("the catalog could not be brought up to date: %s", error)
+            self._full_sync_due_s = time.monotonic() + FULL_SYNC_RETRY_S * self._rng.uniform(0.1, 1)
+        else:
+            if full:
+                self._full_sync_due_s = time.monotonic() + self._interval_s()
+
+    def _interval_s(self) -> float:
+        members = max(1, self._member_count())
+        scale = 1.0
+        if members > SCALE_THRESHOLD_MEMBERS:
+            scale = math.ceil(math.log2(members) - math.log2(SCALE_THRESHOLD_MEMBERS)) + 1.0
+        return FULL_SYNC_INTERVAL_S * scale * self._rng.uniform(1, 2)
+
+    def _reap_critical_services(self, now_s: float) -> None:
+        for service_id in self._local.critical_services(now_s):
+            logger.info("service %s was critical for too long and is deregistered", service_id)
+            self._local.deregister_service(service_id)
+
+    # --- compare ---
+
+    async def _compare(self) -> None:
+        request = NodeSpecificRequest(node=self._node.node, allow_stale=True)
+        remote = await self._call(methods.CATALOG_NODE_SERVICE_LIST, request)
+        checks = await self._call(methods.HEALTH_NODE_CHECKS, request)
+        self._node_in_sync = _same_node(remote.node_services.node, self._node)
+        self._compare_services({service.id: service for service in remote.node_services.services or []})
+        self._compare_checks({check.check_id: check for check in checks.health_checks or []})
+
+    def _compare_services(self, remote: dict[str, NodeService]) -> None:
+        entries = self._local.service_entries
+        for service_id, entry in entries.items():
+            known = remote.get(service_id)
+            if entry.deleted:
+                entry.in_sync = known is None
+            elif known is not None:
+                entry.service = _with_remote_tags(entry.service, known)
+                entry.in_sync = _comparable_service(known) == _comparable_service(entry.service)
+            else:
+                entry.in_sync = False
+        for service_id, known in remote.items():
+            if service_id not in entries and not (self._is_server and service_id == CONSUL_SERVICE_ID):
+                entries[service_id] = ServiceEntry(known, deleted=True)
+
+    def _compare_checks(self, remote: dict[str, HealthCheck]) -> None:
+        entries = self._local.check_entries
+        for check_id, entry in entries.items():
+            known = remote.get(check_id)
+            if entry.deleted:
+                entry.in_sync = known is None
+            else:
+                entry.in_sync = known is not None and _same_check(known, entry)
+        for check_id, known in remote.items():
+            if check_id not in entries and check_id != SERF_HEALTH_CHECK_ID:
+                entries[check_id] = CheckEntry(known, CheckDefinition(), deleted=True)
+
+    # --- push ---
+
+    async def _push(self) -> None:
+        for service_id, service in list(self._local.service_entries.items()):
+            if not service.in_sync:
+                await (self._remove_service(service_id, service) if service.deleted else self._add_service(service))
+        for check_id, check in list(self._local.check_entries.items()):
+            if not check.in_sync:
+                await (self._remove_check(check_id, check) if check.deleted else self._add_check(check))
+        self._local.forget()
+        if not self._node_in_sync:
+            await self._register(self._registration())
+            self._node_in_sync = True
+
+    async def _add_service(self, entry: ServiceEntry) -> None:
+        """A service goes with its checks that the same token may write, in one command."""
+        pushed = entry.service
+        checks = [
+            check
+            for check in self._local.check_entries.values()
+            if check.check.service_id == pushed.id
+            and not (check.in_sync or check.deleted)
+            and check.token == entry.token
+        ]
+        records = [check.check for check in checks]
+        await self._register(self._registration(token=entry.token, service=pushed, checks=records))
+        self._node_in_sync = True
+        entry.in_sync = entry.in_sync or (entry.service is pushed and not entry.deleted)
+        for check, record in zip(checks, records, strict=True):
+            check.in_sync = check.check is record and not check.deleted
+        logger.info("synced service %s", pushed.id)
+
+    async def _add_check(self, entry: CheckEntry) -> None:
+        pushed = entry.check
+        await self._register(self._registration(token=entry.token, checks=[pushed]))
+        self._node_in_sync = True
+        entry.in_sync = entry.check is pushed and not entry.deleted
+        logger.info("synced check %s", pushed.check_id)
+
+    async def _remove_service(self, service_id: str, entry: ServiceEntry) -> None:
+        await self._call(
+            methods.CATALOG_DEREGISTER,
+            DeregisterRequest(node=self._node.node, service_id=service_id, token=entry.token),
+        )
+        entry.in_sync = True
+        for check in self._local.check_entries.values():
+            if check.deleted and check.check.service_id == service_id:
+                check.in_sync = True  # the catalog removes a service's checks with it
+        logger.info("deregistered service %s", service_id)
+
+    async def _remove_check(self, check_id: str, entry: CheckEntry) -> None:
+        await self._call(
+            methods.CATALOG_DEREGISTER,
+            DeregisterRequest(node=self._node.node, check_id=check_id, token=entry.token),
+        )
+        entry.in_sync = True
+        logger.info("deregistered check %s", check_id)
+
+    def _registration(
+        self, *, token: str = "", service: NodeService | None = None, checks: list[HealthCheck] | None = None
+    ) -> RegisterRequest:
+        node = self._node
+        return RegisterRequest(
+            id=node.id,
+            node=node.node,
+            address=node.address,
+            tagged_addresses=node.tagged_addresses,
+            node_meta=node.meta,
+            service=service,
+            checks=checks,
+            skip_node_update=self._node_in_sync,
+            token=token,
+        )
+
+    async def _register(self, request: RegisterRequest) -> None:
+        await self._call(methods.CATALOG_REGISTER, request)
+
+
+def _same_node(remote: Node | None, local: Node) -> bool:
+    return remote is not None and (remote.id, remote.address, remote.tagged_addresses, remote.meta) == (
+        local.id,
+        local.address,
+        local.tagged_addresses,
+        local.meta,
+    )
+
+
+def _with_remote_tags(local: NodeService, remote: NodeService) -> NodeService:
+    """With tag override on, the catalog's tags win."""
+    if local.enable_tag_override and local.tags != remote.tags:
+        return msgspec.structs.replace(local, tags=remote.tags)
+    return local
+
+
+def _comparable_service(service: NodeService) -> NodeService:
+    return msgspec.structs.replace(
+        service,
+        create_index=0,
+        modify_index=0,
+        tags=service.tags or [],
+        meta=service.meta or {},
+        tagged_addresses=service.tagged_addresses or {},
+        proxy=service.proxy or None,
+    )
+
+
+def _same_check(remote: HealthCheck, entry: CheckEntry) -> bool:
+    local = entry.check
+    output = remote.output if entry.output_pending else local.output
+    mine = msgspec.structs.replace(local, output=output, create_index=0, modify_index=0, service_tags=None)
+    theirs = msgspec.structs.replace(remote, create_index=0, modify_index=0, service_tags=None)
+    return mine == theirs

@@ -1,0 +1,1 @@
+"""How each kind of health check is carried out."""

@@ -1,0 +1,23 @@
+"""A check being carried out: what all kinds have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from consul_kernel.structs.check import CheckStatus
+
+Report = Callable[[CheckStatus, str], None]
+"""Takes a check's new status and output; called in the agent's event loop."""
+
+
+class CheckRunner(Protocol):
+    """Carries out one check from `start` to `stop`, reporting each outcome."""
+
+    def start(self) -> None:
+        """Begin. Called once, in the event loop."""
+        ...
+
+    def stop(self) -> None:
+        """End; no report comes after this. Idempotent."""
+        ...

@@ -1,0 +1,38 @@
+"""An agent's lasting identity: its node id, kept in the data directory."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from consul_kernel.contracts.errors import PluginStartError
+
+NODE_ID_FILE = "node-id"
+
+
+def load_node_id(configured: str, data_dir: Path | None) -> str:
+    """The configured id, else the one kept in the data directory, else a new one that is kept there.
+
+    Raises PluginStartError where the file cannot be read or holds no UUID.
+    """
+    path = data_dir / NODE_ID_FILE if data_dir is not None else None
+    if configured:
+        node_id = _parsed(configured, "node_id")
+    elif path is not None and path.exists():
+        return _parsed(path.read_text(encoding="utf-8").strip(), str(path))
+    else:
+        node_id = str(uuid.uuid4())
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(node_id, encoding="utf-8")
+        except OSError as error:
+            raise PluginStartError(f"cannot keep the node id in {path}: {error.strerror}") from error
+    return node_id
+
+
+def _parsed(text: str, source: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise PluginStartError(f"{source}: {text!r} is not a UUID") from None

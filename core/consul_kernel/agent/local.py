@@ -1,0 +1,277 @@
+"""The services and checks of this agent: what it was told, and what the catalog still has to hear."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from consul_kernel.contracts.errors import AgentError, RequestError
+from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
+from consul_kernel.structs.service import NodeService, ServiceDefinition
+
+from .checks.kinds import CheckKind, check_kind
+from .checks.runner import CheckRunner, Report
+from .checks.ttl import TtlRunner
+from .definitions import health_check, node_check, node_service, service_checks
+
+logger = logging.getLogger(__name__)
+
+OUTPUT_MAX_BYTES = 4096
+"""How much of a check's output is kept (Consul's `check_output_max_size`)."""
+
+RunnerFactory = Callable[[CheckDefinition, Report], CheckRunner]
+
+
+@dataclass(slots=True)
+class ServiceEntry:
+    """A service, whether the catalog has it as it is, and whether it is on its way out of it."""
+
+    service: NodeService
+    token: str = ""
+    in_sync: bool = False
+    deleted: bool = False
+
+
+@dataclass(slots=True)
+class CheckEntry:
+    """A check, likewise. `critical_since_s` is monotonic; `output_pending` marks output that may wait."""
+
+    check: HealthCheck
+    definition: CheckDefinition
+    token: str = ""
+    in_sync: bool = False
+    deleted: bool = False
+    critical_since_s: float | None = None
+    output_pending: bool = False
+
+
+class LocalState:
+    """Implements `contracts.interface.LocalRegistry`; anti-entropy reads and marks the entries.
+
+    `on_change` is called after every change that the catalog should hear of soon.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_name: str,
+        runner_factory: RunnerFactory,
+        on_change: Callable[[], None],
+        remote_scripts: bool,
+        check_update_interval_s: float = 300.0,
+        discard_output: bool = False,
+    ) -> None:
+        self._node = node_name
+        self._make_runner = runner_factory
+        self._on_change = on_change
+        self._remote_scripts = remote_scripts
+        self._update_interval_s = check_update_interval_s
+        self._discard_output = discard_output
+        self._runners: dict[str, CheckRunner] = {}
+        self._deferred: dict[str, asyncio.TimerHandle] = {}
+        self.service_entries: dict[str, ServiceEntry] = {}
+        self.check_entries: dict[str, CheckEntry] = {}
+
+    # --- LocalRegistry ---
+
+    def services(self) -> Mapping[str, NodeService]:
+        """By service id."""
+        return {key: entry.service for key, entry in self.service_entries.items() if not entry.deleted}
+
+    def checks(self) -> Mapping[str, HealthCheck]:
+        """By check id."""
+        return {key: entry.check for key, entry in self.check_entries.items() if not entry.deleted}
+
+    def register_service(
+        self,
+        definition: ServiceDefinition,
+        *,
+        replace_existing_checks: bool = False,
+        token: str = "",
+        from_file: bool = False,
+    ) -> None:
+        """Add or replace a service and its checks."""
+        service = node_service(definition)
+        checks = service_checks(definition)
+        for check in checks:
+            self._refuse_scripts(check, from_file=from_file)
+        token = definition.token or token
+        if replace_existing_checks:
+            kept = {check.id for check in checks}
+            for check_id in [key for key, entry in self._live_checks(service.id) if key not in kept]:
+                self._remove_check(check_id)
+        self.service_entries[service.id] = ServiceEntry(service, token)
+        for check in checks:
+            self._add_check(check, service, token, standalone=False)
+        self._on_change()
+
+    def deregister_service(self, service_id: str) -> None:
+        """Remove a service and its checks; an unknown id is logged, as in Consul, and is no error."""
+        entry = self.service_entries.get(service_id)
+        if entry is None or entry.deleted:
+            logger.warning("deregistered a service that is not here: %s", service_id)
+            return
+        for check_id, _ in self._live_checks(service_id):
+            self._remove_check(check_id)
+        entry.deleted, entry.in_sync = True, False
+        self._on_change()
+
+    def register_check(self, definition: CheckDefinition, *, token: str = "", from_file: bool = False) -> None:
+        """Add or replace a check."""
+        check = node_check(definition)
+        self._refuse_scripts(check, from_file=from_file)
+        service = None
+        if check.service_id:
+            entry = self.service_entries.get(check.service_id)
+            if entry is None or entry.deleted:
+                raise AgentError(f'ServiceID "{check.service_id}" does not exist')
+            service, token = entry.service, check.token or token or entry.token
+        self._add_check(check, service, check.token or token, standalone=True)
+        self._on_change()
+
+    def deregister_check(self, check_id: str) -> None:
+        """Remove a check; an unknown id is no error."""
+        if not check_id:
+            raise AgentError("CheckID missing")
+        entry = self.check_entries.get(check_id)
+        if entry is None or entry.deleted:
+            return
+        self._remove_check(check_id)
+        self._on_change()
+
+    def update_ttl_check(self, check_id: str, status: CheckStatus, output: str) -> None:
+        """Set the state of a TTL check and restart its time."""
+        runner = self._runners.get(check_id)
+        if not isinstance(runner, TtlRunner):
+            raise AgentError(f'CheckID "{check_id}" does not have associated TTL')
+        runner.update(status, truncated(output, self._output_limit(check_id)))
+
+    # --- for anti-entropy ---
+
+    def forget(self) -> None:
+        """Drop the entries whose removal the catalog has confirmed."""
+        for entries in (self.service_entries, self.check_entries):
+            for key in [key for key, entry in entries.items() if entry.deleted and entry.in_sync]:
+                del entries[key]
+
+    def critical_services(self, now_s: float) -> list[str]:
+        """Services that were critical longer than their check's `deregister_critical_service_after`."""
+        return [
+            entry.check.service_id
+            for entry in self.check_entries.values()
+            if entry.check.service_id
+            and entry.critical_since_s is not None
+            and 0 < entry.definition.deregister_critical_service_after / 1e9 < now_s - entry.critical_since_s
+        ]
+
+    def close(self) -> None:
+        """Stop every check."""
+        for runner in self._runners.values():
+            runner.stop()
+        for timer in self._deferred.values():
+            timer.cancel()
+        self._runners.clear()
+        self._deferred.clear()
+
+    # --- inside ---
+
+    def _live_checks(self, service_id: str) -> list[tuple[str, CheckEntry]]:
+        return [
+            (key, entry)
+            for key, entry in self.check_entries.items()
+            if entry.check.service_id == service_id and not entry.deleted
+        ]
+
+    def _refuse_scripts(self, check: CheckDefinition, *, from_file: bool) -> None:
+        if from_file or self._remote_scripts or check_kind(check) not in (CheckKind.SCRIPT, CheckKind.DOCKER):
+            return
+        raise AgentError(
+            "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
+        )
+
+    def _add_check(
+        self, definition: CheckDefinition, service: NodeService | None, token: str, *, standalone: bool
+    ) -> None:
+        check = health_check(definition, node=self._node, service=service, standalone=standalone)
+        previous = self.check_entries.get(check.check_id)
+        if previous is not None and not previous.deleted and not definition.status:
+            check = msgspec.structs.replace(check, status=previous.check.status, output=previous.check.output)
+        runner = self._make_runner(definition, lambda status, output: self._report(check.check_id, status, output))
+        self._stop_runner(check.check_id)
+        critical_since_s = time.monotonic() if check.status == CheckStatus.CRITICAL else None
+        self.check_entries[check.check_id] = CheckEntry(
+            check, definition, definition.token or token, critical_since_s=critical_since_s
+        )
+        self._runners[check.check_id] = runner
+        runner.start()
+
+    def _remove_check(self, check_id: str) -> None:
+        self._stop_runner(check_id)
+        entry = self.check_entries[check_id]
+        entry.deleted, entry.in_sync = True, False
+
+    def _stop_runner(self, check_id: str) -> None:
+        runner = self._runners.pop(check_id, None)
+        if runner is not None:
+            runner.stop()
+        timer = self._deferred.pop(check_id, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _output_limit(self, check_id: str) -> int:
+        entry = self.check_entries.get(check_id)
+        return (entry.definition.output_max_size if entry else 0) or OUTPUT_MAX_BYTES
+
+    def _report(self, check_id: str, status: CheckStatus, output: str) -> None:
+        entry = self.check_entries.get(check_id)
+        if entry is None or entry.deleted:
+            return
+        output = "" if self._discard_output else truncated(output, self._output_limit(check_id))
+        if entry.check.status == status and entry.check.output == output:
+            return
+        status_changed = entry.check.status != status
+        entry.check = msgspec.structs.replace(entry.check, status=status, output=output)
+        if status_changed:
+            entry.critical_since_s = time.monotonic() if status == CheckStatus.CRITICAL else None
+            entry.in_sync = False
+            self._on_change()
+        else:
+            self._defer_output(check_id)
+
+    def _defer_output(self, check_id: str) -> None:
+        """Output that changes at every run would flood the catalog: tell it once per `check_update_interval`."""
+        if self._update_interval_s <= 0:
+            self._publish_output(check_id)
+        elif check_id not in self._deferred:
+            loop = asyncio.get_running_loop()
+            self.check_entries[check_id].output_pending = True
+            self._deferred[check_id] = loop.call_later(self._update_interval_s, self._publish_output, check_id)
+
+    def _publish_output(self, check_id: str) -> None:
+        self._deferred.pop(check_id, None)
+        entry = self.check_entries.get(check_id)
+        if entry is not None and not entry.deleted:
+            entry.output_pending, entry.in_sync = False, False
+            self._on_change()
+
+
+def truncated(output: str, limit_bytes: int) -> str:
+    """Output cut to its first `limit_bytes`, with Consul's note of how much there was."""
+    encoded = output.encode("utf-8", "replace")
+    if len(encoded) <= limit_bytes:
+        return output
+    head = encoded[:limit_bytes].decode("utf-8", "ignore")
+    return f"{head} ... (captured {limit_bytes} of {len(encoded)} bytes)"
+
+
+def make_runner(definition: CheckDefinition, report: Report) -> CheckRunner:
+    """The runner for a definition. Raises RequestError for kinds that this version does not carry out."""
+    kind = check_kind(definition)
+    if kind is CheckKind.TTL:
+        return TtlRunner(definition.ttl / 1e9, report)
+    raise RequestError(f"Invalid check: checks of type {kind} are not supported by this agent")

@@ -1,0 +1,85 @@
+"""The agent's log: Consul's line format, or one JSON object a line, to standard error and perhaps a file."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "err": logging.ERROR,
+    "error": logging.ERROR,
+}
+_NAMES = {logging.DEBUG: "DEBUG", logging.INFO: "INFO", logging.WARNING: "WARN", logging.ERROR: "ERROR"}
+
+
+class LineFormatter(logging.Formatter):
+    """`2026-01-02T03:04:05.678Z [INFO]  agent.local: synced service web`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and the traceback below it where there is one."""
+        level = f"[{_NAMES.get(record.levelno, record.levelname)}]"
+        line = f"{_timestamp(record)} {level:<7} {_subsystem(record)}: {record.getMessage()}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line with hclog's keys (`log_json`)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A JSON object with @level, @message, @module, @timestamp, and error where there is one."""
+        document = {
+            "@level": _NAMES.get(record.levelno, record.levelname).lower(),
+            "@message": record.getMessage(),
+            "@module": _subsystem(record),
+            "@timestamp": _timestamp(record),
+        }
+        if record.exc_info:
+            document["error"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(document).decode()
+
+
+def set_up_logging(
+    level: str, *, as_json: bool = False, file: Path | None = None, rotate_bytes: int = 0, rotate_max_files: int = 0
+) -> None:
+    """Send the log to standard error and, if given, to a file that rotates by size. Raises OSError."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if file is not None:
+        handlers.append(
+            logging.handlers.RotatingFileHandler(
+                file, maxBytes=max(0, rotate_bytes), backupCount=max(0, rotate_max_files), encoding="utf-8"
+            )
+        )
+    formatter = JsonFormatter() if as_json else LineFormatter()
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    set_log_level(level)
+
+
+def set_log_level(level: str) -> None:
+    """Change how much is logged."""
+    logging.getLogger().setLevel(_LEVELS.get(level.lower(), logging.INFO))
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, tz=UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(record.msecs):03d}Z"
+
+
+def _subsystem(record: logging.LogRecord) -> str:
+    return record.name.removeprefix("consul_kernel.").removeprefix("consul_kernel_")

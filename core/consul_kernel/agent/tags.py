@@ -1,0 +1,96 @@
+"""What agents tell each other in gossip tags: roles, addresses and versions, as Consul spells them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from consul_kernel import __version__
+from consul_kernel.contracts.membership import Member
+
+ROLE_SERVER = "consul"
+ROLE_CLIENT = "node"
+COMPATIBLE_CONSUL_VERSION = "1.10.11"
+"""The Consul whose behaviour is followed; peers read the first d.d.d of the `build` tag."""
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTags:
+    """A member that is a server of some datacenter, from its tags."""
+
+    id: str
+    name: str
+    datacenter: str
+    host: str
+    port: int
+    bootstrap: bool
+    expect: int
+    build: str
+    raft_version: str
+
+    @property
+    def address(self) -> str:
+        """`ip:port` of the server port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def server_tags(member: Member) -> ServerTags | None:
+    """The server that a member is, or None for a client or for tags that do not parse."""
+    tags = member.tags
+    if tags.get("role") != ROLE_SERVER:
+        return None
+    build = _VERSION.match(tags.get("build", ""))
+    try:
+        port, expect = int(tags["port"]), int(tags.get("expect", "0"))
+        int(tags["vsn"])
+    except (KeyError, ValueError):
+        return None
+    if build is None or not 0 < port < 65536:
+        return None
+    datacenter = tags.get("dc", "")
+    return ServerTags(
+        id=tags.get("id", ""),
+        name=member.name.removesuffix("." + datacenter),
+        datacenter=datacenter,
+        host=member.address.host,
+        port=port,
+        bootstrap="bootstrap" in tags,
+        expect=expect,
+        build=build.group(),
+        raft_version=tags.get("raft_vsn", ""),
+    )
+
+
+def lan_tags(
+    *,
+    datacenter: str,
+    node_id: str,
+    server_port: int | None,
+    bootstrap: bool = False,
+    bootstrap_expect: int = 0,
+    wan_join_port: int = 0,
+) -> Mapping[str, str]:
+    """This agent's tags in the LAN pool; `server_port` is None on a client."""
+    tags = {
+        "role": ROLE_CLIENT if server_port is None else ROLE_SERVER,
+        "dc": datacenter,
+        "segment": "",
+        "id": node_id,
+        "vsn": "2",
+        "vsn_min": "2",
+        "vsn_max": "3",
+        "build": f"{COMPATIBLE_CONSUL_VERSION}:kernel-{__version__}",
+        "acls": "0",
+    }
+    if server_port is not None:
+        tags |= {"port": str(server_port), "raft_vsn": "3", "ft_fs": "1", "ft_si": "1"}
+        if wan_join_port > 0:
+            tags["wan_join_port"] = str(wan_join_port)
+        if bootstrap:
+            tags["bootstrap"] = "1"
+        elif bootstrap_expect > 1:
+            tags["expect"] = str(bootstrap_expect)
+    return tags

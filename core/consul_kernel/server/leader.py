@@ -1,0 +1,95 @@
+"""What a server does while it leads, and only then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from consul_kernel.contracts.consensus import Consensus, LeaderChange
+from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
+from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, Membership
+
+from .reconcile import Reconciler
+
+logger = logging.getLogger(__name__)
+
+RECONCILE_INTERVAL_S = 60.0
+RECONCILE_RETRY_S = 2.0
+BARRIER_TIMEOUT_MS = 120_000
+NEW_LEADER_EVENT = "consul:new-leader"
+
+
+class LeaderDuties:
+    """Starts with leadership and ends with it: barrier, announcement, reconciliation."""
+
+    def __init__(self, *, node_name: str, consensus: Consensus, membership: Membership, reconciler: Reconciler) -> None:
+        self._node_name = node_name
+        self._consensus = consensus
+        self._membership = membership
+        self._reconciler = reconciler
+        self._changed: dict[str, tuple[Member, bool]] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def leadership_changed(self, change: LeaderChange) -> None:
+        """Take up or lay down the duties."""
+        if change.is_self:
+            self._stop()
+            logger.info("cluster leadership acquired")
+            self._task = asyncio.create_task(self._lead(), name="leader-duties")
+        elif self._task is not None:
+            logger.info("cluster leadership lost")
+            self._stop()
+
+    def member_changed(self, event: MemberEvent) -> None:
+        """Note a change; only the latest of each member counts."""
+        forgotten = event.kind is MemberEventKind.REAP
+        self._changed[event.member.name] = (event.member, forgotten)
+        if self._task is None:
+            self._changed.clear()  # a leader to come starts by reconciling everybody
+        else:
+            self._wake.set()
+
+    async def aclose(self) -> None:
+        """Lay the duties down."""
+        self._stop()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._ending.add(self._task)
+            self._task.add_done_callback(self._ending.discard)
+            self._task = None
+
+    async def _lead(self) -> None:
+        try:
+            await self._consensus.barrier(timeout_ms=BARRIER_TIMEOUT_MS)
+            await self._membership.send_user_event(NEW_LEADER_EVENT, self._node_name.encode())
+        except ConsulKernelError as error:
+            logger.warning("the start of leadership failed: %s", error)
+        full_due_s = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if loop.time() >= full_due_s:
+                    self._changed.clear()
+                    await self._reconciler.reconcile_all(self._membership.members())
+                    full_due_s = loop.time() + RECONCILE_INTERVAL_S
+                while self._changed:
+                    member, forgotten = self._changed.pop(next(iter(self._changed)))
+                    await self._reconciler.reconcile(member, forgotten=forgotten)
+            except ConsulKernelError as error:
+                log = logger.info if isinstance(error, ConsensusError) else logger.warning
+                log("reconciliation failed and is tried again: %s", error)
+                full_due_s = loop.time() + RECONCILE_RETRY_S
+            await self._sleep_until(full_due_s)
+
+    async def _sleep_until(self, due_s: float) -> None:
+        try:
+            async with asyncio.timeout_at(due_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()

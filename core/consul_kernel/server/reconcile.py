@@ -1,0 +1,192 @@
+"""Turns gossip members into catalog entries and quorum members (Consul's leader reconciliation).
+
+Gossip says who is here; the catalog must come to say the same. Each rule compares first, so that a pool at
+rest causes no writes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Iterable
+from typing import Any, Protocol
+
+from consul_kernel.agent.tags import ROLE_CLIENT, ServerTags, server_tags
+from consul_kernel.contracts.consensus import Consensus, Server
+from consul_kernel.contracts.membership import Member, MemberStatus
+from consul_kernel.structs import methods
+from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.check import (
+    SERF_HEALTH_ALIVE_OUTPUT,
+    SERF_HEALTH_CHECK_ID,
+    SERF_HEALTH_CHECK_NAME,
+    SERF_HEALTH_FAILED_OUTPUT,
+    CheckStatus,
+    HealthCheck,
+)
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.node import NodeServices
+from consul_kernel.structs.query import ChecksInStateRequest, NodeSpecificRequest
+from consul_kernel.structs.service import NodeService, Weights
+
+logger = logging.getLogger(__name__)
+
+CONSUL_SERVICE = "consul"
+
+
+class Call(Protocol):
+    """`Agent.call`, answered by this server while it leads."""
+
+    def __call__(self, method: Method[Any, Any], request: Any) -> Awaitable[Any]: ...
+
+
+class Reconciler:
+    """One rule for each member status. Runs on the leader only; errors are the caller's to handle."""
+
+    def __init__(self, *, call: Call, consensus: Consensus, node_id: str, node_name: str, datacenter: str) -> None:
+        self._call = call
+        self._consensus = consensus
+        self._node_id = node_id
+        self._node_name = node_name
+        self._datacenter = datacenter
+
+    async def reconcile(self, member: Member, *, forgotten: bool = False) -> None:
+        """Bring catalog and quorum in step with one member; `forgotten` when the pool no longer lists it."""
+        server = server_tags(member)
+        if server is None and member.tags.get("role") != ROLE_CLIENT:
+            return
+        if member.tags.get("dc") != self._datacenter:
+            return
+        if forgotten or member.status is MemberStatus.LEFT:
+            await self._left(member, server)
+        elif member.status is MemberStatus.ALIVE:
+            await self._alive(member, server)
+        elif member.status is MemberStatus.FAILED:
+            await self._failed(member)
+
+    async def reconcile_all(self, members: Iterable[Member]) -> None:
+        """Every member, then the catalog's nodes that gossip no longer knows."""
+        known = set()
+        for member in members:
+            known.add(member.name.lower())
+            await self.reconcile(member)
+        await self._remove_unknown(known)
+
+    async def _alive(self, member: Member, server: ServerTags | None) -> None:
+        if server is not None:
+            await self._join_quorum(member, server)
+        known, checks = await self._catalog_entry(member.name)
+        service = _consul_service(server, member) if server is not None else None
+        if known is not None and known.node is not None:
+            healthy = any(
+                check.check_id == SERF_HEALTH_CHECK_ID and check.status == CheckStatus.PASSING for check in checks
+            )
+            same_service = service is None or _same_service((known.services or {}).get(CONSUL_SERVICE), service)
+            if known.node.address == member.address.host and healthy and same_service:
+                return
+        logger.info("member %s joined, marking health alive", member.name)
+        node = known.node if known is not None else None
+        await self._call(
+            methods.CATALOG_REGISTER,
+            RegisterRequest(
+                datacenter=self._datacenter,
+                node=member.name,
+                id=member.tags.get("id", ""),
+                address=member.address.host,
+                tagged_addresses=node.tagged_addresses if node else None,
+                node_meta=node.meta if node else None,
+                service=service,
+                check=_serf_health(member.name, CheckStatus.PASSING, SERF_HEALTH_ALIVE_OUTPUT),
+            ),
+        )
+
+    async def _failed(self, member: Member) -> None:
+        known, checks = await self._catalog_entry(member.name)
+        if known is None or known.node is None:
+            return
+        if any(check.check_id == SERF_HEALTH_CHECK_ID and check.status == CheckStatus.CRITICAL for check in checks):
+            return
+        logger.info("member %s failed, marking health critical", member.name)
+        await self._call(
+            methods.CATALOG_REGISTER,
+            RegisterRequest(
+                datacenter=self._datacenter,
+                node=member.name,
+                id=known.node.id,
+                address=known.node.address,
+                check=_serf_health(member.name, CheckStatus.CRITICAL, SERF_HEALTH_FAILED_OUTPUT),
+                skip_node_update=True,
+            ),
+        )
+
+    async def _left(self, member: Member, server: ServerTags | None) -> None:
+        if member.name == self._node_name:
+            logger.warning("this server left the pool; another leader removes it from the catalog")
+            return
+        if server is not None and self._consensus.configuration.get(server.id) is not None:
+            logger.info("removing server %s from the quorum", member.name)
+            await self._consensus.remove_server(server.id)
+        known, _ = await self._catalog_entry(member.name)
+        if known is not None and known.node is not None:
+            logger.info("deregistering member %s", member.name)
+            await self._call(
+                methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=member.name)
+            )
+
+    async def _join_quorum(self, member: Member, server: ServerTags) -> None:
+        if server.id == self._node_id:
+            return
+        configuration = self._consensus.configuration
+        known = configuration.get(server.id)
+        if known is not None and known.address == server.address:
+            return
+        for other in configuration.servers:
+            if other.address == server.address and other.id != server.id:
+                logger.info("server %s has a new id, removing %s from the quorum", member.name, other.id)
+                await self._consensus.remove_server(other.id)
+        logger.info("adding server %s at %s to the quorum", member.name, server.address)
+        await self._consensus.add_server(Server(server.id, server.address))
+
+    async def _remove_unknown(self, known: set[str]) -> None:
+        reply = await self._call(methods.HEALTH_CHECKS_IN_STATE, ChecksInStateRequest(state=CheckStatus.ANY))
+        for check in reply.health_checks or []:
+            if check.check_id != SERF_HEALTH_CHECK_ID or check.node.lower() in known:
+                continue
+            logger.info("deregistering node %s, which is in the catalog but not in the pool", check.node)
+            await self._call(
+                methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=check.node)
+            )
+
+    async def _catalog_entry(self, node: str) -> tuple[NodeServices | None, list[HealthCheck]]:
+        request = NodeSpecificRequest(node=node)
+        services = await self._call(methods.CATALOG_NODE_SERVICES, request)
+        checks = await self._call(methods.HEALTH_NODE_CHECKS, request)
+        return services.node_services, checks.health_checks or []
+
+
+def _serf_health(node: str, status: CheckStatus, output: str) -> HealthCheck:
+    return HealthCheck(
+        node=node, check_id=SERF_HEALTH_CHECK_ID, name=SERF_HEALTH_CHECK_NAME, status=status, output=output
+    )
+
+
+def _consul_service(server: ServerTags, member: Member) -> NodeService:
+    return NodeService(
+        id=CONSUL_SERVICE,
+        service=CONSUL_SERVICE,
+        port=server.port,
+        tags=[],
+        weights=Weights(),
+        meta={
+            "non_voter": "false",
+            "read_replica": "false",
+            "raft_version": server.raft_version,
+            "serf_protocol_current": str(member.delegate_cur),
+            "serf_protocol_min": str(member.delegate_min),
+            "serf_protocol_max": str(member.delegate_max),
+            "version": server.build,
+        },
+    )
+
+
+def _same_service(known: NodeService | None, wanted: NodeService) -> bool:
+    return known is not None and known.port == wanted.port and known.meta == wanted.meta
