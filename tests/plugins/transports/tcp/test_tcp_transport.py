@@ -1,0 +1,157 @@
+"""The `tcp` transport fulfils the contract on IPv4 and IPv6, under asyncio's loop and under uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import uvloop
+
+import consul_kernel_tcp
+from consul_kernel.contracts.errors import PluginStartError, TransportError
+from consul_kernel.contracts.plugin import PluginConfig
+from consul_kernel.contracts.transport import Address, Stream, Transport, TransportContext
+from consul_kernel.testing.transport_kit import CHECKS, TransportContractTests, TransportPair
+from consul_kernel_tcp.transport import TcpTransport
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 on the loopback interface")
+
+
+async def _make_pair(host: str) -> AsyncIterator[TransportPair]:
+    a, b = TcpTransport(), TcpTransport()
+    yield TransportPair(a=a, host_a=host, b=b, host_b=host)
+    await a.aclose()
+    await b.aclose()
+
+
+class TestTcpTransportOnIPv4(TransportContractTests):
+    @pytest.fixture
+    async def pair(self) -> AsyncIterator[TransportPair]:
+        async for pair in _make_pair("127.0.0.1"):
+            yield pair
+
+
+@needs_ipv6
+class TestTcpTransportOnIPv6(TransportContractTests):
+    @pytest.fixture
+    async def pair(self) -> AsyncIterator[TransportPair]:
+        async for pair in _make_pair("::1"):
+            yield pair
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract_under_uvloop(check: Callable[[TransportPair], Awaitable[None]]) -> None:
+    async def program() -> None:
+        async for pair in _make_pair("127.0.0.1"):
+            await check(pair)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(program())
+
+
+def test_descriptor_makes_a_transport() -> None:
+    plugin = consul_kernel_tcp.consul_kernel_register_transport()
+    assert plugin.name == "tcp"
+    assert isinstance(plugin.create(TransportContext(), PluginConfig()), Transport)
+
+
+async def test_bind_errors_name_address_and_cause() -> None:
+    transport = TcpTransport()
+
+    async def serve(stream: Stream) -> None:
+        raise AssertionError("nobody dials")
+
+    taken = await transport.listen(Address("127.0.0.1", 0), serve)
+    with pytest.raises(PluginStartError, match=rf"TCP 127\.0\.0\.1:{taken.address.port}: address already in use"):
+        await transport.listen(taken.address, serve)
+    with pytest.raises(PluginStartError, match=r"UDP 192\.0\.2\.1:0: cannot assign requested address"):
+        await transport.open_packets(Address("192.0.2.1", 0), lambda packet, source: None)
+    with pytest.raises(PluginStartError, match="'localhost' is not an IP address"):
+        await transport.listen(Address("localhost", 0), serve)
+    with pytest.raises(PluginStartError, match="70000"):
+        await transport.listen(Address("127.0.0.1", 70_000), serve)
+    await transport.aclose()
+
+
+@needs_ipv6
+async def test_any_ipv6_address_takes_ipv4_too_and_shows_it_as_such() -> None:
+    transport = TcpTransport()
+    received: asyncio.Queue[Address] = asyncio.Queue()
+    peers: asyncio.Queue[Address] = asyncio.Queue()
+
+    async def serve(stream: Stream) -> None:
+        peers.put_nowait(stream.peer)
+
+    everywhere = await transport.open_packets(Address("::", 0), lambda packet, source: received.put_nowait(source))
+    for host in ("127.0.0.1", "::1"):
+        other = await transport.open_packets(Address(host, 0), lambda packet, source: received.put_nowait(source))
+        other.send(b"hello", Address(host, everywhere.address.port))
+        assert await asyncio.wait_for(received.get(), 5) == other.address
+        everywhere.send(b"back", other.address)
+        source = await asyncio.wait_for(received.get(), 5)
+        assert source == Address(host, everywhere.address.port)
+    listener = await transport.listen(Address("::", 0), serve)
+    for host in ("127.0.0.1", "::1"):
+        (await transport.dial(Address(host, listener.address.port), timeout_ms=2000)).close()
+        assert (await asyncio.wait_for(peers.get(), 5)).host == host
+    await transport.aclose()
+
+
+async def test_dial_gives_up_in_time_where_the_backlog_is_full() -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        address = Address(*deaf.getsockname())
+        transport = TcpTransport()
+
+        async def dial_many() -> None:
+            for _ in range(10):
+                await transport.dial(address, timeout_ms=200)
+
+        with pytest.raises(TransportError, match="no answer within 200 ms"):
+            await dial_many()
+        await transport.aclose()
+
+
+async def test_a_reset_connection_is_told_apart_from_its_end() -> None:
+    transport = TcpTransport()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1)
+        stream = await transport.dial(Address(*listening.getsockname()), timeout_ms=2000)
+        accepted, _ = listening.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        accepted.close()
+        with pytest.raises(TransportError, match="reset"):
+            await asyncio.wait_for(stream.read(1), 5)
+        with pytest.raises(TransportError):
+            await stream.drain()
+    await transport.aclose()
+
+
+async def test_streams_have_no_nagle_delay() -> None:
+    transport = TcpTransport()
+    options: asyncio.Queue[int] = asyncio.Queue()
+
+    async def serve(stream: Stream) -> None:
+        await stream.read(1)
+
+    listener = await transport.listen(Address("127.0.0.1", 0), serve)
+    stream = await transport.dial(listener.address, timeout_ms=2000)
+    assert stream._transport is not None
+    sock = stream._transport.get_extra_info("socket")
+    options.put_nowait(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert options.get_nowait()
+    await transport.aclose()
