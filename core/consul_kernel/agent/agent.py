@@ -1,0 +1,380 @@
+"""The agent: its parts made by plugins, wired together, started and stopped in order.
+
+This is the composition root. It knows the contracts and the kernel's own modules, and no plugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from consul_kernel.config.model import AgentConfig
+from consul_kernel.contracts.consensus import LeaderChange
+from consul_kernel.contracts.errors import ConsulKernelError, MembershipError
+from consul_kernel.contracts.interface import Interface
+from consul_kernel.contracts.membership import GossipEvent, Member, MemberEvent, MemberEventKind, UserEvent
+from consul_kernel.contracts.transport import Address
+from consul_kernel.plugins import PluginManager
+from consul_kernel.rpc.client import ConnectionPool
+from consul_kernel.rpc.directory import ServerDirectory
+from consul_kernel.rpc.router import Router
+from consul_kernel.server.leader import NEW_LEADER_EVENT
+from consul_kernel.server.server import RaftServer, ServerParts, ServerSettings
+from consul_kernel.structs import methods
+from consul_kernel.structs.node import Node
+from consul_kernel.structs.query import DatacenterRequest
+
+from .anti_entropy import AntiEntropy
+from .clock import monotonic_ms
+from .composition import Parts
+from .describe import describe_agent
+from .identity import load_node_id
+from .local import LocalState, make_runner
+from .resolve import resolve
+from .retry_join import retry_join
+from .tags import ServerTags, server_tags
+
+logger = logging.getLogger(__name__)
+
+ASK_PEERS_TIMEOUT_MS = 5_000
+FORCE_LEAVE_UNKNOWN = "agent: No node found with name '{}'"
+
+
+class Agent:
+    """Implements `contracts.interface.AgentApi`; made, started once, and stopped once."""
+
+    def __init__(self, config: AgentConfig, plugins: PluginManager, *, rng: random.Random | None = None) -> None:
+        """Load the plugins that the configuration names. Raises PluginLoadError and ConfigErrors; does no I/O else."""
+        self._config = config
+        self._plugins = plugins
+        self._rng = rng if rng is not None else random.Random()
+        self._node_id = load_node_id(config.node_id, config.data_dir)
+        self._parts = Parts(config, plugins, node_id=self._node_id, rng=self._rng, on_event=self._gossip_event)
+        self._pool = ConnectionPool(self._parts.transport)
+        self._directory = ServerDirectory(rng=self._rng)
+        self._server = self._make_server() if config.server else None
+        self._interfaces: list[Interface] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._started = False
+        self.stopped = asyncio.Event()
+        self.failure: BaseException | None = None
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Start every part; on an error, what was started is stopped and the error goes on."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        config = self._config
+        if self._server is not None:
+            await self._server.open()
+        self._router = Router(
+            datacenter=config.datacenter,
+            directory=self._directory,
+            pool=self._pool,
+            rng=self._rng,
+            rpc_hold_timeout_ms=config.rpc_hold_timeout_ms,
+            endpoints=self._server.endpoints if self._server is not None else None,
+            consensus=self._server.consensus if self._server is not None else None,
+        )
+        self.call = self._router.call
+        self._local = self._make_local()
+        self._anti_entropy = self._make_anti_entropy()
+        if self._server is not None:
+            await self._server.start(self._router.call)
+        await self._parts.membership.start()
+        self._register_configured()
+        self._interfaces = self._parts.make_interfaces(self)
+        for interface in self._interfaces:
+            await interface.start()
+        self._started = True
+        self._anti_entropy.start()
+        self._log_parts()
+        await self._join_configured()
+        self._plugins.notify("consul_kernel_agent_started", agent=self)
+
+    async def stop(self) -> None:
+        """Stop at once, without a word to the pool. Idempotent, bounded."""
+        if self.stopped.is_set():
+            return
+        if self._started:
+            self._plugins.notify("consul_kernel_agent_stopping", agent=self)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        closers: list[Callable[[], Awaitable[None]]] = [interface.aclose for interface in self._interfaces]
+        if hasattr(self, "_anti_entropy"):
+            closers.append(self._anti_entropy.aclose)
+            self._local.close()
+        if self._server is not None:
+            closers.append(self._server.aclose)
+        closers += [self._parts.membership.aclose, self._pool.aclose, self._parts.transport.aclose]
+        for close in closers:
+            try:
+                await close()
+            except Exception:
+                logger.exception("a part did not stop cleanly")
+        self.stopped.set()
+
+    async def leave(self) -> None:
+        """Tell the quorum and the pool that this agent leaves on purpose, then stop."""
+        logger.info("leaving the pool")
+        try:
+            if self._server is not None:
+                await self._server.prepare_leave()
+            await self._parts.membership.leave()
+            if self._server is not None:
+                await self._server.finish_leave()
+        except ConsulKernelError as error:
+            logger.warning("the agent could not leave in full: %s", error)
+        await self.stop()
+
+    # --- AgentApi ---
+
+    @property
+    def node_name(self) -> str:
+        """This agent's name in the pool."""
+        return self._config.node_name
+
+    @property
+    def node_id(self) -> str:
+        """This agent's UUID."""
+        return self._node_id
+
+    @property
+    def datacenter(self) -> str:
+        """This agent's datacenter."""
+        return self._config.datacenter
+
+    @property
+    def is_server(self) -> bool:
+        """Whether this agent is one of the servers."""
+        return self._server is not None
+
+    @property
+    def local(self) -> LocalState:
+        """What is registered with this agent."""
+        return self._local
+
+    def local_member(self) -> Member:
+        """This agent in the LAN pool."""
+        return self._parts.membership.local_member
+
+    def members(self, *, wan: bool = False) -> Sequence[Member]:
+        """The LAN pool's members."""
+        if wan:
+            raise MembershipError("this agent is in no WAN pool")
+        return self._parts.membership.members()
+
+    async def join(self, addresses: Sequence[str], *, wan: bool = False) -> int:
+        """Join by address or name; how many answered."""
+        if wan:
+            raise MembershipError("this agent is in no WAN pool")
+        found: list[Address] = []
+        errors: list[str] = []
+        for text in addresses:
+            try:
+                found += await resolve(text, self._config.ports.serf_lan)
+            except MembershipError as error:
+                errors.append(str(error))
+        joined = 0
+        for address in dict.fromkeys(found):
+            try:
+                joined += await self._parts.membership.join([address])
+            except MembershipError as error:
+                errors.append(str(error))
+        if not joined and errors:
+            raise MembershipError(_several(errors))
+        return joined
+
+    async def force_leave(self, node: str, *, prune: bool = False) -> None:
+        """Have a failed member counted as left."""
+        if all(member.name != node for member in self.members()):
+            raise MembershipError(FORCE_LEAVE_UNKNOWN.format(node))
+        await self._parts.membership.force_leave(node, prune=prune)
+
+    def describe(self) -> Mapping[str, Any]:
+        """The document of `/v1/agent/self`."""
+        return describe_agent(
+            self._config,
+            node_id=self._node_id,
+            member=self.local_member(),
+            local=self._local,
+            gossip=self._parts.membership.stats(),
+            server=self._server,
+        )
+
+    # --- wiring ---
+
+    def _make_server(self) -> RaftServer:
+        config, parts = self._config, self._parts
+        return RaftServer(
+            ServerSettings(
+                node_name=config.node_name,
+                node_id=self._node_id,
+                datacenter=config.datacenter,
+                bind=Address(config.bind_addr, config.ports.server),
+                advertise=Address(config.advertise_addr, config.ports.server),
+                bootstrap=config.bootstrap,
+                bootstrap_expect=config.bootstrap_expect,
+                raft_multiplier=config.raft_multiplier,
+                snapshot_threshold=config.raft_snapshot_threshold,
+                snapshot_interval_ms=config.raft_snapshot_interval_ms,
+                trailing_logs=config.raft_trailing_logs,
+                leave_drain_time_ms=config.leave_drain_time_ms,
+                default_query_time_ms=config.http.default_query_time_ms,
+                max_query_time_ms=config.http.max_query_time_ms,
+                limits=config.limits,
+            ),
+            ServerParts(
+                transport=parts.transport,
+                membership=parts.membership,
+                store=parts.make_store(),
+                consensus=parts.consensus,
+                consensus_config=parts.consensus_config,
+                rng=self._rng,
+                now_ms=monotonic_ms,
+                call=lambda method, request: self._router.call(method, request),
+                servers=self._known_servers,
+                ask_peers=self._ask_peers,
+                on_leader_change=self._leader_changed,
+                on_failure=self._failed,
+            ),
+        )
+
+    def _make_local(self) -> LocalState:
+        config = self._config
+        return LocalState(
+            node_name=config.node_name,
+            runner_factory=make_runner,
+            on_change=lambda: self._anti_entropy.changed(),
+            remote_scripts=config.enable_script_checks,
+            check_update_interval_s=config.check_update_interval_ms / 1000,
+        )
+
+    def _make_anti_entropy(self) -> AntiEntropy:
+        config = self._config
+        family = "ipv6" if ":" in config.advertise_addr else "ipv4"
+        wan = config.advertise_addr_wan or config.advertise_addr
+        wan_family = "ipv6" if ":" in wan else "ipv4"
+        node = Node(
+            id=self._node_id,
+            node=config.node_name,
+            address=config.advertise_addr,
+            datacenter=config.datacenter,
+            tagged_addresses={
+                "lan": config.advertise_addr,
+                f"lan_{family}": config.advertise_addr,
+                "wan": wan,
+                f"wan_{wan_family}": wan,
+            },
+            meta={"consul-network-segment": "", **config.node_meta},
+        )
+        return AntiEntropy(
+            local=self._local,
+            node=node,
+            is_server=config.server,
+            call=lambda method, request: self._router.call(method, request),
+            member_count=lambda: len(self._parts.membership.members()),
+            rng=self._rng,
+        )
+
+    def _register_configured(self) -> None:
+        for service in self._config.services:
+            self._local.register_service(service, from_file=True)
+        for check in self._config.checks:
+            self._local.register_check(check, from_file=True)
+
+    async def _join_configured(self) -> None:
+        config = self._config
+        if config.start_join:
+            joined = await self.join(config.start_join)
+            logger.info("join completed, %d agents answered", joined)
+        if config.retry_join:
+            self._spawn(self._retry_join(), "retry-join")
+
+    async def _retry_join(self) -> None:
+        config = self._config
+        try:
+            await retry_join(
+                self.join, config.retry_join, interval_ms=config.retry_interval_ms, max_attempts=config.retry_max
+            )
+        except MembershipError as error:
+            self._failed(error)
+
+    def _spawn(self, work: Awaitable[None], name: str) -> None:
+        async def run() -> None:
+            await work
+
+        task = asyncio.create_task(run(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _log_parts(self) -> None:
+        logger.info("parts: %s", self._parts.summary())
+        if self._server is not None:
+            logger.info("server port on %s", self._server.address)
+        logger.info("gossip as %s on %s", self.node_name, self.local_member().address)
+        for interface, name in zip(self._interfaces, self._parts.interface_names, strict=True):
+            logger.info("interface %s serves on %s", name, ", ".join(interface.addresses()) or "no address")
+
+    # --- events ---
+
+    def _gossip_event(self, event: GossipEvent) -> None:
+        if isinstance(event, MemberEvent):
+            self._member_event(event)
+        else:
+            self._user_event(event)
+        self._plugins.notify("consul_kernel_gossip_event", agent=self, pool="lan", event=event)
+
+    def _member_event(self, event: MemberEvent) -> None:
+        server = server_tags(event.member)
+        gone = event.kind in (MemberEventKind.FAILED, MemberEventKind.LEAVE, MemberEventKind.REAP)
+        if server is not None and server.datacenter == self.datacenter:
+            if gone:
+                self._directory.remove(server.datacenter, server.id)
+            else:
+                self._directory.add(server.datacenter, server.id, server.name, Address(server.host, server.port))
+        if self._server is not None:
+            self._server.member_changed(event)
+        if event.kind is MemberEventKind.JOIN and server is not None and self._started:
+            self._anti_entropy.server_appeared()
+
+    def _user_event(self, event: UserEvent) -> None:
+        if event.name == NEW_LEADER_EVENT:
+            logger.info("new leader elected: %s", event.payload.decode("utf-8", "replace"))
+
+    def _leader_changed(self, change: LeaderChange) -> None:
+        self._plugins.notify("consul_kernel_leader_changed", agent=self, change=change)
+
+    def _failed(self, error: BaseException) -> None:
+        """A part cannot go on: stop the agent rather than serve what may be wrong."""
+        logger.error("the agent stops: %s", error)
+        self.failure = error
+        asyncio.get_running_loop().create_task(self.stop())
+
+    def _known_servers(self) -> Sequence[ServerTags]:
+        alive = (server_tags(member) for member in self.members() if member.status.name == "ALIVE")
+        return [server for server in alive if server is not None and server.datacenter == self.datacenter]
+
+    async def _ask_peers(self, server: ServerTags) -> Sequence[str]:
+        return await self._pool.call(
+            Address(server.host, server.port),
+            methods.STATUS_PEERS,
+            DatacenterRequest(datacenter=self.datacenter),
+            timeout_ms=ASK_PEERS_TIMEOUT_MS,
+        )
+
+
+def _several(errors: Sequence[str]) -> str:
+    """Several errors as one text, in the form of Go's multierror."""
+    noun = "error" if len(errors) == 1 else "errors"
+    return f"{len(errors)} {noun} occurred:\n" + "".join(f"\t* {error}\n" for error in errors) + "\n"

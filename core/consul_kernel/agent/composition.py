@@ -1,0 +1,163 @@
+"""Makes an agent's parts from the plugins that its configuration names."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from consul_kernel.config.blocks import PluginBlock, decode_block
+from consul_kernel.config.model import AgentConfig
+from consul_kernel.config.problems import ConfigErrors, ConfigProblem
+from consul_kernel.contracts.cipher import Cipher, CipherContext
+from consul_kernel.contracts.consensus import ConsensusPlugin
+from consul_kernel.contracts.interface import AgentApi, Interface, InterfaceContext
+from consul_kernel.contracts.membership import GossipEvent, Membership, MembershipContext
+from consul_kernel.contracts.plugin import Plugin, PluginConfig, PluginKind
+from consul_kernel.contracts.store import Store, StoreContext
+from consul_kernel.contracts.transport import Address, Transport, TransportContext
+from consul_kernel.plugins import PluginManager
+
+from .admission import lan_admission
+from .clock import monotonic_ms
+from .tags import lan_tags
+
+LAN_SNAPSHOT = "serf/local.snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A plugin that the configuration chose, with its block decoded."""
+
+    block: PluginBlock
+    plugin: Plugin[Any, Any]
+    config: PluginConfig
+
+
+class Parts:
+    """An agent's parts. Making them does no I/O."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        plugins: PluginManager,
+        *,
+        node_id: str,
+        rng: random.Random,
+        on_event: Callable[[GossipEvent], None],
+    ) -> None:
+        """Raises PluginLoadError or ConfigErrors, each with everything that is wrong."""
+        self._config = config
+        self._chosen = choose(wanted_blocks(config), plugins)
+        self.transport: Transport = self._make(PluginKind.TRANSPORT, TransportContext())
+        self._cipher = self._make_cipher()
+        self.membership = self._make_membership(node_id, rng, on_event)
+
+    @property
+    def consensus(self) -> ConsensusPlugin:
+        """The consensus plugin; its part is made by the server."""
+        return self._one(PluginKind.CONSENSUS).plugin
+
+    @property
+    def consensus_config(self) -> PluginConfig:
+        """The consensus plugin's block."""
+        return self._one(PluginKind.CONSENSUS).config
+
+    def make_store(self) -> Store:
+        """The server's store."""
+        store: Store = self._make(PluginKind.STORE, StoreContext(data_dir=self._config.data_dir))
+        return store
+
+    def make_interfaces(self, agent: AgentApi) -> list[Interface]:
+        """Every interface, in the order of `interface_names`."""
+        return [
+            chosen.plugin.create(self._interface_context(agent, chosen.block.name), chosen.config)
+            for chosen in self._of_kind(PluginKind.INTERFACE)
+        ]
+
+    @property
+    def interface_names(self) -> Sequence[str]:
+        """The chosen interfaces."""
+        return [chosen.block.name for chosen in self._of_kind(PluginKind.INTERFACE)]
+
+    def summary(self) -> str:
+        """Which plugin serves as what, for the log."""
+        return ", ".join(f"{chosen.block.kind}={chosen.block.name}" for chosen in self._chosen)
+
+    def _of_kind(self, kind: PluginKind) -> list[Chosen]:
+        return [chosen for chosen in self._chosen if chosen.block.kind is kind]
+
+    def _one(self, kind: PluginKind) -> Chosen:
+        (chosen,) = self._of_kind(kind)
+        return chosen
+
+    def _make(self, kind: PluginKind, context: object) -> Any:
+        chosen = self._one(kind)
+        return chosen.plugin.create(context, chosen.config)
+
+    def _make_cipher(self) -> Cipher | None:
+        if not self._of_kind(PluginKind.CIPHER):
+            return None
+        cipher: Cipher = self._make(PluginKind.CIPHER, CipherContext(encrypt=self._config.encrypt))
+        return cipher
+
+    def _make_membership(self, node_id: str, rng: random.Random, on_event: Callable[[GossipEvent], None]) -> Membership:
+        config = self._config
+        context = MembershipContext(
+            node_name=config.node_name,
+            bind=Address(config.serf_lan or config.bind_addr, config.ports.serf_lan),
+            advertise=Address(config.advertise_addr, config.ports.serf_lan),
+            tags=lan_tags(
+                datacenter=config.datacenter,
+                node_id=node_id,
+                server_port=config.ports.server if config.server else None,
+                bootstrap=config.bootstrap,
+                bootstrap_expect=config.bootstrap_expect,
+            ),
+            transport=self.transport,
+            cipher=self._cipher,
+            on_event=on_event,
+            now_ms=monotonic_ms,
+            rng=rng,
+            accept=lan_admission(datacenter=config.datacenter, node_name=config.node_name, node_id=node_id),
+            snapshot_path=config.data_dir / LAN_SNAPSHOT if config.data_dir is not None else None,
+            reconnect_timeout_ms=config.reconnect_timeout_ms,
+            tuning=config.gossip_lan,
+        )
+        membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
+        return membership
+
+    def _interface_context(self, agent: AgentApi, name: str) -> InterfaceContext:
+        config = self._config
+        return InterfaceContext(
+            agent=agent,
+            bind=config.interface_addresses(name),
+            dns=config.dns,
+            http=config.http,
+            limits=config.limits,
+        )
+
+
+def wanted_blocks(config: AgentConfig) -> list[PluginBlock]:
+    """The blocks of the parts that this agent needs: a client has neither consensus nor store."""
+    server_only = (PluginKind.CONSENSUS, PluginKind.STORE)
+    single = [block for kind, block in config.plugins.items() if config.server or kind not in server_only]
+    return [*single, *config.interfaces]
+
+
+def choose(blocks: Iterable[PluginBlock], plugins: PluginManager) -> list[Chosen]:
+    """Load and decode all. Raises PluginLoadError or ConfigErrors with every error at once."""
+    wanted = list(blocks)
+    plugins.load_all((block.kind, block.name) for block in wanted)
+    chosen: list[Chosen] = []
+    problems: list[ConfigProblem] = []
+    for block in wanted:
+        plugin = plugins.load(block.kind, block.name)
+        try:
+            chosen.append(Chosen(block, plugin, decode_block(block, plugin.config_type)))
+        except ConfigErrors as errors:
+            problems.extend(errors.problems)
+    if problems:
+        raise ConfigErrors(problems)
+    return chosen

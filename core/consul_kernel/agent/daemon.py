@@ -1,0 +1,131 @@
+"""Runs an agent as a process: configuration, log, signals, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from consul_kernel import __version__
+from consul_kernel.config.load import ConfigSource, load_config
+from consul_kernel.config.model import AgentConfig
+from consul_kernel.config.problems import ConfigErrors
+from consul_kernel.contracts.errors import ConsulKernelError
+from consul_kernel.plugins import PluginManager
+
+from .agent import Agent
+from .logs import set_up_logging
+from .tags import COMPATIBLE_CONSUL_VERSION
+
+logger = logging.getLogger(__name__)
+
+
+def run_agent(sources: Sequence[ConfigSource], overrides: Mapping[str, Any]) -> int:
+    """Load the configuration, run the agent until it stops, and return the process's exit code."""
+    try:
+        config = load_config(sources, overrides)
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return 1
+    try:
+        set_up_logging(
+            config.log_level,
+            as_json=config.log_json,
+            file=config.log_file,
+            rotate_bytes=config.log_rotate_bytes,
+            rotate_max_files=config.log_rotate_max_files,
+        )
+        return _run(config)
+    except (ConsulKernelError, ConfigErrors, OSError) as error:
+        print(f"==> {error}", file=sys.stderr)
+        return 1
+
+
+BANNER = """\
+==> Starting consul-kernel agent...
+           Version: {version} (as Consul {compatible})
+         Node name: {config.node_name!r}
+        Datacenter: {config.datacenter!r}
+            Server: {config.server} (Bootstrap: {config.bootstrap})
+
+==> Log data will now stream in as it occurs:
+"""
+
+
+def _run(config: AgentConfig) -> int:
+    banner = BANNER.format(version=__version__, compatible=COMPATIBLE_CONSUL_VERSION, config=config)
+    print(banner, file=sys.stderr, flush=True)
+    for warning in config.warnings:
+        logger.warning("%s", warning)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(config))
+
+
+def _loop_factory() -> Any:
+    """uvloop where it runs, else asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(config: AgentConfig) -> int:
+    agent = Agent(config, PluginManager())
+    signals = Signals(agent, config)
+    signals.install()
+    pid_file = Path(config.pid_file) if config.pid_file else None
+    try:
+        if pid_file is not None:
+            pid_file.write_text(f"{os.getpid()}", encoding="utf-8")
+        await agent.start()
+        await agent.stopped.wait()
+    finally:
+        signals.remove()
+        if pid_file is not None:
+            pid_file.unlink(missing_ok=True)
+    if agent.failure is not None:
+        print(f"==> {agent.failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Signals:
+    """SIGINT and SIGTERM leave or stop, as the agent file says; a second one ends the process at once."""
+
+    def __init__(self, agent: Agent, config: AgentConfig) -> None:
+        self._agent = agent
+        self._leaves = {
+            signal.SIGINT: not config.skip_leave_on_interrupt,
+            signal.SIGTERM: config.leave_on_terminate,
+        }
+        self._ending: asyncio.Task[None] | None = None
+
+    def install(self) -> None:
+        """Take the signals over."""
+        loop = asyncio.get_running_loop()
+        for number in self._leaves:
+            loop.add_signal_handler(number, self._received, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hangup)
+
+    def remove(self) -> None:
+        """Give the signals back."""
+        loop = asyncio.get_running_loop()
+        for number in (*self._leaves, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+    def _received(self, number: signal.Signals) -> None:
+        if self._ending is not None:
+            logger.warning("second signal, ending at once")
+            os._exit(1)
+        leaves = self._leaves[number]
+        logger.info("caught %s, %s", number.name, "leaving" if leaves else "stopping")
+        self._ending = asyncio.create_task(self._agent.leave() if leaves else self._agent.stop())
+
+    def _hangup(self) -> None:
+        logger.warning("SIGHUP is ignored: this version does not reload its configuration; restart the agent instead")

@@ -1,0 +1,247 @@
+"""A server: the parts that keep the replicated state, wired together, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from consul_kernel.agent.tags import ServerTags
+from consul_kernel.contracts.consensus import (
+    Consensus,
+    ConsensusContext,
+    ConsensusPlugin,
+    LeaderChange,
+    Server,
+    Suffrage,
+)
+from consul_kernel.contracts.errors import ConsensusError
+from consul_kernel.contracts.membership import MemberEvent, Membership
+from consul_kernel.contracts.plugin import PluginConfig
+from consul_kernel.contracts.store import Store
+from consul_kernel.contracts.transport import Address, Listener, Stream, Transport
+from consul_kernel.rpc.endpoints import EndpointTable
+from consul_kernel.rpc.server import RpcServer
+from consul_kernel.state.machine import ReplicatedState
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.settings import LimitSettings
+
+from .bootstrap import AskPeers, Bootstrap
+from .endpoints import EndpointContext, attach_endpoints
+from .leader import LeaderDuties
+from .reconcile import Reconciler
+
+logger = logging.getLogger(__name__)
+
+RAFT_FIRST_BYTE = b"\x01"
+DIAL_TIMEOUT_MS = 10_000
+TRANSFER_ATTEMPTS = 3
+REMOVED_WAIT_S = 5.0
+REMOVED_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What a server needs to know of the agent file."""
+
+    node_name: str
+    node_id: str
+    datacenter: str
+    bind: Address
+    advertise: Address
+    bootstrap: bool
+    bootstrap_expect: int
+    raft_multiplier: int
+    snapshot_threshold: int
+    snapshot_interval_ms: int
+    trailing_logs: int
+    leave_drain_time_ms: int
+    default_query_time_ms: int
+    max_query_time_ms: int
+    limits: LimitSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerParts:
+    """The parts that the agent chose or shares with its server."""
+
+    transport: Transport
+    membership: Membership
+    store: Store
+    consensus: ConsensusPlugin
+    consensus_config: PluginConfig
+    rng: random.Random
+    now_ms: Callable[[], int]
+    call: Callable[[Method[Any, Any], Any], Awaitable[Any]]
+    servers: Callable[[], Sequence[ServerTags]]
+    ask_peers: AskPeers
+    on_leader_change: Callable[[LeaderChange], None]
+    on_failure: Callable[[BaseException], None]
+
+
+class RaftServer:
+    """Owns store, state machine, consensus, endpoints, the server port, and the leader's duties."""
+
+    def __init__(self, settings: ServerSettings, parts: ServerParts) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._leaving = False
+        self.endpoints = EndpointTable()
+        self._listener: Listener | None = None
+
+    async def open(self) -> None:
+        """Recover store and state, and make the rest; nothing is served and nobody is told yet."""
+        settings, parts = self._settings, self._parts
+        await parts.store.start()
+        self.state = ReplicatedState(parts.store.state)
+        self.consensus: Consensus = parts.consensus.create(
+            ConsensusContext(
+                server_id=settings.node_id,
+                address=str(settings.advertise),
+                log=parts.store.log,
+                snapshots=parts.store.snapshots,
+                state_machine=self.state,
+                dial=self._dial,
+                on_leader_change=self._leader_changed,
+                on_failure=parts.on_failure,
+                now_ms=parts.now_ms,
+                rng=parts.rng,
+                multiplier=settings.raft_multiplier,
+                snapshot_threshold=settings.snapshot_threshold,
+                snapshot_interval_ms=settings.snapshot_interval_ms,
+                trailing_logs=settings.trailing_logs,
+            ),
+            parts.consensus_config,
+        )
+        attach_endpoints(self.endpoints, self._endpoint_context())
+        self._duties = LeaderDuties(
+            node_name=settings.node_name,
+            consensus=self.consensus,
+            membership=parts.membership,
+            reconciler=Reconciler(
+                call=parts.call,
+                consensus=self.consensus,
+                node_id=settings.node_id,
+                node_name=settings.node_name,
+                datacenter=settings.datacenter,
+            ),
+        )
+        self._bootstrap = Bootstrap(
+            consensus=self.consensus,
+            node_id=settings.node_id,
+            expect=settings.bootstrap_expect,
+            servers=parts.servers,
+            ask_peers=parts.ask_peers,
+        )
+
+    async def start(self, dispatch: Callable[[Method[Any, Any], Any], Awaitable[Any]]) -> None:
+        """Listen on the server port and take part in the quorum."""
+        settings = self._settings
+        self._rpc = RpcServer(dispatch=dispatch, consensus_serve=self.consensus.serve, limits=settings.limits)
+        self._listener = await self._parts.transport.listen(settings.bind, self._rpc.serve)
+        await self.consensus.start()
+        if settings.bootstrap and not self.consensus.configuration.servers:
+            try:
+                await self.consensus.bootstrap([Server(settings.node_id, str(settings.advertise))])
+            except ConsensusError as error:
+                logger.info("no quorum was founded: %s", error)
+
+    @property
+    def address(self) -> Address:
+        """Where the server port is bound."""
+        return self._listener.address if self._listener is not None else self._settings.bind
+
+    def member_changed(self, event: MemberEvent) -> None:
+        """The pool changed: quorum and catalog may have to follow."""
+        self._duties.member_changed(event)
+        self._bootstrap.servers_changed()
+
+    async def prepare_leave(self) -> None:
+        """Hand leadership over, so that the quorum does not have to notice that this server is gone."""
+        self._leaving = True
+        voters = [s for s in self.consensus.configuration.servers if s.suffrage is Suffrage.VOTER]
+        if len(voters) < 2 or not self.consensus.is_leader:
+            return
+        for _ in range(TRANSFER_ATTEMPTS):
+            try:
+                await self.consensus.transfer_leadership()
+            except ConsensusError as error:
+                logger.warning("leadership could not be handed over: %s", error)
+            else:
+                return
+        await self.consensus.remove_server(self._settings.node_id)
+
+    async def finish_leave(self) -> None:
+        """After the pool was told: wait (bounded) until the quorum has let go of this server."""
+        try:
+            async with asyncio.timeout(REMOVED_WAIT_S):
+                while self._is_one_of_several():
+                    await asyncio.sleep(REMOVED_POLL_S)
+        except TimeoutError:
+            logger.warning("still in the quorum after %.0f s, leaving all the same", REMOVED_WAIT_S)
+        if len(self.consensus.configuration.servers) > 1:
+            await asyncio.sleep(self._settings.leave_drain_time_ms / 1000)
+
+    async def aclose(self) -> None:
+        """Stop, last what others depend on."""
+        if hasattr(self, "consensus"):
+            await self._bootstrap.aclose()
+            await self._duties.aclose()
+            await self.consensus.aclose()
+        if self._listener is not None:
+            await self._listener.aclose()
+        await self._parts.store.aclose()
+
+    def _is_one_of_several(self) -> bool:
+        configuration = self.consensus.configuration
+        return len(configuration.servers) > 1 and configuration.get(self._settings.node_id) is not None
+
+    def _leader_changed(self, change: LeaderChange) -> None:
+        self._duties.leadership_changed(change)
+        self._parts.on_leader_change(change)
+
+    async def _dial(self, server: Server) -> Stream:
+        """Gossip knows best where a server is now; the configuration may be old."""
+        known = next((tags for tags in self._parts.servers() if tags.id == server.id), None)
+        if known is not None:
+            address = Address(known.host, known.port)
+        else:
+            host, _, port = server.address.rpartition(":")
+            address = Address(host.strip("[]"), int(port))
+        stream = await self._parts.transport.dial(address, timeout_ms=DIAL_TIMEOUT_MS)
+        stream.write(RAFT_FIRST_BYTE)
+        return stream
+
+    def _endpoint_context(self) -> EndpointContext:
+        settings, parts = self._settings, self._parts
+        return EndpointContext(
+            state=self.state,
+            consensus=self.consensus,
+            datacenter=settings.datacenter,
+            node_name=settings.node_name,
+            default_query_time_ms=settings.default_query_time_ms,
+            max_query_time_ms=settings.max_query_time_ms,
+            rng=parts.rng,
+            now_ms=parts.now_ms,
+            fire_event=parts.membership.send_user_event,
+            datacenters=lambda: [settings.datacenter],
+            leader_address=self.leader_address,
+        )
+
+    def leader_address(self) -> str:
+        """`ip:port` of the leader, or an empty string."""
+        leader = self.consensus.status().leader
+        return leader.address if leader is not None else ""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this server leads."""
+        return self.consensus.is_leader
+
+    @property
+    def bootstrapped_alone(self) -> bool:
+        """Whether the agent file told this server to found a quorum by itself."""
+        return self._settings.bootstrap
