@@ -1,0 +1,31 @@
+"""What every suite shares: clusters of real processes that end with their test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.agents import Cluster
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Remember whether the test failed, so that its fixtures can say more."""
+    report = yield
+    if getattr(report, "failed", False):
+        item.stash[_FAILED] = True
+    return report
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Agents as processes of their own; all are ended, and a failed test shows their logs."""
+    agents = Cluster(tmp_path)
+    yield agents
+    agents.close()
+    if request.node.stash.get(_FAILED, False):
+        print(agents.logs())  # noqa: T201 - pytest shows it with the failure

@@ -1,0 +1,1 @@
+"""Real agents as processes, for tests that look at a cluster from outside."""
