@@ -1,0 +1,94 @@
+"""Opening and closing the state's folder, such that a state torn by a crash of the machine is never used.
+
+While the state is open a marker holds the machine's boot id. Commits are not flushed, so after a crash of the
+*process* they are whole (the operating system's cache lives on), after a crash of the *machine* they may not
+be. A marker of another boot tells the two apart; the state is then discarded and built again from the
+newest snapshot and the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import lmdb
+
+from .files import Files
+from .state import DiskState
+
+logger = logging.getLogger(__name__)
+
+MARKER = "open"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def read_boot_id(path: Path = BOOT_ID) -> str:
+    """What tells this boot of the machine from every other; empty where the system does not say."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+class StateFolder:
+    """The folder that `state` lives in."""
+
+    def __init__(self, folder: Path, files: Files, state: DiskState, boot_id: str) -> None:
+        self._folder = folder
+        self._files = files
+        self._state = state
+        self._boot_id = boot_id
+        self._marker = folder / MARKER
+
+    def open(self) -> None:
+        """Open the state, discarding it first where it cannot be trusted. Raises OSError and lmdb.Error."""
+        self._files.make_folder(self._folder)
+        if not self._trusted():
+            self._discard("the machine stopped while the state was open")
+        self._mark()
+        try:
+            self._state.open()
+        except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.PageNotFoundError) as error:
+            self._discard(str(error))
+            self._state.open()
+
+    def discard(self) -> None:
+        """Empty the state before it is opened."""
+        self._files.make_folder(self._folder)
+        self._discard("the log is new, and the state is not its outcome")
+
+    def close(self) -> None:
+        """Flush the state, then remove the marker."""
+        self._state.close()
+        if self._marker.exists():
+            self._files.remove(self._marker)
+            self._files.flush_folder(self._folder)
+
+    def _trusted(self) -> bool:
+        try:
+            marker = self._marker.read_text().strip()
+        except FileNotFoundError:
+            return True
+        return bool(self._boot_id) and marker == self._boot_id
+
+    def _discard(self, why: str) -> None:
+        found = [path for path in self._folder.glob("*.mdb") if path.is_file()]
+        if not found:
+            return
+        logger.warning("%s: building the state again from snapshot and log: %s", self._folder, why)
+        for path in found:
+            self._files.remove(path)
+        self._files.flush_folder(self._folder)
+
+    def _mark(self) -> None:
+        """Durable before the state's first page can be."""
+        data = (self._boot_id or "unknown").encode()
+        if self._marker.exists():
+            self._files.remove(self._marker)
+        descriptor = self._files.create(self._marker, len(data))
+        try:
+            self._files.write(descriptor, data, 0)
+            self._files.flush(descriptor)
+        finally:
+            self._files.close(descriptor)
+        self._files.flush_folder(self._folder)

@@ -1,0 +1,156 @@
+"""The writing side of the log's files: what the log's one thread does. No method is called from elsewhere."""
+
+from __future__ import annotations
+
+import secrets
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from consul_kernel.contracts.store import HardState, LogEntry
+
+from .files import Files
+from .records import FLAG_RESET, HEADER_BYTES, TYPE_ENTRY, BatchEncoder, Header, record_size
+from .segment import Segment, segment_name
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one flush makes durable. The entries go on after `base_index`, whose term is `base_term`."""
+
+    base_index: int
+    base_term: int
+    entries: Sequence[LogEntry]
+    hard_state: HardState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where a batch went: a new file, if one was begun for it, and each entry's offset."""
+
+    segment: Segment | None
+    offsets: array[int]
+
+
+class SegmentWriter:
+    """Appends to the last file of the log, begins new ones and removes old ones.
+
+    Any exception leaves the disk in an unknown state: the caller must not use the writer again.
+    """
+
+    def __init__(self, files: Files, folder: Path, segment_bytes: int) -> None:
+        self._files = files
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._kept: list[Header] = []
+        self._descriptor = -1
+        self._position = 0
+        self._checksum = 0
+        self._hard_state = HardState()
+
+    def begin(self) -> Segment:
+        """Create the first file of a new log."""
+        return self._roll(0, 0, 0)
+
+    def resume(
+        self, headers: Sequence[Header], position: int, checksum: int, hard_state: HardState, *, mend: bool
+    ) -> None:
+        """Go on in the last of the recovered files, after cutting off a torn end where there is one.
+
+        What recovery read may be in the operating system's cache only: it is flushed before anyone acts on it.
+        """
+        self._kept = list(headers)
+        self._position, self._checksum, self._hard_state = position, checksum, hard_state
+        header = headers[-1]
+        self._descriptor = self._files.open(self._folder / segment_name(header.sequence))
+        if mend:
+            self._files.resize(self._descriptor, position, header.capacity)
+        self._files.flush(self._descriptor)
+        self._files.flush_folder(self._folder)
+
+    def append(self, batch: Batch) -> Written:
+        """Write one batch and flush it."""
+        entries = batch.entries
+        size = sum(record_size(len(entry.data)) for entry in entries)
+        if batch.hard_state is not None:
+            self._hard_state = batch.hard_state
+            size += self._hard_state_size()
+        segment = None
+        header = self._kept[-1]
+        if batch.base_index < header.base_index or self._position + size > header.capacity:
+            segment = self._roll(batch.base_index, batch.base_term, size)
+            header = segment.header
+        encoder = BatchEncoder(header.seed, self._position, self._checksum)
+        # The vote comes first: a write cut short must not keep a term's entries and lose the term.
+        if batch.hard_state is not None and segment is None:
+            encoder.add_hard_state(batch.hard_state)
+        offsets = array("I")
+        position, add, note = self._position, encoder.add, offsets.append
+        for entry in entries:
+            note(position + encoder.size)
+            add(TYPE_ENTRY, entry.kind, entry.index, entry.term, entry.data)
+        if encoder.size:
+            self._files.write(self._descriptor, encoder.bytes(), position)
+            self._files.flush(self._descriptor)
+            self._position += encoder.size
+            self._checksum = encoder.checksum
+        return Written(segment, offsets)
+
+    def compact(self, index: int) -> None:
+        """Remove files whose entries are all at or before `index`, oldest first."""
+        keep = 0
+        for position, header in enumerate(self._kept):
+            if header.base_index <= index:
+                keep = position
+        self._remove(keep)
+
+    def reset(self, index: int, term: int) -> Segment:
+        """Begin an empty log after `index`, then remove what came before."""
+        segment = self._roll(index, term, 0, FLAG_RESET)
+        self._remove(len(self._kept) - 1)
+        return segment
+
+    def close(self) -> None:
+        """Close the last file."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            self._files.close(descriptor)
+
+    def _roll(self, base_index: int, base_term: int, room: int, flags: int = 0) -> Segment:
+        """Begin a file with the hard state in it. It has its name only once all that is durable."""
+        capacity = max(self._segment_bytes, HEADER_BYTES + self._hard_state_size() + room)
+        sequence = self._kept[-1].sequence + 1 if self._kept else 1
+        header = Header(capacity, sequence, secrets.randbits(64), base_index, base_term, self._checksum, flags)
+        encoder = BatchEncoder(header.seed, HEADER_BYTES, self._checksum)
+        encoder.add_hard_state(self._hard_state)
+        path = self._folder / segment_name(sequence)
+        temporary = path.with_suffix(TEMPORARY_SUFFIX)
+        descriptor = self._files.create(temporary, capacity)
+        try:
+            self._files.write(descriptor, header.encode() + encoder.bytes(), 0)
+            self._files.flush(descriptor)
+            self._files.rename(temporary, path)
+            self._files.flush_folder(self._folder)
+        except BaseException:
+            self._files.close(descriptor)
+            raise
+        self.close()
+        self._descriptor = descriptor
+        self._position = HEADER_BYTES + encoder.size
+        self._checksum = encoder.checksum
+        self._kept.append(header)
+        return Segment(path, header)
+
+    def _remove(self, count: int) -> None:
+        if count <= 0:
+            return
+        for header in self._kept[:count]:
+            self._files.remove(self._folder / segment_name(header.sequence))
+        del self._kept[:count]
+        self._files.flush_folder(self._folder)
+
+    def _hard_state_size(self) -> int:
+        return record_size(len(self._hard_state.vote.encode()))
