@@ -1,0 +1,103 @@
+"""Reads of the catalog on behalf of questions: as stale as the settings allow, and no staler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
+
+from consul_kernel.contracts.errors import ConsulKernelError
+from consul_kernel.contracts.interface import AgentApi
+from consul_kernel.structs.health import CheckServiceNode
+from consul_kernel.structs.methods import (
+    CATALOG_LIST_NODES,
+    CATALOG_NODE_SERVICES,
+    CATALOG_SERVICE_NODES,
+    HEALTH_SERVICE_NODES,
+    Method,
+)
+from consul_kernel.structs.node import Node
+from consul_kernel.structs.query import (
+    DCSpecificRequest,
+    NodeSpecificRequest,
+    QueryMeta,
+    QueryOptions,
+    ServiceSpecificRequest,
+)
+from consul_kernel.structs.service import ServiceNode
+from consul_kernel.structs.settings import DnsSettings
+
+from .naming import NodeRead, ServiceRead
+from .wire import Rcode
+
+RequestT = TypeVar("RequestT", bound=QueryOptions)
+ReplyT = TypeVar("ReplyT", bound=QueryMeta)
+
+_NANOSECONDS_PER_MS = 1_000_000
+_UNKNOWN_DATACENTER = "No path to datacenter"
+
+
+class ReadError(Exception):
+    """The catalog could not be read; `rcode` is what the asker is told."""
+
+    def __init__(self, rcode: Rcode) -> None:
+        super().__init__(rcode.name)
+        self.rcode = rcode
+
+
+class CatalogReader:
+    """What the catalog says, through the agent."""
+
+    def __init__(self, agent: AgentApi, settings: DnsSettings, *, timeout_ms: int) -> None:
+        self._agent = agent
+        self._settings = settings
+        self._timeout_s = timeout_ms / 1000
+        self._max_stale = settings.max_stale_ms * _NANOSECONDS_PER_MS
+
+    async def service(self, read: ServiceRead) -> Sequence[CheckServiceNode]:
+        """Every instance, in whatever health."""
+        return (await self._read(HEALTH_SERVICE_NODES, self._service_request(read))).nodes or ()
+
+    async def node(self, read: NodeRead) -> Node | None:
+        """The node, or None."""
+        request = NodeSpecificRequest(
+            datacenter=read.datacenter, node=read.node, allow_stale=self._settings.allow_stale
+        )
+        found = (await self._read(CATALOG_NODE_SERVICES, request)).node_services
+        return None if found is None else found.node
+
+    async def nodes(self) -> Sequence[Node]:
+        """Every node of this datacenter."""
+        request = DCSpecificRequest(datacenter=self._agent.datacenter, allow_stale=self._settings.allow_stale)
+        return (await self._read(CATALOG_LIST_NODES, request)).nodes or ()
+
+    async def services_at(self, address: str) -> Sequence[ServiceNode]:
+        """Every instance of this datacenter with a service address."""
+        request = ServiceSpecificRequest(
+            datacenter=self._agent.datacenter, service_address=address, allow_stale=self._settings.allow_stale
+        )
+        return (await self._read(CATALOG_SERVICE_NODES, request)).service_nodes or ()
+
+    def _service_request(self, read: ServiceRead) -> ServiceSpecificRequest:
+        return ServiceSpecificRequest(
+            datacenter=read.datacenter,
+            service_name=read.service,
+            service_tags=[read.tag] if read.tag else [],
+            tag_filter=bool(read.tag),
+            allow_stale=self._settings.allow_stale,
+            max_stale_duration=self._max_stale,
+        )
+
+    async def _read(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
+        """One read; repeated at the leader when a follower's answer is older than `max_stale`."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                reply = await self._agent.call(method, request)
+                if request.allow_stale and reply.last_contact > self._max_stale:
+                    request.allow_stale = False
+                    reply = await self._agent.call(method, request)
+                return reply
+        except TimeoutError as error:
+            raise ReadError(Rcode.SERVFAIL) from error
+        except (ConsulKernelError, OSError) as error:
+            raise ReadError(Rcode.NXDOMAIN if _UNKNOWN_DATACENTER in str(error) else Rcode.SERVFAIL) from error

@@ -1,0 +1,83 @@
+"""The interface: every address on UDP and TCP."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from consul_kernel.contracts.errors import PluginStartError
+from consul_kernel.contracts.interface import InterfaceContext
+from consul_kernel.contracts.transport import Address
+
+from .answerer import Answerer
+from .config import DnsInterfaceConfig
+from .tcp import TcpServer
+from .udp import UdpServer
+
+_DEFAULT_PORT = 8600
+_DEFAULT_HOST = "127.0.0.1"
+_FREE_PORT_TRIES = 16
+
+
+class DnsInterface:
+    """Serves DNS until it is closed."""
+
+    def __init__(self, context: InterfaceContext, config: DnsInterfaceConfig) -> None:
+        self._config = config
+        self._bind = _bind_addresses(context.bind, config)
+        self._answerer = Answerer(
+            context.agent,
+            context.dns,
+            max_plans=config.max_cached_questions,
+            catalog_timeout_ms=config.catalog_timeout_ms,
+            rng=random.Random(),
+        )
+        self._servers: list[UdpServer | TcpServer] = []
+        self._addresses: list[Address] = []
+
+    async def start(self) -> None:
+        """Bind and serve. Raises PluginStartError, naming the address, when it cannot be bound."""
+        for address in self._bind:
+            try:
+                self._addresses.append(await self._open(address))
+            except OSError as error:
+                await self.aclose()
+                raise PluginStartError(f"dns: cannot listen on {address}: {error}") from error
+
+    def addresses(self) -> Sequence[str]:
+        """Where it serves."""
+        return [f"{address} ({network})" for address in self._addresses for network in ("udp", "tcp")]
+
+    async def aclose(self) -> None:
+        """Close every socket; queries under way get no answer, and their askers ask another server."""
+        servers, self._servers, self._addresses = self._servers, [], []
+        for server in servers:
+            await server.aclose()
+
+    async def _open(self, bind: Address) -> Address:
+        """One address on both networks. A port that was free for UDP may be taken for TCP: then another one."""
+        for attempt in range(1, _FREE_PORT_TRIES + 1):
+            udp = UdpServer(self._answerer, max_in_flight=self._config.max_queries_in_flight)
+            tcp = TcpServer(self._answerer, self._config)
+            bound = udp.open(bind)
+            try:
+                await tcp.open(bound)
+            except OSError:
+                await udp.aclose()
+                if bind.port != 0 or attempt == _FREE_PORT_TRIES:
+                    raise
+                continue
+            self._servers += [udp, tcp]
+            return bound
+        raise AssertionError("unreachable")
+
+
+def _bind_addresses(bind: Sequence[Address], config: DnsInterfaceConfig) -> list[Address]:
+    """The agent file's addresses, with what the plugin's own block says in their place."""
+    if config.address is not None:
+        port = bind[0].port if bind else _DEFAULT_PORT
+        return [Address(config.address, port if config.port is None else config.port)]
+    if config.port is None:
+        return list(bind)
+    hosts = dict.fromkeys(address.host for address in bind) or {_DEFAULT_HOST: None}
+    return [Address(host, config.port) for host in hosts]

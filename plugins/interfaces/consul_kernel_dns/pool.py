@@ -1,0 +1,61 @@
+"""What a question can be answered with, before chance and size choose from it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .wire import Rcode, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Records that stand or fall together: those of one instance.
+
+    `chase` is a name whose own addresses belong to the group too, when somebody resolves it; "" for none.
+    """
+
+    answers: tuple[Record, ...]
+    extras: tuple[Record, ...] = ()
+    chase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """All groups of an answer. `aliases` are CNAMEs, of which one is shown when there is no address.
+
+    `limit` bounds the groups that one answer shows, 0 for no bound. A pool of one group keeps its order.
+    """
+
+    groups: tuple[Group, ...] = ()
+    aliases: tuple[Group, ...] = ()
+    limit: int = 0
+
+    @property
+    def needs_chase(self) -> bool:
+        """Whether an answer is complete only with other names' addresses."""
+        return any(group.chase for group in self.groups or self.aliases)
+
+    def draw(self, rng: random.Random, most: int) -> tuple[Sequence[Group], int]:
+        """Groups in random order, at most `most` unless they are alone, and how many there would be without it."""
+        if not self.groups:
+            return ((rng.choice(self.aliases),), 1) if self.aliases else ((), 0)
+        count = len(self.groups)
+        if count == 1:
+            return self.groups, 1
+        total = min(count, self.limit) if self.limit > 0 else count
+        return rng.sample(self.groups, min(total, most)), total
+
+
+@dataclass(slots=True)
+class Reply:
+    """The sections of an answer, before it is made to fit."""
+
+    rcode: Rcode = Rcode.NOERROR
+    answers: list[Record] = field(default_factory=list)
+    authority: list[Record] = field(default_factory=list)
+    extras: list[Record] = field(default_factory=list)
+    is_authoritative: bool = True
+    is_drawn_short: bool = False
+    """More answers exist than were drawn, because a UDP answer would show no more anyway."""

@@ -1,0 +1,144 @@
+"""DNS over UDP: one socket, read until it is empty, answered in groups.
+
+All queries of one burst that need the same read of the catalog share it: they had all arrived before it began,
+so none is answered with anything older than itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Coroutine
+from typing import Any
+
+from consul_kernel.contracts.transport import Address
+
+from .answerer import Answerer
+from .catalog_reader import ReadError
+from .naming import NodeRead, ServiceRead
+from .plans import Plan
+
+_log = logging.getLogger(__name__)
+
+_MAX_BURST = 64
+_MAX_PACKET_BYTES = 4096
+_RECEIVE_BUFFER_BYTES = 1 << 20
+
+Waiting = tuple[Plan, bytes, Any]
+"""A plan, the packet that asked, and where to answer."""
+
+
+class UdpServer:
+    """Answers datagrams. When `max_in_flight` queries wait, further ones are dropped: askers ask again."""
+
+    def __init__(self, answerer: Answerer, *, max_in_flight: int) -> None:
+        self._answerer = answerer
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._socket: socket.socket | None = None
+        self.dropped = 0
+        """Queries that were dropped because too many waited."""
+
+    def open(self, bind: Address) -> Address:
+        """Bind and serve; the bound address. Raises OSError."""
+        family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
+        server = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            server.setblocking(False)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+            if family == socket.AF_INET6:
+                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            server.bind((bind.host, bind.port))
+        except OSError:
+            server.close()
+            raise
+        self._socket = server
+        asyncio.get_running_loop().add_reader(server.fileno(), self._receive)
+        return Address(*server.getsockname()[:2])
+
+    async def aclose(self) -> None:
+        """Stop. Idempotent."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _receive(self) -> None:
+        """Take what has arrived, at most a burst, and see to it that everything is answered."""
+        by_read: dict[ServiceRead | NodeRead, list[Waiting]] = {}
+        server = self._socket
+        if server is None:
+            return
+        understand = self._answerer.understand
+        for _ in range(_MAX_BURST):
+            try:
+                packet, asker = server.recvfrom(_MAX_PACKET_BYTES)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                # An ICMP error about an earlier answer; the socket itself is well.
+                continue
+            understood = understand(packet, is_tcp=False)
+            if understood is None:
+                continue
+            if not isinstance(understood, Plan):
+                self._send(understood, packet, asker)
+            elif self._in_flight >= self._max_in_flight:
+                self.dropped += 1
+            elif understood.read is None:
+                self._start(self._answer_alone(understood, packet, asker), 1)
+            else:
+                by_read.setdefault(understood.read, []).append((understood, packet, asker))
+                self._in_flight += 1
+        for read, waiting in by_read.items():
+            self._in_flight -= len(waiting)
+            self._start(self._answer_group(read, waiting), len(waiting))
+
+    def _start(self, answering: Coroutine[Any, Any, None], count: int) -> None:
+        self._in_flight += count
+        task = asyncio.get_running_loop().create_task(answering)
+        self._tasks.add(task)
+
+        def finished(done: asyncio.Task[None]) -> None:
+            self._in_flight -= count
+            self._tasks.discard(done)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                _log.error("answering a DNS query failed", exc_info=error)
+
+        task.add_done_callback(finished)
+
+    async def _answer_alone(self, plan: Plan, packet: bytes, asker: Any) -> None:
+        self._send(await self._answerer.answer(plan, packet), packet, asker)
+
+    async def _answer_group(self, read: ServiceRead | NodeRead, waiting: list[Waiting]) -> None:
+        answerer = self._answerer
+        try:
+            found = await answerer.find(read)
+        except ReadError as error:
+            for plan, packet, asker in waiting:
+                self._send(answerer.refuse(plan, error), packet, asker)
+            return
+        for plan, packet, asker in waiting:
+            message = answerer.show(plan, found)
+            if message is None:
+                self._start(self._answer_chased(plan, packet, asker), 1)
+            else:
+                self._send(message, packet, asker)
+
+    async def _answer_chased(self, plan: Plan, packet: bytes, asker: Any) -> None:
+        self._send(await self._answerer.show_chased(plan), packet, asker)
+
+    def _send(self, message: bytearray, packet: bytes, asker: Any) -> None:
+        if self._socket is None:
+            return
+        message[:2] = packet[:2]
+        try:
+            self._socket.sendto(message, asker)
+        except OSError:
+            # A full buffer or an unreachable asker: a lost datagram, as the network loses them.
+            self.dropped += 1
