@@ -1,0 +1,120 @@
+"""From a parsed request to its answer: what every route has in common."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+
+from aiohttp import web
+
+from consul_kernel.contracts.errors import ConsulKernelError
+
+from .answer import HTML, TEXT, Answer
+from .connection import Connection
+from .exchange import DEFAULT_ACL_POLICY, Exchange, Site
+from .failures import HttpError, MethodNotAllowedError, failure_of
+from .routing import Route, Router
+from .target import EMPTY_QUERY, Query, TargetError, clean_path, escape_path, octets_of, split_target
+
+logger = logging.getLogger(__name__)
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Found = tuple[Route, str]
+
+
+class Dispatcher:
+    """Answers requests by the route table."""
+
+    def __init__(self, site: Site, router: Router) -> None:
+        self._site = site
+        self._router = router
+        self._blocked_prefixes = tuple(site.http.block_endpoints)
+        self._writers = tuple(
+            ipaddress.ip_network(network, strict=False) for network in site.http.allow_write_http_from
+        )
+
+    async def __call__(self, request: web.BaseRequest) -> Answer:
+        """Answer one request. Only cancellation comes out of here."""
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            connection.begin()
+            try:
+                return await self._answer(request)
+            finally:
+                connection.end()
+        return await self._answer(request)
+
+    async def _answer(self, request: web.BaseRequest) -> Answer:
+        try:
+            path, raw_query = split_target(request.raw_path)
+        except TargetError:
+            return Answer(400, b"", TEXT, b"400 Bad Request", close=True)
+        cleaned = clean_path(path)
+        if cleaned != path:
+            return self._moved(request, cleaned, raw_query)
+        found = self._router.find(path)
+        if found is None:
+            return self._unrouted(path)
+        try:
+            return await self._routed(request, path, raw_query, found)
+        except ConsulKernelError as error:
+            return self._failed(request, failure_of(error))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:  # a fault of ours must not end the server, nor even the connection
+            logger.exception("request %s %s failed", request.method, path)
+            return self._failed(request, HttpError(500, "Internal server error"))
+
+    async def _routed(self, request: web.BaseRequest, path: str, raw_query: str, found: Found) -> Answer:
+        route, suffix = found
+        try:
+            query = Query(raw_query) if raw_query else EMPTY_QUERY
+        except TargetError:
+            raise HttpError(500) from None
+        if self._blocked_prefixes and path.startswith(self._blocked_prefixes):
+            raise HttpError(403, "Endpoint is blocked by agent configuration")
+        method = request.method
+        endpoint = route.endpoints.get(method)
+        if endpoint is None:
+            if method == "OPTIONS":
+                allow = ",".join(("OPTIONS", *route.methods)).encode()
+                return Answer(200, self._head(), b"Allow: " + allow + b"\r\n")
+            raise MethodNotAllowedError(method, route.methods)
+        if self._writers and method not in _READS:
+            self._check_writer(request)
+        return await endpoint(Exchange(self._site, request, path, suffix, query))
+
+    def _head(self) -> bytes:
+        return self._site.template.lines() + DEFAULT_ACL_POLICY
+
+    def _failed(self, request: web.BaseRequest, failure: HttpError) -> Answer:
+        text = failure.text.encode("utf-8", "replace")
+        head = (TEXT if text else b"") + failure.headers
+        if failure.status >= 500:
+            logger.debug("request %s answered %d: %s", request.method, failure.status, failure.text)
+        return Answer(failure.status, self._head(), head, text, close=failure.close)
+
+    def _unrouted(self, path: str) -> Answer:
+        if path == "/":
+            return Answer(200, self._site.template.lines(), TEXT, b"Consul Agent")
+        return Answer(404, self._site.template.lines(), b"")
+
+    def _moved(self, request: web.BaseRequest, path: str, raw_query: str) -> Answer:
+        location = escape_path(path) + (f"?{raw_query}" if raw_query else "")
+        head = b"Location: " + octets_of(location) + b"\r\n"
+        if request.method not in {"GET", "HEAD"}:
+            return Answer(301, self._site.template.lines(), head)
+        escaped = location.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
+        body = f'<a href="{escaped}">Moved Permanently</a>.\n\n'
+        return Answer(301, self._site.template.lines(), HTML + head, octets_of(body))
+
+    def _check_writer(self, request: web.BaseRequest) -> None:
+        """Writes come only from the networks of `allow_write_http_from`, where there are any."""
+        try:
+            address = ipaddress.ip_address(request.remote or "")
+        except ValueError:
+            raise HttpError(403, "Access is restricted") from None
+        if not any(address in network for network in self._writers):
+            raise HttpError(403, "Access is restricted")

@@ -1,0 +1,49 @@
+"""`/v1/agent`: the agent itself and its pool."""
+
+from __future__ import annotations
+
+from consul_kernel.contracts.errors import MembershipError
+from consul_kernel_http.answer import Answer
+from consul_kernel_http.exchange import Exchange
+from consul_kernel_http.failures import BadRequestError, HttpError
+from consul_kernel_http.views.member import member_view
+
+_ALL_SEGMENTS = "_all"
+
+
+async def self_description(exchange: Exchange) -> Answer:
+    """What the agent says of itself."""
+    return exchange.json(exchange.agent.describe())
+
+
+async def members(exchange: Exchange) -> Answer:
+    """The pool's members; `null` for the WAN pool of an agent that is in none."""
+    wan = bool(exchange.query.get("wan"))
+    segment = exchange.query.get("segment")
+    if segment not in {"", _ALL_SEGMENTS}:
+        if wan:
+            raise BadRequestError("Cannot provide a segment with wan=true")
+        raise HttpError(500, "Network segments are not supported in this version of Consul")
+    try:
+        found = exchange.agent.members(wan=wan)
+    except MembershipError:
+        return exchange.json(None)
+    return exchange.json([member_view(member) for member in found])
+
+
+async def join(exchange: Exchange) -> Answer:
+    """Join the pool of the agent at an address."""
+    await exchange.agent.join([exchange.suffix], wan=exchange.query.get("wan") == "1")
+    return exchange.empty()
+
+
+async def leave(exchange: Exchange) -> Answer:
+    """Leave the pool and shut the agent down."""
+    await exchange.agent.leave()
+    return exchange.empty()
+
+
+async def force_leave(exchange: Exchange) -> Answer:
+    """Count a failed member as left; with `prune`, forget it."""
+    await exchange.agent.force_leave(exchange.suffix, prune="prune" in exchange.query)
+    return exchange.empty()

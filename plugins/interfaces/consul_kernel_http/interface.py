@@ -1,0 +1,166 @@
+"""The HTTP interface: listening sockets, their connections, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from consul_kernel.contracts.errors import PluginStartError
+from consul_kernel.contracts.interface import InterfaceContext
+from consul_kernel.contracts.plugin import PluginConfig
+from consul_kernel.contracts.transport import Address
+
+from .connection import DEFAULT_MAX_HEADER_OCTETS, Connection, ConnectionLimits
+from .dispatch import Dispatcher
+from .exchange import Site
+from .routes import ROUTES
+from .routing import Router
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+_SWEEP_INTERVAL_S = 1.0
+_MAX_HEADER_FIELDS = 256
+_HALF_OF_GRACE = 0.5
+
+
+class HttpConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The block `interface "http" { … }`. What it leaves at 0 or "" is the agent file's or the default."""
+
+    address: str = ""
+    """Where to listen, in place of the agent file's addresses; also `unix:///path`."""
+    port: int = 0
+    """On which port, in place of the agent file's."""
+    keepalive_timeout_ms: int = 180_000
+    """How long a connection may rest between two requests."""
+    header_timeout_ms: int = 10_000
+    """How long the headers of a request may take to arrive."""
+    body_timeout_ms: int = 60_000
+    """How long the body of a request may take to arrive."""
+    grace_ms: int = 1_000
+    """How long requests in flight may go on when the interface closes."""
+
+
+class HttpInterface:
+    """Consul's HTTP API on one or more addresses."""
+
+    def __init__(self, context: InterfaceContext, config: HttpConfig) -> None:
+        self._config = config
+        self._bind = _binds(context.bind, config)
+        self._unix_path = _unix_path(config.address)
+        self._site = Site(context.agent, context.http, context.limits, body_timeout_s=config.body_timeout_ms / 1000)
+        self._dispatcher = Dispatcher(self._site, Router(ROUTES))
+        self._limits = ConnectionLimits(
+            max_per_client=context.limits.http_max_conns_per_client,
+            max_header_octets=context.http.max_header_bytes or DEFAULT_MAX_HEADER_OCTETS,
+            header_timeout_s=config.header_timeout_ms / 1000,
+        )
+        self._listeners: list[asyncio.Server] = []
+        self._addresses: list[str] = []
+        self._server: web.Server | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Listen. Raises PluginStartError, naming the address, when one cannot be bound; then none stays bound."""
+        loop = asyncio.get_running_loop()
+        self._server = web.Server(self._dispatcher, handler_cancellation=True)
+        try:
+            for address in self._bind:
+                self._listeners.append(await self._listen(address))
+            if self._unix_path:
+                self._listeners.append(await self._listen_unix(self._unix_path))
+        except PluginStartError:
+            await self.aclose()
+            raise
+        self._sweep = loop.call_later(_SWEEP_INTERVAL_S, self._close_overdue)
+
+    def addresses(self) -> Sequence[str]:
+        """Where it listens, with real ports: `127.0.0.1:8500 (tcp)`."""
+        return list(self._addresses)
+
+    async def aclose(self) -> None:
+        """Stop listening, end blocking queries, give other requests a moment, close every connection."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for listener in self._listeners:
+            listener.close()
+        self._site.close()
+        if self._server is not None:
+            await self._server.shutdown(self._config.grace_ms / 1000 * _HALF_OF_GRACE)
+        if self._unix_path:
+            _remove_socket(self._unix_path)
+        self._addresses.clear()
+
+    # --- inside ---
+
+    async def _listen(self, address: Address) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        try:
+            listener = await loop.create_server(self._connection, address.host, address.port, backlog=_BACKLOG)
+        except OSError as error:
+            raise PluginStartError(f"http: cannot listen on {address}: {error.strerror or error}") from error
+        for sock in listener.sockets:
+            host, port = sock.getsockname()[:2]
+            self._addresses.append(f"{Address(host, port)} (tcp)")
+        return listener
+
+    async def _listen_unix(self, path: str) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        try:
+            listener = await loop.create_unix_server(self._connection, path, backlog=_BACKLOG)
+        except OSError as error:
+            raise PluginStartError(f"http: cannot listen on unix://{path}: {error.strerror or error}") from error
+        self._addresses.append(f"{path} (unix)")
+        return listener
+
+    def _connection(self) -> asyncio.Protocol:
+        assert self._server is not None
+        options: dict[str, Any] = {
+            "loop": asyncio.get_running_loop(),
+            "access_log": None,
+            "keepalive_timeout": self._config.keepalive_timeout_ms / 1000,
+            "max_line_size": self._limits.max_header_octets,
+            "max_field_size": self._limits.max_header_octets,
+            "max_headers": _MAX_HEADER_FIELDS,
+            "lingering_time": 2.0,
+            "auto_decompress": False,
+        }
+        return Connection(self._server, self._limits, **options)
+
+    def _close_overdue(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._limits.close_overdue(loop.time())
+        self._sweep = loop.call_later(_SWEEP_INTERVAL_S, self._close_overdue)
+
+
+def _binds(given: Sequence[Address], config: HttpConfig) -> list[Address]:
+    """The addresses to listen on: the agent file's, as far as the block does not say otherwise."""
+    if config.address:
+        if _unix_path(config.address):
+            return []
+        port = config.port or (given[0].port if given else 0)
+        return [Address(config.address, port)] if port else []
+    if config.port:
+        hosts = [address.host for address in given] or ["127.0.0.1"]
+        return [Address(host, config.port) for host in hosts]
+    return list(given)
+
+
+def _unix_path(address: str) -> str:
+    return address.removeprefix("unix://") if address.startswith("unix://") else ""
+
+
+def _remove_socket(path: str) -> None:
+    try:
+        Path(path).unlink()
+    except OSError:
+        logger.debug("socket %s was already gone", path)

@@ -1,0 +1,80 @@
+"""Carry out a read and say in the headers what its reply says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.query import QueryMeta, QueryOptions
+
+from .exchange import Exchange
+from .failures import HttpError
+
+RequestT = TypeVar("RequestT", bound=QueryOptions)
+ReplyT = TypeVar("ReplyT", bound=QueryMeta)
+ResultT = TypeVar("ResultT")
+
+SHUTTING_DOWN = "agent is shutting down"
+
+_NANOSECONDS_PER_MS = 1_000_000
+_CONSISTENCY = (
+    b"X-Consul-Effective-Consistency: leader\r\n",
+    b"X-Consul-Effective-Consistency: stale\r\n",
+    b"X-Consul-Effective-Consistency: consistent\r\n",
+)
+_META = b"X-Consul-Index: %d\r\nX-Consul-Knownleader: %s\r\nX-Consul-Lastcontact: %d\r\nX-Consul-Query-Backend: %s\r\n"
+
+UNKNOWN_META_HEAD = _META % (1, b"false", 0, b"blocking-query")
+"""What catalog and health endpoints say when the call failed."""
+
+
+async def read(exchange: Exchange, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
+    """Make the call; when a stale answer is older than the client allows, ask the leader."""
+    if request.min_query_index > 0:
+        reply = await blocked(exchange, exchange.agent.call(method, request))
+    else:
+        reply = await exchange.agent.call(method, request)
+    if request.allow_stale and 0 < request.max_stale_duration < reply.last_contact:
+        request.allow_stale = False
+        request.max_stale_duration = 0
+        reply = await exchange.agent.call(method, request)
+    return reply
+
+
+async def blocked(exchange: Exchange, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Await something that may take minutes, but no longer than the interface stays open."""
+    site = exchange.site
+    task = asyncio.current_task()
+    if task is None or site.is_closing():
+        work.close()
+        raise HttpError(500, SHUTTING_DOWN, close=True)
+    site.blocked.add(task)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not site.is_closing():
+            raise
+        # The interface is closing and does not wait; the client gets an answer that it can act on.
+        task.uncancel()
+        raise HttpError(500, SHUTTING_DOWN, close=True) from None
+    finally:
+        site.blocked.discard(task)
+
+
+def meta_head(meta: QueryMeta, *, streaming: bool = False) -> bytes:
+    """Header lines of a reply. An index of 0 would make clients spin, so it is never told."""
+    return _META % (
+        meta.index or 1,
+        b"true" if meta.known_leader else b"false",
+        max(meta.last_contact, 0) // _NANOSECONDS_PER_MS,
+        b"streaming" if streaming else b"blocking-query",
+    )
+
+
+def consistency_head(request: QueryOptions) -> bytes:
+    """Which consistency the answer had, for the endpoints that tell."""
+    if request.allow_stale:
+        return _CONSISTENCY[1]
+    return _CONSISTENCY[2] if request.require_consistent else _CONSISTENCY[0]

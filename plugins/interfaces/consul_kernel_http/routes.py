@@ -1,0 +1,59 @@
+"""Every route of the interface, on one page."""
+
+from __future__ import annotations
+
+from .endpoints import agent, agent_checks, agent_health, agent_services, catalog, event, health, kv, status
+from .endpoints.catalog import tells_meta
+from .exchange import Endpoint
+from .routing import Route
+
+
+def _get(pattern: str, endpoint: Endpoint) -> Route:
+    return Route(pattern, {"GET": endpoint})
+
+
+def _put(pattern: str, endpoint: Endpoint) -> Route:
+    return Route(pattern, {"PUT": endpoint})
+
+
+ROUTES = (
+    Route("/v1/kv/", {"GET": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
+    _put("/v1/catalog/register", catalog.register),
+    _put("/v1/catalog/deregister", catalog.deregister),
+    _get("/v1/catalog/datacenters", catalog.datacenters),
+    _get("/v1/catalog/nodes", tells_meta(catalog.nodes)),
+    _get("/v1/catalog/services", tells_meta(catalog.services)),
+    _get("/v1/catalog/service/", tells_meta(catalog.service_nodes)),
+    _get("/v1/catalog/connect/", tells_meta(catalog.connect_nodes)),
+    _get("/v1/catalog/gateway-services/", tells_meta(catalog.gateway_services)),
+    _get("/v1/catalog/node/", tells_meta(catalog.node_services)),
+    _get("/v1/catalog/node-services/", tells_meta(catalog.node_service_list)),
+    _get("/v1/health/node/", tells_meta(health.node_checks)),
+    _get("/v1/health/checks/", tells_meta(health.service_checks)),
+    _get("/v1/health/state/", tells_meta(health.state_checks)),
+    _get("/v1/health/service/", health.service_nodes),
+    _get("/v1/health/connect/", health.connect_nodes),
+    _get("/v1/health/ingress/", health.ingress_nodes),
+    _get("/v1/status/leader", status.leader),
+    _get("/v1/status/peers", status.peers),
+    _get("/v1/agent/self", agent.self_description),
+    _get("/v1/agent/members", agent.members),
+    _put("/v1/agent/join/", agent.join),
+    _put("/v1/agent/leave", agent.leave),
+    _put("/v1/agent/force-leave/", agent.force_leave),
+    _get("/v1/agent/services", agent_services.services),
+    _get("/v1/agent/service/", agent_services.service),
+    _put("/v1/agent/service/register", agent_services.register),
+    _put("/v1/agent/service/deregister/", agent_services.deregister),
+    _get("/v1/agent/checks", agent_checks.checks),
+    _put("/v1/agent/check/register", agent_checks.register),
+    _put("/v1/agent/check/deregister/", agent_checks.deregister),
+    _put("/v1/agent/check/pass/", agent_checks.passing),
+    _put("/v1/agent/check/warn/", agent_checks.warning),
+    _put("/v1/agent/check/fail/", agent_checks.critical),
+    _put("/v1/agent/check/update/", agent_checks.update),
+    _get("/v1/agent/health/service/id/", agent_health.by_id),
+    _get("/v1/agent/health/service/name/", agent_health.by_name),
+    _put("/v1/event/fire/", event.fire),
+    _get("/v1/event/list", event.list_events),
+)
