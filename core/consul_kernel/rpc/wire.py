@@ -1,0 +1,156 @@
+"""Records as Consul's RPC has them on the wire: MessagePack with the old `raw` family only.
+
+Text and octets look alike there (msgpack of 2011, Go's `codec` without `WriteExt`), so decoding goes by the
+field's type. Struct keys are Go's names, sorted. Text that is not UTF-8 is taken with replacement characters:
+what a peer sends must not stop us.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgpack
+import msgspec
+
+from .errors import WireError
+from .wire_plan import Converter, holds_octets, make_converter
+
+DEFAULT_MESSAGE_LIMIT = 64 * 1024 * 1024
+
+_DECODE_ERRORS = (ValueError, TypeError, RecursionError, msgpack.UnpackException)
+
+_packer = msgpack.Packer(use_bin_type=False, unicode_errors="surrogateescape")
+_lenient_packer = msgpack.Packer(use_bin_type=False, unicode_errors="replace")
+
+
+def encode(value: Any) -> bytes:
+    """The bytes of a record, text, flag or list; None is nil."""
+    plain = msgspec.to_builtins(value, builtin_types=(bytes,), order="sorted")
+    try:
+        return _packer.pack(plain)  # type: ignore[no-any-return]
+    except UnicodeEncodeError:
+        return _lenient_packer.pack(plain)  # type: ignore[no-any-return]
+
+
+class _Decoders(NamedTuple):
+    fast: msgspec.msgpack.Decoder[Any] | None
+    convert: Converter
+
+
+@lru_cache(maxsize=512)
+def _decoders(kind: Any) -> _Decoders:
+    info = msgspec.inspect.type_info(kind)
+    fast = None if holds_octets(info) else msgspec.msgpack.Decoder(kind)
+    return _Decoders(fast, make_converter(info))
+
+
+def decode(kind: Any, message: bytes) -> Any:
+    """One message as a value of type `kind`; fields unknown are ignored, missing or nil ones take defaults.
+
+    Raises WireError when the bytes are no MessagePack or of quite another shape.
+    """
+    fast, convert = _decoders(kind)
+    if fast is not None:
+        # msgspec reads the raw family as text. What it is too strict for (nil, 0 for false, odd octets)
+        # takes the slow way below.
+        try:
+            return fast.decode(message)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            pass
+    try:
+        return convert(msgpack.unpackb(message, raw=True, strict_map_key=False))
+    except _DECODE_ERRORS as error:
+        raise WireError(f"undecodable message: {error}") from error
+
+
+class MessageReader:
+    """Cuts a stream of bytes into MessagePack messages. Each byte is looked at once, however it arrives."""
+
+    __slots__ = ("_base", "_buffer", "_limit", "_scanner")
+
+    def __init__(self, limit: int = DEFAULT_MESSAGE_LIMIT) -> None:
+        """`limit`: the most bytes of one message."""
+        self._limit = limit
+        self._buffer = bytearray()
+        self._base = 0
+        self._scanner = msgpack.Unpacker(raw=True, max_buffer_size=0)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the stream."""
+        self._buffer += data
+        self._scanner.feed(data)
+
+    def next(self) -> bytes | None:
+        """The next whole message, or None until more bytes come. Raises WireError: the stream is then useless."""
+        if not self._buffer:
+            return None
+        try:
+            self._scanner.skip()
+        except msgpack.OutOfData:
+            if len(self._buffer) > self._limit:
+                raise WireError(f"a message is longer than {self._limit} bytes") from None
+            return None
+        except _DECODE_ERRORS as error:
+            raise WireError(f"not MessagePack: {error or type(error).__name__}") from error
+        end = self._scanner.tell()
+        size = end - self._base
+        if size > self._limit:
+            raise WireError(f"a message of {size} bytes is longer than {self._limit}")
+        message = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._base = end
+        return message
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no byte is left over."""
+        return not self._buffer
+
+
+class RequestHeader(msgspec.Struct, frozen=True, rename="pascal"):
+    """What precedes a request."""
+
+    seq: int = 0
+    service_method: str = ""
+
+
+class ResponseHeader(msgspec.Struct, frozen=True, rename="pascal"):
+    """What precedes a reply; with an error, the reply is an empty map."""
+
+    error: str = ""
+    seq: int = 0
+    service_method: str = ""
+
+
+EMPTY_BODY = b"\x80"
+
+_pack_plain = msgpack.Packer(use_bin_type=False, unicode_errors="replace").pack
+
+
+@lru_cache(maxsize=512)
+def _service_method_field(name: str) -> bytes:
+    return b"\xadServiceMethod" + _pack_plain(name)  # type: ignore[no-any-return]
+
+
+def encode_request(seq: int, name: str, request: Any) -> bytes:
+    """Header and body of a request."""
+    return b"\x82\xa3Seq" + _pack_plain(seq) + _service_method_field(name) + encode(request)  # type: ignore[no-any-return]
+
+
+def encode_response(seq: int, name: str, reply: Any) -> bytes:
+    """Header and body of a reply."""
+    return b"\x83\xa5Error\xa0\xa3Seq" + _pack_plain(seq) + _service_method_field(name) + encode(reply)  # type: ignore[no-any-return]
+
+
+def encode_error(seq: int, name: str, text: str) -> bytes:
+    """Header and empty body that say what went wrong."""
+    fields = (
+        b"\x83\xa5Error",
+        _pack_plain(text),
+        b"\xa3Seq",
+        _pack_plain(seq),
+        b"\xadServiceMethod",
+        _pack_plain(name),
+    )
+    return b"".join(fields) + EMPTY_BODY
