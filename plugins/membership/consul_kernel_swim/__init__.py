@@ -1,0 +1,23 @@
+"""The `swim` membership: SWIM gossip with Lifeguard, on the wire of memberlist and Serf."""
+
+from __future__ import annotations
+
+from consul_kernel.contracts.membership import MembershipPlugin
+from consul_kernel.contracts.plugin import Plugin
+from consul_kernel.hookspecs import hookimpl
+
+from .config import SwimConfig
+from .driver import SwimMembership
+
+__all__ = ["SwimConfig", "SwimMembership", "consul_kernel_register_membership"]
+
+
+@hookimpl
+def consul_kernel_register_membership() -> MembershipPlugin:
+    """The descriptor that the kernel asks for."""
+    return Plugin(
+        name="swim",
+        create=SwimMembership,
+        config_type=SwimConfig,
+        summary="SWIM gossip, compatible with memberlist and Serf",
+    )

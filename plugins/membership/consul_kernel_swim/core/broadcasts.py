@@ -1,0 +1,118 @@
+"""The queue of messages to gossip, each sent a limited number of times.
+
+Picked are those sent least often, among them the largest that fits, among them the newest (memberlist's
+TransmitLimitedQueue). A message under a name replaces the queued one of that name. When the queue is full, the one
+sent most often, then the shortest, then the oldest makes room.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+
+from .packets import COMPOUND_PART_BYTES
+
+
+class Broadcast:
+    """One queued message. `on_sent` is called once: when it was sent often enough, replaced or dropped."""
+
+    __slots__ = ("message", "name", "on_sent", "sends", "serial")
+
+    def __init__(self, message: bytes, name: str | None, on_sent: Callable[[], None] | None, serial: int) -> None:
+        self.message = message
+        self.name = name
+        self.on_sent = on_sent
+        self.serial = serial
+        self.sends = 0
+
+
+_Entry = tuple[int, int, Broadcast]
+
+
+def _entry(broadcast: Broadcast) -> _Entry:
+    return (-len(broadcast.message), -broadcast.serial, broadcast)
+
+
+class BroadcastQueue:
+    """Messages are complete: type byte first."""
+
+    def __init__(self, depth_max: int) -> None:
+        self.depth_max = depth_max
+        self._tiers: dict[int, list[_Entry]] = {}
+        self._named: dict[str, Broadcast] = {}
+        self._depth = 0
+        self._serial = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return self._depth
+
+    def put(self, message: bytes, name: str | None = None, on_sent: Callable[[], None] | None = None) -> None:
+        """Queue a message."""
+        if name is not None:
+            older = self._named.pop(name, None)
+            if older is not None:
+                self._remove(older)
+                self._finish(older)
+        while self._depth >= self.depth_max:
+            self._drop_one()
+        self._serial += 1
+        broadcast = Broadcast(message, name, on_sent, self._serial)
+        if name is not None:
+            self._named[name] = broadcast
+        self._insert(broadcast)
+
+    def take(self, free_bytes: int, parts_max: int, sends_max: int) -> list[bytes]:
+        """Messages for one packet, each costing its length and two bytes of the compound."""
+        if not self._depth or parts_max <= 0:
+            return []
+        picked: list[Broadcast] = []
+        for sends in sorted(self._tiers):
+            tier = self._tiers[sends]
+            at = 0
+            while len(picked) < parts_max:
+                at = bisect_left(tier, (COMPOUND_PART_BYTES - free_bytes,), at)
+                if at >= len(tier):
+                    break
+                broadcast = tier.pop(at)[2]
+                free_bytes -= len(broadcast.message) + COMPOUND_PART_BYTES
+                picked.append(broadcast)
+            if not tier:
+                del self._tiers[sends]
+        for broadcast in picked:
+            self._depth -= 1
+            broadcast.sends += 1
+            if broadcast.sends < sends_max:
+                self._insert(broadcast)
+            else:
+                self._forget_name(broadcast)
+                self._finish(broadcast)
+        return [broadcast.message for broadcast in picked]
+
+    def _insert(self, broadcast: Broadcast) -> None:
+        insort(self._tiers.setdefault(broadcast.sends, []), _entry(broadcast))
+        self._depth += 1
+
+    def _remove(self, broadcast: Broadcast) -> None:
+        tier = self._tiers[broadcast.sends]
+        del tier[bisect_left(tier, _entry(broadcast)[:2])]
+        if not tier:
+            del self._tiers[broadcast.sends]
+        self._depth -= 1
+
+    def _drop_one(self) -> None:
+        victim = self._tiers[max(self._tiers)][-1][2]
+        self._remove(victim)
+        self._forget_name(victim)
+        self._finish(victim)
+        self.dropped += 1
+
+    def _forget_name(self, broadcast: Broadcast) -> None:
+        if broadcast.name is not None and self._named.get(broadcast.name) is broadcast:
+            del self._named[broadcast.name]
+
+    @staticmethod
+    def _finish(broadcast: Broadcast) -> None:
+        if broadcast.on_sent is not None:
+            on_sent, broadcast.on_sent = broadcast.on_sent, None
+            on_sent()

@@ -1,0 +1,172 @@
+"""What goes into the core and what comes out: frozen records, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from consul_kernel.contracts.membership import GossipEvent
+from consul_kernel.contracts.transport import Address
+
+from .streams import StreamMessage
+
+# --- inputs ---
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Begin: become a pool of one, and start the timers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The deadline may have passed; too early is harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketReceived:
+    """One packet in plain form: opened and without its label."""
+
+    packet: bytes
+    source: Address
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReceived:
+    """A peer opened a stream and sent this; answered by one `Answer` with the same `stream_id`."""
+
+    stream_id: int
+    message: StreamMessage
+    source: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyReceived:
+    """The answer to the `Dial` of this id."""
+
+    dial_id: int
+    message: StreamMessage
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """The `Dial` of this id came to nothing."""
+
+    dial_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Exchange states with one address and take over what it knows."""
+
+    command_id: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceJoin:
+    """Tell everybody that this agent has joined: once after a round of joins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Leave on purpose; done when that has been sent, or after the bounded waits."""
+
+    command_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForceLeave:
+    """Turn a failed member into a left one, everywhere."""
+
+    command_id: int
+    name: str
+    prune: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetTags:
+    """Replace this agent's tags; done when that has been sent, or after the broadcast timeout."""
+
+    command_id: int
+    tags: Mapping[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendUserEvent:
+    """Spread a named message."""
+
+    command_id: int
+    name: str
+    payload: bytes
+    coalesce: bool
+
+
+Input = (
+    Started
+    | TimerFired
+    | PacketReceived
+    | StreamReceived
+    | ReplyReceived
+    | DialFailed
+    | Join
+    | AnnounceJoin
+    | Leave
+    | ForceLeave
+    | SetTags
+    | SendUserEvent
+)
+
+# --- effects ---
+
+
+@dataclass(frozen=True, slots=True)
+class SendPacket:
+    """Seal, label and send one packet."""
+
+    to: Address
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a stream, send the request, read one message; report ReplyReceived or DialFailed within the time."""
+
+    dial_id: int
+    to: Address
+    request: bytes
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an incoming stream, or close it without a word when `reply` is None."""
+
+    stream_id: int
+    reply: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell the application."""
+
+    event: GossipEvent
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone:
+    """A local command is finished; `error` says what was wrong with it."""
+
+    command_id: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """Something that an operator should read."""
+
+    text: str
+
+
+Effect = SendPacket | Dial | Answer | Notify | CommandDone | Warn

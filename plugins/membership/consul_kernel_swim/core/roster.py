@@ -1,0 +1,228 @@
+"""Serf's view of the members: alive, leaving, left or failed, decided by intents and by what SWIM finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, MemberStatus
+from consul_kernel.contracts.transport import Address
+
+from .environment import Environment
+from .events import Notify
+from .nodes import Node
+from .serf_messages import JoinIntent, LeaveIntent
+from .tags import decode_tags
+
+_INTENTS_MAX = 4_096
+"""Intents about members not yet known; when full, the oldest makes room."""
+
+
+class _Record:
+    """One member and when it changed: `status_time` is Lamport's, `gone_ms` ours."""
+
+    __slots__ = ("gone_ms", "member", "status_time")
+
+    def __init__(self, member: Member, status_time: int = 0) -> None:
+        self.member = member
+        self.status_time = status_time
+        self.gone_ms = 0
+
+
+def describe(node_name: str, address: Address, meta: bytes, versions: bytes, status: MemberStatus) -> Member:
+    """A member as the contract shows it. `versions` has 6 bytes. Raises PeerProtocolError for bad tags."""
+    return Member(
+        name=node_name,
+        address=address,
+        tags=decode_tags(meta),
+        status=status,
+        protocol_min=versions[0],
+        protocol_max=versions[1],
+        protocol_cur=versions[2],
+        delegate_min=versions[3],
+        delegate_max=versions[4],
+        delegate_cur=versions[5],
+    )
+
+
+def _describe_node(node: Node, status: MemberStatus) -> Member:
+    return describe(node.name, node.address, node.meta, node.versions, status)
+
+
+def _with_status(member: Member, status: MemberStatus) -> Member:
+    return Member(
+        name=member.name,
+        address=member.address,
+        tags=member.tags,
+        status=status,
+        protocol_min=member.protocol_min,
+        protocol_max=member.protocol_max,
+        protocol_cur=member.protocol_cur,
+        delegate_min=member.delegate_min,
+        delegate_max=member.delegate_max,
+        delegate_cur=member.delegate_cur,
+    )
+
+
+class Roster:
+    """All members by name. `refute` is called when a leave intent about this agent is wrong."""
+
+    def __init__(self, env: Environment, own_name: str, refute: Callable[[], None]) -> None:
+        self._env = env
+        self._own_name = own_name
+        self._refute = refute
+        self._records: dict[str, _Record] = {}
+        self._intents: dict[str, tuple[int, bool, int]] = {}
+        self._view: tuple[Member, ...] | None = ()
+        self.is_leaving = False
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def members(self) -> tuple[Member, ...]:
+        """Everyone known, in order of arrival; built anew only after a change."""
+        if self._view is None:
+            self._view = tuple(record.member for record in self._records.values())
+        return self._view
+
+    def get(self, name: str) -> Member | None:
+        record = self._records.get(name)
+        return None if record is None else record.member
+
+    def status_times(self) -> dict[str, int]:
+        return {name: record.status_time for name, record in self._records.items()}
+
+    def with_status(self, status: MemberStatus) -> list[Member]:
+        return [member for member in self.members() if member.status is status]
+
+    def others_alive(self) -> bool:
+        """Whether anybody else could hear us."""
+        return any(member.status is MemberStatus.ALIVE for member in self.members() if member.name != self._own_name)
+
+    # --- what SWIM finds ---
+
+    def joined(self, node: Node) -> None:
+        record = self._records.get(node.name)
+        member = _describe_node(node, MemberStatus.ALIVE)
+        if record is None:
+            record = self._records[node.name] = _Record(member)
+            self._apply_buffered_intent(record)
+        else:
+            record.gone_ms = 0
+            record.member = member
+        self._tell(MemberEventKind.JOIN, record)
+
+    def _apply_buffered_intent(self, record: _Record) -> None:
+        intent = self._intents.pop(record.member.name, None)
+        if intent is None:
+            return
+        record.status_time, leaving, _ = intent
+        if leaving:
+            record.member = _with_status(record.member, MemberStatus.LEAVING)
+
+    def left(self, node: Node) -> None:
+        record = self._records.get(node.name)
+        if record is None:
+            return
+        if record.member.status is MemberStatus.LEAVING:
+            self._set_gone(record, MemberStatus.LEFT, MemberEventKind.LEAVE)
+        elif record.member.status is MemberStatus.ALIVE:
+            self._set_gone(record, MemberStatus.FAILED, MemberEventKind.FAILED)
+
+    def updated(self, node: Node) -> None:
+        record = self._records.get(node.name)
+        if record is not None:
+            record.member = _describe_node(node, record.member.status)
+            self._tell(MemberEventKind.UPDATE, record)
+
+    # --- intents ---
+
+    def leave_intended(self, intent: LeaveIntent) -> bool:
+        """Take note that a member means to leave; whether to pass the message on."""
+        record = self._records.get(intent.node)
+        if record is None:
+            return self._buffer(intent.node, intent.lamport_time, leaving=True)
+        if intent.lamport_time <= record.status_time:
+            return False
+        if intent.node == self._own_name and not self.is_leaving:
+            self._refute()
+            return False
+        record.status_time = intent.lamport_time
+        if record.member.status is MemberStatus.ALIVE:
+            self._set_status(record, MemberStatus.LEAVING)
+        elif record.member.status is MemberStatus.FAILED:
+            self._set_gone(record, MemberStatus.LEFT, MemberEventKind.LEAVE)
+        if intent.prune:
+            self._prune(record)
+        return True
+
+    def join_intended(self, intent: JoinIntent) -> bool:
+        """Take note that a member has joined; whether to pass the message on."""
+        record = self._records.get(intent.node)
+        if record is None:
+            return self._buffer(intent.node, intent.lamport_time, leaving=False)
+        if intent.lamport_time <= record.status_time:
+            return False
+        record.status_time = intent.lamport_time
+        own = intent.node == self._own_name
+        if record.member.status is MemberStatus.LEAVING and not (own and self.is_leaving):
+            self._set_status(record, MemberStatus.ALIVE)
+        return True
+
+    def _buffer(self, name: str, lamport_time: int, *, leaving: bool) -> bool:
+        """Keep the newest intent about somebody unknown."""
+        known = self._intents.get(name)
+        if known is not None and known[0] >= lamport_time:
+            return False
+        if known is None and len(self._intents) >= _INTENTS_MAX:
+            del self._intents[next(iter(self._intents))]
+        self._intents[name] = (lamport_time, leaving, self._env.now_ms)
+        return True
+
+    def _prune(self, record: _Record) -> None:
+        if record.member.name == self._own_name:
+            return
+        if record.member.status is not MemberStatus.LEAVING:
+            self._erase(record)
+            return
+        settings = self._env.settings
+        self._env.after(
+            settings.broadcast_timeout_ms + settings.leave_propagate_delay_ms,
+            lambda: self._erase(record) if record.member.status is not MemberStatus.ALIVE else None,
+        )
+
+    # --- time ---
+
+    def reap(self) -> None:
+        """Forget who has failed or left for too long, and intents that nobody came for."""
+        settings, now_ms = self._env.settings, self._env.now_ms
+        limits = {
+            MemberStatus.FAILED: settings.reconnect_timeout_ms,
+            MemberStatus.LEFT: settings.tombstone_timeout_ms,
+        }
+        for record in list(self._records.values()):
+            limit = limits.get(record.member.status)
+            if limit is not None and now_ms - record.gone_ms > limit and record.member.name != self._own_name:
+                self._erase(record)
+        for name, (_, _, noted_ms) in list(self._intents.items()):
+            if now_ms - noted_ms > settings.recent_intent_timeout_ms:
+                del self._intents[name]
+
+    # --- changes ---
+
+    def _set_status(self, record: _Record, status: MemberStatus) -> None:
+        record.member = _with_status(record.member, status)
+        self._view = None
+
+    def _set_gone(self, record: _Record, status: MemberStatus, kind: MemberEventKind) -> None:
+        record.gone_ms = self._env.now_ms
+        self._set_status(record, status)
+        self._tell(kind, record)
+
+    def _erase(self, record: _Record) -> None:
+        if self._records.get(record.member.name) is record:
+            del self._records[record.member.name]
+            self._tell(MemberEventKind.REAP, record)
+
+    def _tell(self, kind: MemberEventKind, record: _Record) -> None:
+        self._view = None
+        self._env.effects.append(Notify(MemberEvent(kind, record.member)))

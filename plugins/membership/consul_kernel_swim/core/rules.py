@@ -1,0 +1,252 @@
+"""SWIM's state machine: what alive, suspect and dead messages do to the table of nodes.
+
+Source: Das, Gupta, Motivala, "SWIM", 2002, section 4.2 (incarnations and suspicion), with memberlist's rules for
+address changes, leaving and refutation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .courier import Courier
+from .environment import Environment
+from .messages import Alive, Dead, NodeState, RemoteNode, Suspect
+from .nodes import Node, NodeTable
+from .settings import META_BYTES_MAX
+from .suspicion import Awareness, Suspicion, suspicion_timeout_ms
+from .wire import U32_MAX
+
+VERSION_BYTES = 6
+
+
+class Watcher(Protocol):
+    """The layer above: is asked before, and told after a node changes."""
+
+    def refuses(self, alive: Alive) -> bool:
+        """Whether this node may not be here, as it describes itself."""
+        ...
+
+    def node_joined(self, node: Node) -> None: ...
+
+    def node_left(self, node: Node) -> None: ...
+
+    def node_updated(self, node: Node) -> None: ...
+
+
+class MembershipRules:
+    """The rules, applied to one table. `has_left` is set for good once this agent announces that it leaves."""
+
+    def __init__(self, env: Environment, nodes: NodeTable, courier: Courier, awareness: Awareness) -> None:
+        self._env = env
+        self._nodes = nodes
+        self._courier = courier
+        self._awareness = awareness
+        self._queue = courier.add_queue(lambda: len(nodes))
+        self._suspicions: dict[str, Suspicion] = {}
+        self.has_left = False
+        self.watcher: Watcher | None = None
+
+    @property
+    def queue_depth(self) -> int:
+        return len(self._queue)
+
+    # --- alive ---
+
+    def alive(self, alive: Alive) -> None:
+        """A node is said to be there."""
+        if alive.port == 0:
+            alive = Alive(alive.incarnation, alive.node, alive.host, self._nodes.own.port, alive.meta, alive.versions)
+        if not self._is_well_formed(alive):
+            self._env.count("alive_malformed")
+            return
+        if alive.node == self._nodes.own_name:
+            self._alive_about_us(alive)
+        else:
+            self._alive_about_other(alive)
+
+    def _is_well_formed(self, alive: Alive) -> bool:
+        versions = alive.versions
+        if len(versions) < VERSION_BYTES or not alive.node or len(alive.meta) > META_BYTES_MAX:
+            return False
+        return 0 < versions[0] <= versions[1]
+
+    def _alive_about_us(self, alive: Alive) -> None:
+        own = self._nodes.own
+        if self.has_left or alive.incarnation < own.incarnation:
+            return
+        if (alive.host, alive.port) != (own.host, own.port):
+            self._conflict(own, alive)
+            return
+        same = alive.meta == own.meta and alive.versions == own.versions
+        if alive.incarnation == own.incarnation and same:
+            return
+        self._refute(alive.incarnation)
+
+    def _alive_about_other(self, alive: Alive) -> None:
+        node = self._nodes.get(alive.node)
+        moved = False
+        if node is not None:
+            moved = (alive.host, alive.port) != (node.host, node.port)
+            if moved and not self._may_be_reclaimed(node):
+                self._conflict(node, alive)
+                return
+        if not moved and alive.incarnation <= (0 if node is None else node.incarnation):
+            return
+        if self._is_news(node, alive) and self.watcher is not None and self.watcher.refuses(alive):
+            return
+        if node is None:
+            if len(self._nodes) >= self._env.settings.members_max:
+                self._env.count("members_over_limit")
+                return
+            node = Node(alive, self._env.now_ms)
+            self._nodes.add(node)
+        self._accept_alive(node, alive)
+
+    @staticmethod
+    def _is_news(node: Node | None, alive: Alive) -> bool:
+        """Whether more than the incarnation is new: only then the layer above is asked."""
+        if node is None or node.is_gone():
+            return True
+        known = (node.host, node.port, node.meta, node.versions)
+        return known != (alive.host, alive.port, alive.meta, alive.versions)
+
+    def _accept_alive(self, node: Node, alive: Alive) -> None:
+        self._drop_suspicion(node.name)
+        was_gone = node.is_gone()
+        changed = node.meta != alive.meta or node.versions != alive.versions
+        node.take(alive)
+        node.set_state(NodeState.ALIVE, self._env.now_ms)
+        self._spread(node.name, node.to_alive().encode())
+        if self.watcher is not None:
+            if was_gone:
+                self.watcher.node_joined(node)
+            elif changed:
+                self.watcher.node_updated(node)
+
+    def _may_be_reclaimed(self, node: Node) -> bool:
+        """Whether a name may turn up at another address."""
+        if node.state is NodeState.LEFT:
+            return True
+        reclaim_ms = self._env.settings.dead_node_reclaim_ms
+        return node.state is NodeState.DEAD and reclaim_ms > 0 and self._env.now_ms - node.changed_ms > reclaim_ms
+
+    def _conflict(self, node: Node, alive: Alive) -> None:
+        if not self._env.counters["name_conflicts"]:
+            self._env.warn(f"two agents are named {node.name!r}: {node.address} and one with port {alive.port}")
+        self._env.count("name_conflicts")
+
+    # --- this agent's own record ---
+
+    def announce(self, alive: Alive, on_sent: Callable[[], None] | None = None) -> None:
+        """Store and spread this agent's own record: at the start, and with a higher incarnation on each change."""
+        own = self._nodes.get(alive.node)
+        if own is None:
+            own = Node(alive, self._env.now_ms)
+            self._nodes.add(own)
+        was_gone, changed = own.is_gone(), own.meta != alive.meta
+        own.take(alive)
+        own.set_state(NodeState.ALIVE, self._env.now_ms)
+        self._spread(own.name, alive.encode(), on_sent)
+        if self.watcher is not None:
+            if was_gone:
+                self.watcher.node_joined(own)
+            elif changed:
+                self.watcher.node_updated(own)
+
+    def _refute(self, accused_incarnation: int) -> None:
+        """Somebody says what is not so about us: outdo it."""
+        own = self._nodes.own
+        if accused_incarnation >= U32_MAX:
+            self._env.count("incarnation_exhausted")
+            return
+        own.incarnation = max(own.incarnation, accused_incarnation) + 1
+        self._awareness.adjust(1)
+        self._env.count("refutations")
+        self._spread(own.name, own.to_alive().encode())
+
+    # --- suspect ---
+
+    def suspect(self, suspect: Suspect) -> None:
+        """A node is said not to answer."""
+        node = self._nodes.get(suspect.node)
+        if node is None or suspect.incarnation < node.incarnation:
+            return
+        running = self._suspicions.get(suspect.node)
+        if running is not None:
+            if running.confirm(suspect.accuser):
+                self._spread(node.name, suspect.encode())
+                self._arm(node.name, running)
+            return
+        if node.state is not NodeState.ALIVE:
+            return
+        if node.name == self._nodes.own_name:
+            self._refute(suspect.incarnation)
+            return
+        self._spread(node.name, suspect.encode())
+        node.incarnation = suspect.incarnation
+        node.set_state(NodeState.SUSPECT, self._env.now_ms)
+        self._start_suspicion(node, suspect.accuser)
+
+    def _start_suspicion(self, node: Node, accuser: str) -> None:
+        settings = self._env.settings
+        confirmations = settings.suspicion_mult - 2
+        if len(self._nodes) - 2 < confirmations:
+            confirmations = 0
+        min_ms = suspicion_timeout_ms(settings.suspicion_mult, len(self._nodes), settings.probe_interval_ms)
+        max_ms = settings.suspicion_max_timeout_mult * min_ms
+        suspicion = Suspicion(accuser, confirmations, min_ms, max_ms, self._env.now_ms)
+        self._suspicions[node.name] = suspicion
+        self._arm(node.name, suspicion)
+
+    def _arm(self, name: str, suspicion: Suspicion) -> None:
+        suspicion.cancel()
+        suspicion.timer = self._env.timers.schedule(suspicion.deadline_ms(), lambda: self._confirm_dead(name))
+
+    def _confirm_dead(self, name: str) -> None:
+        node = self._nodes.get(name)
+        self._suspicions.pop(name, None)
+        if node is not None and node.state is NodeState.SUSPECT:
+            self._env.count("suspicions_expired")
+            self.dead(Dead(node.incarnation, name, self._nodes.own_name))
+
+    def _drop_suspicion(self, name: str) -> None:
+        running = self._suspicions.pop(name, None)
+        if running is not None:
+            running.cancel()
+
+    # --- dead ---
+
+    def dead(self, dead: Dead, on_sent: Callable[[], None] | None = None) -> None:
+        """A node is said to be gone: left when it says so itself."""
+        node = self._nodes.get(dead.node)
+        if node is None or dead.incarnation < node.incarnation:
+            return
+        self._drop_suspicion(node.name)
+        if node.is_gone():
+            return
+        if node.name == self._nodes.own_name and not self.has_left:
+            self._refute(dead.incarnation)
+            return
+        self._spread(node.name, dead.encode(), on_sent)
+        node.incarnation = dead.incarnation
+        node.set_state(NodeState.LEFT if dead.accuser == dead.node else NodeState.DEAD, self._env.now_ms)
+        if self.watcher is not None:
+            self.watcher.node_left(node)
+
+    # --- whole states ---
+
+    def merge(self, remote: Sequence[RemoteNode]) -> None:
+        """Take over a peer's table. What it holds for dead is only suspected: the accused may still refute."""
+        own_name = self._nodes.own_name
+        for entry in remote:
+            alive = entry.alive
+            if entry.state is NodeState.ALIVE:
+                self.alive(alive)
+            elif entry.state is NodeState.LEFT:
+                self.dead(Dead(alive.incarnation, alive.node, alive.node))
+            else:
+                self.suspect(Suspect(alive.incarnation, alive.node, own_name))
+
+    def _spread(self, name: str, message: bytes, on_sent: Callable[[], None] | None = None) -> None:
+        self._courier.broadcast(self._queue, message, name, on_sent)

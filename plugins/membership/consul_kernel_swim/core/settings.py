@@ -1,0 +1,79 @@
+"""The protocol's knobs and the three profiles that memberlist and Serf ship with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+HOUR_MS: Final = 3600 * 1000
+PACKET_BYTES_MAX: Final = 1400
+"""memberlist's UDPBufferSize: no packet we build is longer, sealing and checksum included."""
+META_BYTES_MAX: Final = 512
+PROTOCOL_VERSIONS: Final = bytes((1, 5, 2, 2, 5, 4))
+"""What this agent speaks, as Consul's does: memberlist's min, max, current, then Serf's min, max, current."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Times in ms. The defaults are memberlist's LAN profile and Serf's defaults as Consul sets them."""
+
+    tcp_timeout_ms: int = 10_000
+    indirect_checks: int = 3
+    retransmit_mult: int = 4
+    suspicion_mult: int = 4
+    suspicion_max_timeout_mult: int = 6
+    push_pull_interval_ms: int = 30_000
+    probe_timeout_ms: int = 500
+    probe_interval_ms: int = 1_000
+    awareness_max_multiplier: int = 8
+    gossip_nodes: int = 3
+    gossip_interval_ms: int = 200
+    gossip_to_the_dead_ms: int = 30_000
+    dead_node_reclaim_ms: int = 30_000
+    tcp_pings: bool = True
+
+    packet_bytes: int = PACKET_BYTES_MAX
+    sealed_overhead_bytes: int = 0
+    """What the driver's cipher and label add to a packet: taken off the budget."""
+    compress_packets: bool = False
+    compress_streams: bool = False
+
+    broadcast_timeout_ms: int = 5_000
+    leave_propagate_delay_ms: int = 3_000
+    reap_interval_ms: int = 15_000
+    reconnect_interval_ms: int = 30_000
+    reconnect_timeout_ms: int = 72 * HOUR_MS
+    tombstone_timeout_ms: int = 24 * HOUR_MS
+    recent_intent_timeout_ms: int = 300_000
+    user_event_bytes_max: int = 512
+
+    members_max: int = 65_536
+    """Beyond this an alive message about an unknown name is refused, so that forged names cannot fill memory."""
+    queue_depth_max: int = 4_096
+    """Serf's MaxQueueDepth: when a broadcast queue is full, what was sent most often makes room."""
+
+
+PROFILES: Final[dict[str, Settings]] = {
+    "lan": Settings(),
+    "wan": Settings(
+        tcp_timeout_ms=30_000,
+        suspicion_mult=6,
+        push_pull_interval_ms=60_000,
+        probe_timeout_ms=3_000,
+        probe_interval_ms=5_000,
+        gossip_nodes=4,
+        gossip_interval_ms=500,
+        gossip_to_the_dead_ms=60_000,
+    ),
+    "local": Settings(
+        tcp_timeout_ms=1_000,
+        indirect_checks=1,
+        retransmit_mult=2,
+        suspicion_mult=3,
+        push_pull_interval_ms=15_000,
+        probe_timeout_ms=200,
+        gossip_interval_ms=100,
+        gossip_to_the_dead_ms=15_000,
+    ),
+}
+"""memberlist's DefaultLANConfig, DefaultWANConfig and DefaultLocalConfig, with Consul's DeadNodeReclaimTime of 30 s."""

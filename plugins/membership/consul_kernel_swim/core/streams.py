@@ -1,0 +1,203 @@
+"""What goes over a stream: the push/pull of whole states, pings over TCP, user messages, errors.
+
+`StreamDecoder` takes the plain bytes as they come and says when the message is whole: the other side does not end
+its stream, so the end must be known from the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+
+from consul_kernel.contracts.errors import PeerProtocolError
+
+from .messages import (
+    Ack,
+    ErrorReply,
+    MessageType,
+    Ping,
+    RemoteNode,
+    User,
+    decode_message,
+    decode_remote_node,
+)
+from .packets import compress_message, expand
+from .wire import MSGPACK_ERRORS, as_fields, pack, read_flag, read_uint
+
+STREAM_BYTES_MAX: Final = 20 << 20
+"""memberlist's limit for the sealed form, for a user message and for the state of the layer above."""
+EXPANDED_BYTES_MAX: Final = 40 << 20
+NODES_MAX: Final = 1 << 20
+COMPRESS_FROM_BYTES: Final = 512
+_ARRAY_MAX: Final = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class PushPull:
+    """A whole state: every node that the sender knows, and Serf's own state as bytes."""
+
+    nodes: tuple[RemoteNode, ...]
+    user_state: bytes
+    join: bool
+
+    def encode(self) -> bytes:
+        parts = [
+            bytes((MessageType.PUSH_PULL,)),
+            pack({"Join": self.join, "Nodes": len(self.nodes), "UserStateLen": len(self.user_state)}),
+        ]
+        parts += [pack(node.fields()) for node in self.nodes]
+        parts.append(self.user_state)
+        return b"".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class UserStream:
+    """A user message over a stream: a length, then that many bytes."""
+
+    body: bytes
+
+    def encode(self) -> bytes:
+        return bytes((MessageType.USER,)) + pack({"UserMsgLen": len(self.body)}) + self.body
+
+
+StreamMessage = PushPull | Ping | Ack | UserStream | ErrorReply
+
+
+def encode_stream(message: StreamMessage, *, compress: bool) -> bytes:
+    """The plain bytes of a stream; compression is worth its time only for what is not tiny."""
+    plain = message.encode()
+    return compress_message(plain) if compress and len(plain) >= COMPRESS_FROM_BYTES else plain
+
+
+class StreamDecoder:
+    """Bytes in, one message out. Raises PeerProtocolError as soon as the bytes cannot become a message."""
+
+    def __init__(self, size_max: int = STREAM_BYTES_MAX) -> None:
+        self._size_max = size_max
+        self._unpacker = msgpack.Unpacker(
+            raw=True,
+            max_buffer_size=EXPANDED_BYTES_MAX,
+            max_array_len=_ARRAY_MAX,
+            max_map_len=_ARRAY_MAX,
+        )
+        self._kind = -1
+        self._steps: Iterator[StreamMessage | None] | None = None
+        self._received = 0
+
+    def feed(self, data: bytes) -> StreamMessage | None:
+        """The message once it is whole, else None. Feed nothing after that."""
+        self._received += len(data)
+        if self._received > self._size_max:
+            raise PeerProtocolError(f"a stream of more than {self._size_max} bytes")
+        if self._steps is None:
+            if not data:
+                return None
+            self._kind, data = data[0], data[1:]
+            self._steps = self._decode()
+        try:
+            self._unpacker.feed(data)
+            return next(self._steps)
+        except (StopIteration, msgpack.BufferFull, *MSGPACK_ERRORS) as error:
+            raise PeerProtocolError(f"a stream that cannot be read: {error}") from error
+
+    def _decode(self) -> Iterator[StreamMessage | None]:
+        """Yields None as long as more bytes are needed, then the message."""
+        if self._kind == MessageType.PUSH_PULL:
+            return self._decode_push_pull()
+        if self._kind == MessageType.USER:
+            return self._decode_user()
+        if self._kind in (MessageType.COMPRESS, MessageType.PING, MessageType.ACK, MessageType.ERROR):
+            return self._decode_whole(self._kind)
+        raise PeerProtocolError(f"message type {self._kind} has no place in a stream")
+
+    def _objects(self) -> Iterator[Any]:
+        """The next msgpack object, preceded by as many `_MORE` as it takes."""
+        while True:
+            try:
+                value = self._unpacker.unpack()
+            except msgpack.OutOfData:
+                yield _MORE
+            else:
+                yield value
+
+    def _decode_whole(self, kind: int) -> Iterator[StreamMessage | None]:
+        for value in self._objects():
+            if value is _MORE:
+                yield None
+                continue
+            body = pack(value)
+            yield _expand_stream(body) if kind == MessageType.COMPRESS else _narrow(bytes((kind,)) + body)
+            return
+
+    def _decode_push_pull(self) -> Iterator[StreamMessage | None]:
+        join, count, size = False, -1, 0
+        nodes: list[RemoteNode] = []
+        for value in self._objects():
+            if value is _MORE:
+                yield None
+                continue
+            if count < 0:
+                header = as_fields(value, (b"Nodes", b"UserStateLen", b"Join"))
+                count = read_uint(header, b"Nodes", NODES_MAX)
+                size = read_uint(header, b"UserStateLen", STREAM_BYTES_MAX)
+                join = read_flag(header, b"Join")
+            else:
+                nodes.append(decode_remote_node(value))
+            if len(nodes) == count:
+                break
+        for state in self._raw(size):
+            yield None if state is None else PushPull(tuple(nodes), state, join)
+
+    def _decode_user(self) -> Iterator[StreamMessage | None]:
+        for value in self._objects():
+            if value is _MORE:
+                yield None
+                continue
+            size = read_uint(as_fields(value, (b"UserMsgLen",)), b"UserMsgLen", STREAM_BYTES_MAX)
+            break
+        for body in self._raw(size):
+            yield None if body is None else UserStream(body)
+
+    def _raw(self, size: int) -> Iterator[bytes | None]:
+        """`size` raw bytes, preceded by as many None as it takes."""
+        parts: list[bytes] = []
+        missing = size
+        while True:
+            if missing:
+                part = self._unpacker.read_bytes(missing)
+                missing -= len(part)
+                parts.append(part)
+            if not missing:
+                yield b"".join(parts)
+                return
+            yield None
+
+
+class _More:
+    """Marks that the unpacker waits for bytes."""
+
+
+_MORE: Final = _More()
+
+
+def _expand_stream(body: bytes) -> StreamMessage:
+    """The message inside a compressed one: one level only."""
+    plain = expand(body, EXPANDED_BYTES_MAX)
+    if plain[0] == MessageType.COMPRESS:
+        raise PeerProtocolError("a compressed message inside a compressed message")
+    message = StreamDecoder(EXPANDED_BYTES_MAX).feed(plain)
+    if message is None:
+        raise PeerProtocolError("a compressed message that is cut short")
+    return message
+
+
+def _narrow(message: bytes) -> StreamMessage:
+    decoded = decode_message(message)
+    if isinstance(decoded, Ping | Ack | ErrorReply):
+        return decoded
+    if isinstance(decoded, User):
+        return UserStream(decoded.body)
+    raise PeerProtocolError(f"message type {message[0]} has no place in a stream")

@@ -1,0 +1,289 @@
+"""The core as one class: an input and the time go in, effects come out.
+
+    effects = swim.step(PacketReceived(packet, source), now_ms)
+    ...perform them in order...
+    wake_at = swim.deadline_ms()
+
+Nothing that a peer sends raises out of `step`: it is counted in `counters` and dropped.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from consul_kernel.contracts.errors import MembershipError, PeerProtocolError
+from consul_kernel.contracts.membership import AcceptMember, Member, MemberStatus
+from consul_kernel.contracts.transport import Address
+
+from .courier import Courier
+from .departure import Departure, once_soon
+from .environment import Environment
+from .events import (
+    AnnounceJoin,
+    Answer,
+    DialFailed,
+    Effect,
+    ForceLeave,
+    Input,
+    Join,
+    Leave,
+    PacketReceived,
+    ReplyReceived,
+    SendUserEvent,
+    SetTags,
+    Started,
+    StreamReceived,
+    TimerFired,
+)
+from .exchange import Exchanges
+from .messages import Ack, Alive, Dead, IndirectPing, Message, Nack, Ping, Suspect, User, decode_message
+from .nodes import NodeTable
+from .packets import split_packet
+from .prober import Prober
+from .rules import MembershipRules
+from .serf import Serf
+from .settings import PROTOCOL_VERSIONS, Settings
+from .streams import PushPull, UserStream
+from .suspicion import Awareness
+from .tags import encode_tags
+from .wire import U32_MAX, pack_host
+
+
+class Swim:
+    """One agent's part in one pool.
+
+    `advertise` is what others are told; `accept` is asked before a member is taken in. Raises MembershipError
+    when the tags are too long for the wire.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        advertise: Address,
+        tags: Mapping[str, str],
+        settings: Settings,
+        rng: random.Random,
+        accept: AcceptMember | None = None,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self._advertise = advertise
+        self._meta = encode_tags(tags)
+        self._env = env = Environment(settings, rng)
+        self.nodes = NodeTable(name, rng)
+        self._courier = Courier(env, self.nodes)
+        self.awareness = Awareness(settings.awareness_max_multiplier)
+        self._rules = MembershipRules(env, self.nodes, self._courier, self.awareness)
+        self.serf = Serf(env, name, self._courier, accept)
+        self._rules.watcher = self.serf
+        self._prober = Prober(env, self.nodes, self._courier, self._rules, self.awareness)
+        self._exchanges = Exchanges(env, self.nodes, self._rules, self.serf)
+        self._departure = Departure(env, self.nodes, self._rules, self.serf)
+        self._started = False
+
+    # --- looking ---
+
+    def members(self) -> tuple[Member, ...]:
+        """Everyone known, this agent included; the same tuple until something changes."""
+        return self.serf.roster.members()
+
+    def local_member(self) -> Member:
+        """This agent. Raises MembershipError before the start."""
+        member = self.serf.roster.get(self.name)
+        if member is None:
+            raise MembershipError("the membership has not been started")
+        return member
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """How often something odd was seen, by name."""
+        return self._env.counters
+
+    def deadline_ms(self) -> int | None:
+        """When the next timer is due."""
+        return self._env.timers.next_ms()
+
+    def stats(self) -> dict[str, str]:
+        """Figures under Serf's names, and the counters of what was odd."""
+        serf, roster = self.serf, self.serf.roster
+        figures = {
+            "coordinate_resets": 0,
+            "event_queue": len(serf.user_events),
+            "event_time": serf.event_clock.time,
+            "failed": len(roster.with_status(MemberStatus.FAILED)),
+            "health_score": self.awareness.score,
+            "intent_queue": len(serf.intents),
+            "left": len(roster.with_status(MemberStatus.LEFT)),
+            "member_time": serf.clock.time,
+            "members": len(roster),
+            "node_queue": self._rules.queue_depth,
+            "query_queue": len(serf.queries),
+            "query_time": serf.query_clock.time,
+        }
+        figures.update(sorted(self._env.counters.items()))
+        return {name: str(figure) for name, figure in figures.items()}
+
+    # --- the step ---
+
+    def step(self, event: Input, now_ms: int) -> list[Effect]:
+        """Handle one input at `now_ms`, then every timer that is due. The effects are to be performed in order."""
+        env = self._env
+        env.now_ms = max(env.now_ms, now_ms)
+        try:
+            self._handle(event)
+        except PeerProtocolError:
+            env.count("malformed")
+        env.timers.run_due(env.now_ms)
+        effects, env.effects = env.effects, []
+        return effects
+
+    def _handle(self, event: Input) -> None:
+        match event:
+            case PacketReceived():
+                self._packet(event.packet, event.source)
+            case TimerFired():
+                pass
+            case StreamReceived():
+                self._stream(event)
+            case ReplyReceived():
+                self._env.settle_dial(event.dial_id, event.message)
+            case DialFailed():
+                self._env.settle_dial(event.dial_id, event.reason)
+            case Started():
+                self._start()
+            case _:
+                self._command(event)
+
+    def _start(self) -> None:
+        if self._started:
+            return
+        self._started = True
+        self._courier.start()
+        self._rules.announce(self._own_alive(incarnation=1))
+        self._prober.start()
+        self._exchanges.start()
+        self._env.after(self.settings.reap_interval_ms, self._reap)
+        self._env.after(self.settings.reconnect_interval_ms, self._reconnect)
+
+    def _own_alive(self, incarnation: int) -> Alive:
+        host, port = pack_host(self._advertise.host), self._advertise.port
+        return Alive(incarnation, self.name, host, port, self._meta, PROTOCOL_VERSIONS)
+
+    # --- packets and streams ---
+
+    def _packet(self, packet: bytes, source: Address) -> None:
+        messages, damaged = split_packet(packet)
+        if damaged:
+            self._env.count("packets_damaged")
+        for message in messages:
+            try:
+                self._message(decode_message(message), source)
+            except PeerProtocolError:
+                self._env.count("malformed")
+
+    def _message(self, message: Message, source: Address) -> None:
+        match message:
+            case Ping():
+                self._prober.pinged(message, source)
+            case Ack():
+                self._prober.acked(message)
+            case Alive():
+                self._rules.alive(message)
+            case User():
+                self.serf.receive(message.body)
+            case Suspect():
+                self._rules.suspect(message)
+            case Dead():
+                self._rules.dead(message)
+            case IndirectPing():
+                self._prober.asked_to_ping(message, source)
+            case Nack():
+                self._prober.nacked(message)
+            case _:
+                self._env.count("malformed")
+
+    def _stream(self, event: StreamReceived) -> None:
+        """Answer first: a peer whose state is refused gets ours all the same, as memberlist does it."""
+        message = event.message
+        if isinstance(message, PushPull):
+            self._env.effects.append(Answer(event.stream_id, self._exchanges.answer(message)))
+            self._exchanges.take(message)
+            return
+        ack = self._prober.answer_stream_ping(message) if isinstance(message, Ping) else None
+        self._env.effects.append(Answer(event.stream_id, None if ack is None else ack.encode()))
+        if isinstance(message, UserStream):
+            self.serf.receive(message.body)
+        elif not isinstance(message, Ping):
+            self._env.count("malformed")
+
+    # --- commands ---
+
+    def _command(self, event: Join | AnnounceJoin | Leave | ForceLeave | SetTags | SendUserEvent) -> None:
+        match event:
+            case AnnounceJoin():
+                self.serf.announce_join()
+            case Leave():
+                self._departure.leave(event.command_id)
+            case Join():
+                self._join(event)
+            case ForceLeave():
+                self._force_leave(event)
+            case SetTags():
+                self._set_tags(event)
+            case SendUserEvent():
+                error = self.serf.send_user_event(event.name, event.payload, coalesce=event.coalesce)
+                self._env.finish(event.command_id, error)
+
+    def _join(self, event: Join) -> None:
+        if self._departure.begun:
+            self._env.finish(event.command_id, "this agent has left the pool")
+            return
+        self._exchanges.join(event.address, lambda error: self._env.finish(event.command_id, error), skip_events=True)
+
+    def _force_leave(self, event: ForceLeave) -> None:
+        if self.serf.roster.get(event.name) is None:
+            self._env.finish(event.command_id, f"no member named {event.name!r} is known")
+            return
+        self._wait_until_sent(
+            event.command_id,
+            lambda sent: self.serf.announce_leave(event.name, prune=event.prune, on_sent=sent),
+        )
+
+    def _set_tags(self, event: SetTags) -> None:
+        own = self.nodes.own
+        if self._departure.begun or own.incarnation >= U32_MAX:
+            self._env.finish(event.command_id, "this agent has left the pool")
+            return
+        try:
+            self._meta = encode_tags(event.tags)
+        except MembershipError as error:
+            self._env.finish(event.command_id, str(error))
+            return
+        alive = self._own_alive(own.incarnation + 1)
+        self._wait_until_sent(event.command_id, lambda sent: self._rules.announce(alive, on_sent=sent))
+
+    def _wait_until_sent(self, command_id: int, send: Callable[[Callable[[], None]], None]) -> None:
+        """Do what spreads news; the command is done when it was sent, after a bounded wait, or when nobody hears."""
+        heard = self.serf.roster.others_alive()
+        timeout_ms = self.settings.broadcast_timeout_ms if heard else 0
+        send(once_soon(self._env, lambda: self._env.finish(command_id), timeout_ms))
+
+    # --- housekeeping ---
+
+    def _reap(self) -> None:
+        self._env.after(self.settings.reap_interval_ms, self._reap)
+        self.serf.roster.reap()
+
+    def _reconnect(self) -> None:
+        """Now and then call on one failed member: it may be back, or cut off with others who believe us failed."""
+        self._env.after(self.settings.reconnect_interval_ms, self._reconnect)
+        failed = self.serf.roster.with_status(MemberStatus.FAILED)
+        if not failed or self._departure.begun:
+            return
+        left = len(self.serf.roster.with_status(MemberStatus.LEFT))
+        others = max(1, len(self.serf.roster) - len(failed) - left)
+        if self._env.rng.random() > len(failed) / others:
+            return
+        member = failed[self._env.rng.randrange(len(failed))]
+        self._exchanges.join(member.address, lambda error: None, skip_events=False)

@@ -1,0 +1,354 @@
+"""The asyncio side: one task steps the core, fed by one bounded inbox and one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from consul_kernel.contracts.errors import (
+    CipherError,
+    MembershipError,
+    PeerProtocolError,
+    PluginStartError,
+    TransportError,
+)
+from consul_kernel.contracts.membership import Member, MembershipContext
+from consul_kernel.contracts.transport import Address, Listener, PacketEndpoint, Stream
+
+from .config import SwimConfig, settle
+from .core.events import (
+    AnnounceJoin,
+    Answer,
+    CommandDone,
+    Dial,
+    DialFailed,
+    Effect,
+    ForceLeave,
+    Input,
+    Join,
+    Leave,
+    Notify,
+    PacketReceived,
+    ReplyReceived,
+    SendPacket,
+    SendUserEvent,
+    SetTags,
+    Started,
+    StreamReceived,
+    TimerFired,
+    Warn,
+)
+from .core.messages import ErrorReply
+from .core.swim import Swim
+from .sealing import Sealing
+
+logger = logging.getLogger("consul_kernel.swim")
+
+_INBOX_MAX: Final = 8_192
+_STEPS_PER_TURN: Final = 256
+_STREAMS_MAX: Final = 128
+_JOINS_AT_ONCE: Final = 16
+_BIND_ATTEMPTS: Final = 16
+
+
+class SwimMembership:
+    """Fulfils `contracts.membership.Membership`."""
+
+    def __init__(self, context: MembershipContext, config: SwimConfig) -> None:
+        self._context = context
+        self._sealing = Sealing(context.cipher, config.label.encode())
+        self._settings = settle(
+            config,
+            context.pool,
+            context.tuning,
+            context.reconnect_timeout_ms,
+            self._sealing.overhead_bytes,
+        )
+        self._swim: Swim | None = None
+        self._packets: PacketEndpoint | None = None
+        self._listener: Listener | None = None
+        self._inbox: deque[Input] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_ms = -1
+        self._commands: dict[int, asyncio.Future[str | None]] = {}
+        self._streams: dict[int, asyncio.Future[bytes | None]] = {}
+        self._last_id = 0
+        self._closed = False
+        self._counters: Counter[str] = Counter()
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Bind packets and streams to one port, and become a pool of one."""
+        if self._closed or self._task is not None:
+            raise PluginStartError("this membership was started before")
+        await self._bind()
+        assert self._listener is not None
+        context, bound = self._context, self._listener.address
+        advertise = Address(context.advertise.host, context.advertise.port or bound.port)
+        try:
+            self._swim = Swim(
+                context.node_name, advertise, context.tags, self._settings, context.rng, self._ask_application
+            )
+        except (MembershipError, ValueError) as error:
+            await self.aclose()
+            raise PluginStartError(f"gossip cannot start as {context.node_name!r} at {advertise}: {error}") from error
+        self._step(Started())
+        self._rearm()
+        self._task = asyncio.create_task(self._run(), name=f"swim-{context.pool}")
+
+    async def _bind(self) -> None:
+        """Streams first; where the port was left open, packets get the same, or both try another."""
+        transport, bind = self._context.transport, self._context.bind
+        for attempt in range(_BIND_ATTEMPTS):
+            listener = await transport.listen(bind, self._serve)
+            try:
+                self._packets = await transport.open_packets(Address(bind.host, listener.address.port), self._receive)
+            except PluginStartError:
+                await listener.aclose()
+                if bind.port or attempt == _BIND_ATTEMPTS - 1:
+                    raise
+            else:
+                self._listener = listener
+                return
+
+    async def aclose(self) -> None:
+        """Stop at once. Idempotent."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [task for task in (self._task, *self._tasks) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if self._packets is not None:
+            self._packets.close()
+        if self._listener is not None:
+            await self._listener.aclose()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for command in list(self._commands.values()):
+            if not command.done():
+                command.set_result("the membership is closed")
+
+    # --- the contract's inputs ---
+
+    @property
+    def local_member(self) -> Member:
+        return self._core().local_member()
+
+    def members(self) -> Sequence[Member]:
+        return () if self._swim is None else self._swim.members()
+
+    async def join(self, addresses: Sequence[Address]) -> int:
+        """Dials at most 16 at once; one round of joins is announced once."""
+        self._core()
+        gate = asyncio.Semaphore(_JOINS_AT_ONCE)
+
+        async def join_one(address: Address) -> str | None:
+            async with gate:
+                return await self._command(lambda command_id: Join(command_id, address))
+
+        errors = await asyncio.gather(*(join_one(address) for address in addresses))
+        joined = sum(error is None for error in errors)
+        if joined:
+            self._post(AnnounceJoin())
+        elif addresses:
+            causes = "; ".join(f"{address}: {error}" for address, error in zip(addresses, errors, strict=True))
+            raise MembershipError(f"nobody could be joined: {causes}")
+        return joined
+
+    async def leave(self) -> None:
+        self._check(await self._command(Leave))
+
+    async def force_leave(self, name: str, *, prune: bool = False) -> None:
+        self._check(await self._command(lambda command_id: ForceLeave(command_id, name, prune)))
+
+    async def set_tags(self, tags: Mapping[str, str]) -> None:
+        wanted = dict(tags)
+        self._check(await self._command(lambda command_id: SetTags(command_id, wanted)))
+
+    async def send_user_event(self, name: str, payload: bytes, *, coalesce: bool = False) -> None:
+        self._check(await self._command(lambda command_id: SendUserEvent(command_id, name, payload, coalesce)))
+
+    def stats(self) -> Mapping[str, str]:
+        figures = {"encrypted": str(self._context.cipher is not None).lower()}
+        if self._swim is not None:
+            figures.update(self._swim.stats())
+        figures.update({name: str(count) for name, count in sorted(self._counters.items())})
+        return figures
+
+    def _core(self) -> Swim:
+        if self._swim is None:
+            raise MembershipError("the membership has not been started")
+        return self._swim
+
+    async def _command(self, make: Callable[[int], Input]) -> str | None:
+        """Hand a command to the core and wait for its end; the error's text, or None."""
+        self._core()
+        if self._closed:
+            return "the membership is closed"
+        command_id = self._next_id()
+        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._commands[command_id] = done
+        try:
+            self._post(make(command_id))
+            return await done
+        finally:
+            del self._commands[command_id]
+
+    @staticmethod
+    def _check(error: str | None) -> None:
+        if error is not None:
+            raise MembershipError(error)
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    # --- stepping ---
+
+    def _receive(self, packet: bytes, source: Address) -> None:
+        """Take a packet off the network. When the inbox is full it is dropped, as the network might have done."""
+        if len(self._inbox) >= _INBOX_MAX:
+            self._counters["inbox_overflows"] += 1
+            return
+        try:
+            self._post(PacketReceived(self._sealing.open_packet(packet), source))
+        except (PeerProtocolError, CipherError):
+            self._counters["packets_refused"] += 1
+
+    def _post(self, event: Input) -> None:
+        self._inbox.append(event)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._inbox:
+                for _ in range(min(_STEPS_PER_TURN, len(self._inbox))):
+                    self._step(self._inbox.popleft())
+                if self._inbox:
+                    self._wake.set()
+                    await asyncio.sleep(0)
+            else:
+                self._step(TimerFired())
+            self._rearm()
+
+    def _step(self, event: Input) -> None:
+        try:
+            for effect in self._core().step(event, self._context.now_ms()):
+                self._perform(effect)
+        except Exception:
+            # A fault of ours in one input must not stop the agent's failure detection.
+            self._counters["step_faults"] += 1
+            logger.exception("pool %s: a fault while handling %s", self._context.pool, type(event).__name__)
+
+    def _rearm(self) -> None:
+        """One timer for the core's next deadline."""
+        deadline_ms = self._core().deadline_ms()
+        if deadline_ms is None or (deadline_ms == self._timer_at_ms and self._timer is not None):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_ms = max(0, deadline_ms - self._context.now_ms())
+        self._timer_at_ms = deadline_ms
+        self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._wake.set()
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case SendPacket():
+                assert self._packets is not None
+                self._packets.send(self._sealing.seal_packet(effect.packet), effect.to)
+            case Notify():
+                self._tell_application(effect)
+            case Dial():
+                task = asyncio.create_task(self._dial(effect), name=f"swim-dial-{effect.to}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case Answer():
+                self._settle(self._streams, effect.stream_id, effect.reply)
+            case CommandDone():
+                self._settle(self._commands, effect.command_id, effect.error)
+            case Warn():
+                logger.warning("pool %s: %s", self._context.pool, effect.text)
+
+    @staticmethod
+    def _settle(
+        waiting: Mapping[int, asyncio.Future[bytes | None]] | Mapping[int, asyncio.Future[str | None]],
+        key: int,
+        result: bytes | str | None,
+    ) -> None:
+        future = waiting.get(key)
+        if future is not None and not future.done():
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def _tell_application(self, notice: Notify) -> None:
+        try:
+            self._context.on_event(notice.event)
+        except Exception:
+            logger.exception("pool %s: on_event failed for %s", self._context.pool, type(notice.event).__name__)
+
+    def _ask_application(self, member: Member) -> str | None:
+        """The application's veto; a fault in it refuses the member, since nobody can say that it belongs here."""
+        if self._context.accept is None:
+            return None
+        try:
+            return self._context.accept(member)
+        except Exception:
+            logger.exception("pool %s: accept failed for %s", self._context.pool, member.name)
+            return f"Member '{member.name}' could not be checked"
+
+    # --- streams ---
+
+    async def _dial(self, effect: Dial) -> None:
+        """One exchange that the core asked for."""
+        try:
+            async with asyncio.timeout(effect.timeout_ms / 1000):
+                stream = await self._context.transport.dial(effect.to, timeout_ms=effect.timeout_ms)
+                try:
+                    stream.write(self._sealing.seal_stream(effect.request, dialling=True))
+                    await stream.drain()
+                    reply = await self._sealing.receive(stream, served=False)
+                finally:
+                    stream.close()
+            self._post(ReplyReceived(effect.dial_id, reply))
+        except TimeoutError:
+            self._post(DialFailed(effect.dial_id, f"no answer within {effect.timeout_ms} ms"))
+        except (TransportError, PeerProtocolError, CipherError) as error:
+            self._post(DialFailed(effect.dial_id, str(error) or type(error).__name__))
+
+    async def _serve(self, stream: Stream) -> None:
+        """One stream that a peer opened; bounded in number and in time."""
+        if self._swim is None or self._closed or len(self._streams) >= _STREAMS_MAX:
+            self._counters["streams_over_limit"] += 1
+            return
+        stream_id = self._next_id()
+        answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._streams[stream_id] = answer
+        try:
+            async with asyncio.timeout(self._settings.tcp_timeout_ms / 1000):
+                message = await self._sealing.receive(stream, served=True)
+                self._post(StreamReceived(stream_id, message, stream.peer))
+                reply = await answer
+                if reply is not None:
+                    stream.write(self._sealing.seal_stream(reply, dialling=False))
+                    await stream.drain()
+        except PeerProtocolError as error:
+            self._counters["streams_refused"] += 1
+            stream.write(self._sealing.seal_stream(ErrorReply(str(error)).encode(), dialling=False))
+        except CipherError:
+            self._counters["streams_refused"] += 1
+        except (TransportError, TimeoutError):
+            self._counters["streams_broken"] += 1
+        finally:
+            del self._streams[stream_id]

@@ -1,0 +1,112 @@
+"""The outermost layers, for packets and for streams: the cipher and the label."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from consul_kernel.contracts.cipher import Cipher
+from consul_kernel.contracts.errors import CipherError, PeerProtocolError
+from consul_kernel.contracts.transport import Stream
+
+from .core.messages import MessageType
+from .core.streams import STREAM_BYTES_MAX, StreamDecoder, StreamMessage
+
+_READ_BYTES: Final = 65_536
+_ENCRYPT: Final = bytes((MessageType.ENCRYPT,))
+_LABEL: Final = bytes((MessageType.HAS_LABEL,))
+
+
+class Sealing:
+    """Seals what goes out and opens what comes in. With a cipher, plain bytes are refused.
+
+    `label` (at most 255 bytes, often empty) goes before everything and is authenticated by the cipher.
+    """
+
+    def __init__(self, cipher: Cipher | None, label: bytes = b"") -> None:
+        if len(label) > 255:
+            raise ValueError("a label has at most 255 bytes")
+        self._cipher = cipher
+        self._label = label
+        self._header = _LABEL + bytes((len(label),)) + label if label else b""
+
+    @property
+    def overhead_bytes(self) -> int:
+        """How much longer a packet may become."""
+        return len(self._header) + (0 if self._cipher is None else self._cipher.overhead)
+
+    def seal_packet(self, packet: bytes) -> bytes:
+        """A packet as it goes over the network."""
+        if self._cipher is not None:
+            packet = self._cipher.seal(packet, self._label)
+        return self._header + packet
+
+    def open_packet(self, packet: bytes) -> bytes:
+        """The plain packet. Raises PeerProtocolError or CipherError."""
+        header = self._header
+        if header:
+            if not packet.startswith(header):
+                raise PeerProtocolError("a packet without this pool's label")
+            packet = packet[len(header) :]
+        elif packet[:1] == _LABEL:
+            raise PeerProtocolError("a packet with a label, where none is configured")
+        return packet if self._cipher is None else self._cipher.open(packet, self._label)
+
+    def seal_stream(self, message: bytes, *, dialling: bool) -> bytes:
+        """A message as it goes over a stream; only the side that dials writes the label."""
+        if self._cipher is not None:
+            message = self._frame(message, len(message) + self._cipher.overhead)
+        return self._header + message if dialling else message
+
+    def _frame(self, message: bytes, length: int) -> bytes:
+        """The length is authenticated, so it must be known before sealing; a cipher that pads needs a second try."""
+        assert self._cipher is not None
+        for _ in range(3):
+            head = _ENCRYPT + length.to_bytes(4, "big")
+            sealed = self._cipher.seal(message, head + self._label)
+            if len(sealed) == length:
+                return head + sealed
+            length = len(sealed)
+        raise CipherError("the cipher's overhead is not constant for one message")
+
+    async def receive(self, stream: Stream, *, served: bool) -> StreamMessage:
+        """Read one message. Raises PeerProtocolError, CipherError or TransportError."""
+        first = await stream.read_exactly(1)
+        if served:
+            first = await self._read_label(stream, first)
+        if first == _ENCRYPT:
+            return await self._receive_sealed(stream)
+        if self._cipher is not None:
+            raise PeerProtocolError("a plain stream, where only sealed ones are taken")
+        decoder = StreamDecoder()
+        message = decoder.feed(first)
+        while message is None:
+            data = await stream.read(_READ_BYTES)
+            if not data:
+                raise PeerProtocolError("a stream that ends within a message")
+            message = decoder.feed(data)
+        return message
+
+    async def _read_label(self, stream: Stream, first: bytes) -> bytes:
+        """Check the label; the first byte after it."""
+        if (first == _LABEL) != bool(self._header):
+            raise PeerProtocolError("a stream with another label than this pool's")
+        if not self._header:
+            return first
+        rest = await stream.read_exactly(len(self._header) - 1)
+        if first + rest != self._header:
+            raise PeerProtocolError("a stream with another label than this pool's")
+        return await stream.read_exactly(1)
+
+    async def _receive_sealed(self, stream: Stream) -> StreamMessage:
+        length = await stream.read_exactly(4)
+        size = int.from_bytes(length, "big")
+        if self._cipher is None:
+            raise PeerProtocolError("Remote state is encrypted and encryption is not configured")
+        if size > STREAM_BYTES_MAX:
+            raise PeerProtocolError(f"a sealed message of more than {STREAM_BYTES_MAX} bytes")
+        sealed = await stream.read_exactly(size)
+        plain = self._cipher.open(sealed, _ENCRYPT + length + self._label)
+        message = StreamDecoder().feed(plain)
+        if message is None:
+            raise PeerProtocolError("a sealed message that is cut short")
+        return message
