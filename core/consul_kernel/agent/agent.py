@@ -182,7 +182,7 @@ class Agent:
         errors: list[str] = []
         for text in addresses:
             try:
-                found += await resolve(text, self._config.ports.serf_lan)
+                found += await resolve(text, self._config.serf_lan_address.port)
             except MembershipError as error:
                 errors.append(str(error))
         joined = 0
@@ -221,8 +221,8 @@ class Agent:
                 node_name=config.node_name,
                 node_id=self._node_id,
                 datacenter=config.datacenter,
-                bind=Address(config.bind_addr, config.ports.server),
-                advertise=Address(config.advertise_addr, config.ports.server),
+                bind=config.server_address,
+                advertise=Address(config.advertise_addr, config.server_address.port),
                 bootstrap=config.bootstrap,
                 bootstrap_expect=config.bootstrap_expect,
                 raft_multiplier=config.raft_multiplier,
@@ -262,20 +262,12 @@ class Agent:
 
     def _make_anti_entropy(self) -> AntiEntropy:
         config = self._config
-        family = "ipv6" if ":" in config.advertise_addr else "ipv4"
-        wan = config.advertise_addr_wan or config.advertise_addr
-        wan_family = "ipv6" if ":" in wan else "ipv4"
         node = Node(
             id=self._node_id,
             node=config.node_name,
             address=config.advertise_addr,
             datacenter=config.datacenter,
-            tagged_addresses={
-                "lan": config.advertise_addr,
-                f"lan_{family}": config.advertise_addr,
-                "wan": wan,
-                f"wan_{wan_family}": wan,
-            },
+            tagged_addresses=dict(config.tagged_addresses),
             meta={"consul-network-segment": "", **config.node_meta},
         )
         return AntiEntropy(

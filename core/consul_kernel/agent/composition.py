@@ -106,12 +106,12 @@ class Parts:
         config = self._config
         context = MembershipContext(
             node_name=config.node_name,
-            bind=Address(config.serf_lan or config.bind_addr, config.ports.serf_lan),
-            advertise=Address(config.advertise_addr, config.ports.serf_lan),
+            bind=config.serf_lan_address,
+            advertise=Address(config.advertise_addr, config.serf_lan_address.port),
             tags=lan_tags(
                 datacenter=config.datacenter,
                 node_id=node_id,
-                server_port=config.ports.server if config.server else None,
+                server_port=config.server_address.port if config.server else None,
                 bootstrap=config.bootstrap,
                 bootstrap_expect=config.bootstrap_expect,
             ),
@@ -132,7 +132,7 @@ class Parts:
         config = self._config
         return InterfaceContext(
             agent=agent,
-            bind=config.interface_addresses(name),
+            bind=config.interface_bind(name),
             dns=config.dns,
             http=config.http,
             limits=config.limits,

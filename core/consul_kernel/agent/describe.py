@@ -79,8 +79,8 @@ def _debug_config(config: AgentConfig) -> dict[str, Any]:
         "NodeMeta": dict(config.node_meta),
         "RetryJoinLAN": list(config.retry_join),
         "ServerMode": config.server,
-        "ServerPort": config.ports.server,
-        "SerfPortLAN": config.ports.serf_lan,
+        "ServerPort": config.server_address.port,
+        "SerfPortLAN": config.serf_lan_address.port,
     }
 
 

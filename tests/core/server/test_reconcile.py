@@ -1,0 +1,172 @@
+"""Members become catalog entries and quorum members, and a pool at rest causes no writes."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from consul_kernel.agent.tags import lan_tags
+from consul_kernel.contracts.consensus import Configuration, Consensus, Server
+from consul_kernel.contracts.membership import Member, MemberStatus
+from consul_kernel.contracts.transport import Address
+from consul_kernel.server.reconcile import Reconciler
+from consul_kernel.structs import methods
+from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.check import HealthCheck, IndexedHealthChecks
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.node import IndexedNodeServices, Node, NodeServices
+from consul_kernel.structs.record import Empty
+
+
+class FakeQuorum:
+    """A quorum whose changes are remembered."""
+
+    def __init__(self, *servers: Server) -> None:
+        self.configuration = Configuration(servers, 1)
+
+    async def add_server(self, server: Server) -> None:
+        others = tuple(other for other in self.configuration.servers if other.id != server.id)
+        self.configuration = Configuration((*others, server), self.configuration.index + 1)
+
+    async def remove_server(self, server_id: str) -> None:
+        others = tuple(other for other in self.configuration.servers if other.id != server_id)
+        self.configuration = Configuration(others, self.configuration.index + 1)
+
+
+class FakeCatalog:
+    """A catalog of nodes and checks, answering the calls that reconciliation makes."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodeServices] = {}
+        self.checks: dict[str, list[HealthCheck]] = {}
+        self.writes: list[RegisterRequest | DeregisterRequest] = []
+
+    async def call(self, method: Method[Any, Any], request: Any) -> Any:
+        if method is methods.CATALOG_NODE_SERVICES:
+            return IndexedNodeServices(node_services=self.nodes.get(request.node))
+        if method is methods.HEALTH_NODE_CHECKS:
+            return IndexedHealthChecks(health_checks=self.checks.get(request.node))
+        if method is methods.HEALTH_CHECKS_IN_STATE:
+            return IndexedHealthChecks(health_checks=[check for checks in self.checks.values() for check in checks])
+        self.writes.append(request)
+        if method is methods.CATALOG_REGISTER:
+            self._register(request)
+        else:
+            assert method is methods.CATALOG_DEREGISTER
+            del self.nodes[request.node], self.checks[request.node]
+        return Empty()
+
+    def _register(self, request: RegisterRequest) -> None:
+        entry = self.nodes.setdefault(request.node, NodeServices(node=Node(node=request.node), services={}))
+        if not request.skip_node_update:
+            entry.node = Node(id=request.id, node=request.node, address=request.address)
+        if request.service is not None and entry.services is not None:
+            entry.services[request.service.id] = request.service
+        assert request.check is not None
+        self.checks[request.node] = [request.check]
+
+
+def member(name: str, *, server: bool = False, status: MemberStatus = MemberStatus.ALIVE, dc: str = "dc1") -> Member:
+    tags = lan_tags(datacenter=dc, node_id=f"id-{name}", server_port=8300 if server else None)
+    return Member(name=name, address=Address("127.0.0.9", 8301), tags=tags, status=status)
+
+
+@pytest.fixture
+def catalog() -> FakeCatalog:
+    return FakeCatalog()
+
+
+@pytest.fixture
+def quorum() -> FakeQuorum:
+    return FakeQuorum(Server("id-self", "127.0.0.1:8300"))
+
+
+@pytest.fixture
+def reconciler(catalog: FakeCatalog, quorum: FakeQuorum) -> Reconciler:
+    return Reconciler(
+        call=catalog.call,
+        consensus=cast("Consensus", quorum),
+        node_id="id-self",
+        node_name="self",
+        datacenter="dc1",
+    )
+
+
+async def test_an_alive_client_is_registered_once(reconciler: Reconciler, catalog: FakeCatalog) -> None:
+    await reconciler.reconcile(member("c1"))
+    assert catalog.checks["c1"][0].status == "passing"
+    await reconciler.reconcile(member("c1"))
+    assert len(catalog.writes) == 1
+
+
+async def test_a_failed_member_turns_critical_and_back(reconciler: Reconciler, catalog: FakeCatalog) -> None:
+    await reconciler.reconcile(member("c1"))
+    await reconciler.reconcile(member("c1", status=MemberStatus.FAILED))
+    await reconciler.reconcile(member("c1", status=MemberStatus.FAILED))
+    assert catalog.checks["c1"][0].status == "critical"
+    assert len(catalog.writes) == 2
+    await reconciler.reconcile(member("c1"))
+    assert catalog.checks["c1"][0].status == "passing"
+
+
+async def test_a_failed_member_that_was_never_registered_is_not_made_up(
+    reconciler: Reconciler, catalog: FakeCatalog
+) -> None:
+    await reconciler.reconcile(member("c1", status=MemberStatus.FAILED))
+    assert not catalog.writes
+
+
+async def test_a_server_joins_the_quorum_and_gets_the_consul_service(
+    reconciler: Reconciler, catalog: FakeCatalog, quorum: FakeQuorum
+) -> None:
+    await reconciler.reconcile(member("s2", server=True))
+    assert quorum.configuration.get("id-s2") == Server("id-s2", "127.0.0.9:8300")
+    services = catalog.nodes["s2"].services
+    assert services is not None
+    assert services["consul"].port == 8300
+
+
+async def test_a_server_with_a_new_id_replaces_the_old_one_at_its_address(
+    reconciler: Reconciler, quorum: FakeQuorum
+) -> None:
+    await quorum.add_server(Server("id-before", "127.0.0.9:8300"))
+    await reconciler.reconcile(member("s2", server=True))
+    assert quorum.configuration.get("id-before") is None
+    assert quorum.configuration.get("id-s2") is not None
+
+
+async def test_a_server_that_left_is_removed_from_quorum_and_catalog(
+    reconciler: Reconciler, catalog: FakeCatalog, quorum: FakeQuorum
+) -> None:
+    await reconciler.reconcile(member("s2", server=True))
+    await reconciler.reconcile(member("s2", server=True, status=MemberStatus.LEFT))
+    assert quorum.configuration.get("id-s2") is None
+    assert "s2" not in catalog.nodes
+
+
+async def test_the_leader_never_removes_itself(reconciler: Reconciler, catalog: FakeCatalog) -> None:
+    await reconciler.reconcile(member("self", server=True))
+    await reconciler.reconcile(member("self", server=True, status=MemberStatus.LEFT))
+    assert "self" in catalog.nodes
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        member("elsewhere", dc="dc2"),
+        Member(name="serf", address=Address("127.0.0.8", 7946), tags={"role": "web"}, status=MemberStatus.ALIVE),
+    ],
+)
+async def test_strangers_stay_out_of_the_catalog(
+    reconciler: Reconciler, catalog: FakeCatalog, stranger: Member
+) -> None:
+    await reconciler.reconcile(stranger)
+    assert not catalog.writes
+
+
+async def test_nodes_that_gossip_forgot_are_removed(reconciler: Reconciler, catalog: FakeCatalog) -> None:
+    await reconciler.reconcile(member("c1"))
+    await reconciler.reconcile(member("c2"))
+    await reconciler.reconcile_all([member("c2")])
+    assert list(catalog.nodes) == ["c2"]
