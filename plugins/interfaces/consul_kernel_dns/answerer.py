@@ -8,6 +8,7 @@ the old material used. So no answer is staler than the settings allow any read t
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 
 from consul_kernel.contracts.interface import AgentApi
@@ -16,10 +17,11 @@ from consul_kernel.structs.settings import DnsSettings
 
 from .catalog_reader import CatalogReader, ReadError
 from .chasing import Chaser
-from .fitting import failure, most_answers, write_fitting
+from .fitting import most_answers, write_fitting
+from .material import ALWAYS, MOST_KEPT_BYTES, Found, Material
 from .naming import AddressName, Fixed, Meaning, NodeRead, ServiceRead, Zones, reversed_address
-from .plans import Found, Plan, PlanCache
-from .pool import Pool, Reply
+from .plans import Plan, PlanCache
+from .pool import Group, Pool, Reply
 from .query import Query, Rejection, parse_query
 from .records import NODE_TYPES, RecordBuilder
 from .recursors import Recursors
@@ -53,7 +55,7 @@ class Answerer:
 
     # --- understanding ---
 
-    def understand(self, packet: bytes, *, is_tcp: bool) -> Plan | bytearray | None:
+    def understand(self, packet: bytes, *, is_tcp: bool) -> Plan | bytes | None:
         """A plan for a packet, or at once the answer of one that is refused on sight; None for silence."""
         body = packet[2:]
         plan = self._plans.get(body, is_tcp)
@@ -63,7 +65,7 @@ class Answerer:
         if query is None:
             return None
         if isinstance(query, Rejection):
-            return bytearray(b"\0\0" + query.body)
+            return query.body
         meaning = self._zones.meaning(query.labels, query.type, has_recursors=bool(self._recursors))
         plan = Plan(query, meaning, self._read_for(query, meaning))
         if plan.read is not None:
@@ -83,10 +85,10 @@ class Answerer:
     def _can_resolve(self, name: str) -> bool:
         return bool(self._recursors) or self._chaser.is_own(name)
 
-    # --- answering ---
+    # --- answering; messages are without their first two bytes, the id ---
 
-    async def answer(self, plan: Plan, packet: bytes) -> bytearray:
-        """The answer with id 0, or that of a recursor with the packet's id."""
+    async def answer(self, plan: Plan, packet: bytes) -> bytes:
+        """The answer to a packet that was understood."""
         if plan.read is None:
             return await self._answer_without_catalog(plan, packet)
         try:
@@ -94,7 +96,7 @@ class Answerer:
         except ReadError as error:
             return self.refuse(plan, error)
         message = self.show(plan, found)
-        return await self.show_chased(plan) if message is None else message
+        return await self.show_chased(plan, found) if message is None else message
 
     async def find(self, read: ServiceRead | NodeRead) -> Found:
         """What the catalog says now. Raises ReadError."""
@@ -102,35 +104,52 @@ class Answerer:
             return await self._catalog.node(read)
         return await self._catalog.service(read)
 
-    def refuse(self, plan: Plan, error: ReadError) -> bytearray:
+    def refuse(self, plan: Plan, error: ReadError) -> bytes:
         """The answer when the catalog could not be read. A zone's own records do without name servers then."""
         if plan.meaning in (Fixed.ZONE_SOA, Fixed.ZONE_NS):
-            return self._write(plan.query, self._reply(plan, Pool()))
+            return self._write(plan.query, self._reply(plan, (), 0))
         if error.rcode is Rcode.NXDOMAIN:
-            return self._write(plan.query, self._reply(plan, None))
+            return self._write(plan.query, self._no_such_name())
         return self._write(plan.query, Reply(rcode=error.rcode))
 
-    def show(self, plan: Plan, found: Found) -> bytearray | None:
+    def show(self, plan: Plan, found: Found) -> bytes | None:
         """The answer to what was found; None when names have to be chased first (`show_chased`)."""
-        pool = plan.pool
-        if pool is None or plan.found != found:
-            pool = self._make_pool(plan, found)
-            self._plans.keep_pool(plan, list(found) if isinstance(found, Sequence) else found, pool)
-            plan.pool = pool
-        if pool is not None and pool.needs_chase:
+        material = plan.material
+        if material is None or material.found != found:
+            material = Material(found, self._make_pool(plan, found), self._rng)
+            self._plans.keep_material(plan, material)
+        if material.needs_chase:
             return None
-        return self._write(plan.query, self._reply(plan, pool))
+        messages = material.messages
+        if not messages:
+            return self._write(plan.query, self._drawn(plan, material.pool))
+        if material.second != ALWAYS and material.second != int(time.time()):
+            material.forget()
+        at = int(self._rng.random() * len(messages))
+        return messages[at] or self._write_variant(plan, material, at)
 
-    async def show_chased(self, plan: Plan) -> bytearray:
+    def _write_variant(self, plan: Plan, material: Material, at: int) -> bytes:
+        """One variant's message, kept unless it is large."""
+        if material.pool is None:
+            reply = self._no_such_name()
+        else:
+            reply = self._reply(plan, *material.variant(at, most_answers(plan.query, self._settings)))
+        if reply.authority or plan.meaning is Fixed.ZONE_SOA:
+            material.second = int(time.time())
+        message = self._write(plan.query, reply)
+        if len(message) <= MOST_KEPT_BYTES:
+            material.messages[at] = message
+        return message
+
+    async def show_chased(self, plan: Plan, found: Found) -> bytes:
         """The answer with the addresses of other names in it, after `show` has said that it needs them."""
-        if plan.pool is None:
-            return self._write(plan.query, self._reply(plan, None))
+        pool = self._make_pool(plan, found) if plan.material is None else plan.material.pool
+        if pool is None:
+            return self._write(plan.query, self._no_such_name())
         most = most_answers(plan.query, self._settings)
         has_edns = plan.query.udp_bytes is not None
-        pool, is_short = await self._chaser.complete(plan.pool, most, self._rng, has_edns=has_edns)
-        reply = self._reply(plan, pool)
-        reply.is_drawn_short |= is_short
-        return self._write(plan.query, reply)
+        groups, total = await self._chaser.complete(pool, most, self._rng, has_edns=has_edns)
+        return self._write(plan.query, self._reply(plan, groups, total))
 
     def _make_pool(self, plan: Plan, found: Found) -> Pool | None:
         """Everything that an answer may show; None when the name does not exist."""
@@ -142,11 +161,17 @@ class Answerer:
             return self._builder.service(plan.query, plan.meaning, found)
         return self._builder.name_servers(found)
 
-    def _reply(self, plan: Plan, pool: Pool | None) -> Reply:
+    def _no_such_name(self) -> Reply:
+        return Reply(rcode=Rcode.NXDOMAIN, authority=[self._builder.soa()])
+
+    def _drawn(self, plan: Plan, pool: Pool | None) -> Reply:
         """An answer's sections, drawn from a pool; no pool means no such name."""
         if pool is None:
-            return Reply(rcode=Rcode.NXDOMAIN, authority=[self._builder.soa()])
-        groups, total = pool.draw(self._rng, most_answers(plan.query, self._settings))
+            return self._no_such_name()
+        return self._reply(plan, *pool.draw(self._rng, most_answers(plan.query, self._settings)))
+
+    def _reply(self, plan: Plan, groups: Sequence[Group], total: int) -> Reply:
+        """An answer's sections from the groups that it shows, out of `total`."""
         reply = Reply(is_drawn_short=total > len(groups))
         for group in groups:
             reply.answers += group.answers
@@ -162,7 +187,7 @@ class Answerer:
 
     # --- answers that the catalog's services and nodes do not decide ---
 
-    async def _answer_without_catalog(self, plan: Plan, packet: bytes) -> bytearray:
+    async def _answer_without_catalog(self, plan: Plan, packet: bytes) -> bytes:
         query, meaning = plan.query, plan.meaning
         if meaning is Fixed.OUTSIDE:
             return await self._recurse(query, packet)
@@ -173,19 +198,19 @@ class Answerer:
         if isinstance(meaning, AddressName):
             return self._write(query, Reply(answers=list(self._builder.spelled_address(query, meaning))))
         if meaning is Fixed.NO_SUCH_NAME:
-            return self._write(query, self._reply(plan, None))
+            return self._write(query, self._no_such_name())
         # A node, asked for a type that nodes have no records of.
         return self._write(query, Reply())
 
-    async def _recurse(self, query: Query, packet: bytes) -> bytearray:
+    async def _recurse(self, query: Query, packet: bytes) -> bytes:
         if not self._recursors:
-            return failure(query, Rcode.REFUSED, self._settings, recursion_available=False)
+            return self._write(query, Reply(rcode=Rcode.REFUSED, is_authoritative=False))
         answer = await self._recursors.forward(packet, is_tcp=query.is_tcp)
         if answer is None:
-            return failure(query, Rcode.SERVFAIL, self._settings, recursion_available=True)
-        return answer
+            return self._write(query, Reply(rcode=Rcode.SERVFAIL, is_authoritative=False))
+        return answer[2:]
 
-    async def _answer_reverse(self, query: Query, packet: bytes) -> bytearray:
+    async def _answer_reverse(self, query: Query, packet: bytes) -> bytes:
         """PTR: the node at the address, else a service there, else whatever a recursor says."""
         address = reversed_address(query.labels)
         record = None
@@ -210,5 +235,6 @@ class Answerer:
                 return self._builder.pointer_to_service(query, service.service_name)
         return None
 
-    def _write(self, query: Query, reply: Reply) -> bytearray:
-        return write_fitting(query, reply, self._settings, recursion_available=bool(self._recursors))
+    def _write(self, query: Query, reply: Reply) -> bytes:
+        message = write_fitting(query, reply, self._settings, recursion_available=bool(self._recursors))
+        return bytes(memoryview(message)[2:])

@@ -56,7 +56,7 @@ class CatalogReader:
 
     async def service(self, read: ServiceRead) -> Sequence[CheckServiceNode]:
         """Every instance, in whatever health."""
-        return (await self._read(HEALTH_SERVICE_NODES, self._service_request(read))).nodes or ()
+        return (await self._read(HEALTH_SERVICE_NODES, self._service_request(read))).nodes or []
 
     async def node(self, read: NodeRead) -> Node | None:
         """The node, or None."""

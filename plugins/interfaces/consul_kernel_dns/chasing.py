@@ -34,8 +34,8 @@ class Chaser:
         """Whether a dotted name lies in the agent's domain."""
         return self._zones.labels_inside(split_domain(name)) is not None
 
-    async def complete(self, pool: Pool, most: int, rng: random.Random, *, has_edns: bool) -> tuple[Pool, bool]:
-        """A pool in which nothing is left to chase, drawn as one answer shows it, and whether it was cut short.
+    async def complete(self, pool: Pool, most: int, rng: random.Random, *, has_edns: bool) -> tuple[list[Group], int]:
+        """Groups as one answer shows them, with nothing left to chase, and how many there would be in all.
 
         At most 16 names are followed for one answer, and without EDNS 5 records are taken from each.
         """
@@ -47,7 +47,7 @@ class Chaser:
                 completed.append(_extend(group, chased if has_edns else chased[:MAX_CHASED_RECORDS]))
             else:
                 completed.append(group)
-        return Pool(tuple(completed)), total > len(groups)
+        return completed, total
 
     async def _addresses(self, name: str, depth: int) -> list[Record]:
         if not self.is_own(name):

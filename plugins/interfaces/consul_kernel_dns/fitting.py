@@ -8,7 +8,7 @@ from consul_kernel.structs.settings import DnsSettings
 
 from .pool import Reply
 from .query import FLAG_TRUNCATED, Query
-from .wire import Rcode, Record, RecordType, opt_record, plain_size, write_message
+from .wire import Record, RecordType, opt_record, plain_size, write_message
 
 PLAIN_UDP_BYTES = 512
 MAX_UDP_BYTES = 65_467
@@ -113,9 +113,3 @@ def _opt(query: Query) -> Record:
         subnet = subnet[:3] + b"\0" + subnet[4:]
         options = _CLIENT_SUBNET_OPTION.to_bytes(2, "big") + len(subnet).to_bytes(2, "big") + subnet
     return opt_record(query.udp_bytes or PLAIN_UDP_BYTES, options)
-
-
-def failure(query: Query, rcode: Rcode, settings: DnsSettings, *, recursion_available: bool) -> bytearray:
-    """An answer that says only why there is none, outside the agent's authority."""
-    reply = Reply(rcode=rcode, is_authoritative=False)
-    return write_fitting(query, reply, settings, recursion_available=recursion_available)

@@ -37,14 +37,18 @@ class Pool:
         """Whether an answer is complete only with other names' addresses."""
         return any(group.chase for group in self.groups or self.aliases)
 
+    @property
+    def most_groups(self) -> int:
+        """How many groups one answer may show."""
+        return min(len(self.groups), self.limit) if self.limit > 0 else len(self.groups)
+
     def draw(self, rng: random.Random, most: int) -> tuple[Sequence[Group], int]:
         """Groups in random order, at most `most` unless they are alone, and how many there would be without it."""
         if not self.groups:
             return ((rng.choice(self.aliases),), 1) if self.aliases else ((), 0)
-        count = len(self.groups)
-        if count == 1:
+        if len(self.groups) == 1:
             return self.groups, 1
-        total = min(count, self.limit) if self.limit > 0 else count
+        total = self.most_groups
         return rng.sample(self.groups, min(total, most)), total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import cast
 
 import dnslib
 
@@ -35,8 +36,8 @@ class _Exchange(asyncio.DatagramProtocol):
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self._packet)
+        # Not checked by isinstance: uvloop's transports are of no asyncio class.
+        cast("asyncio.DatagramTransport", transport).sendto(self._packet)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if is_answer_to(self._packet, data) and not self.answer.done():
@@ -71,7 +72,7 @@ class Recursors:
     def __bool__(self) -> bool:
         return bool(self._servers)
 
-    async def forward(self, packet: bytes, *, is_tcp: bool) -> bytearray | None:
+    async def forward(self, packet: bytes, *, is_tcp: bool) -> bytes | None:
         """The first answer that says yes or no such name; None when every server fails. Its id is the packet's."""
         own_id = self._rng.randint(0, _MAX_ID).to_bytes(2, "big")
         asked = own_id + packet[2:]
@@ -82,9 +83,7 @@ class Recursors:
             except (OSError, TimeoutError, EOFError):
                 continue
             if data[3] & 0xF in _ANSWERED:
-                answer = bytearray(data)
-                answer[:2] = packet[:2]
-                return answer
+                return packet[:2] + data[2:]
         return None
 
     async def addresses(self, name: str) -> list[Record]:
@@ -94,7 +93,7 @@ class Recursors:
         if data is None:
             return []
         try:
-            parsed = dnslib.DNSRecord.parse(bytes(data))
+            parsed = dnslib.DNSRecord.parse(data)
             return [record for record in map(_convert, parsed.rr) if record is not None]
         except Exception:  # noqa: BLE001 (the parser answers garbage with many kinds of error)
             return []

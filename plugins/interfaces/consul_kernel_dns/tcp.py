@@ -82,8 +82,7 @@ class TcpServer:
                 message = await self._answerer.answer(understood, packet)
             else:
                 message = understood
-            message[:2] = packet[:2]
-            writer.write(len(message).to_bytes(2, "big") + message)
+            writer.write((len(message) + 2).to_bytes(2, "big") + packet[:2] + message)
             async with asyncio.timeout(self._idle_timeout_s):
                 await writer.drain()
         except (TimeoutError, OSError):

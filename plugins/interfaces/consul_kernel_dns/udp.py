@@ -16,6 +16,7 @@ from consul_kernel.contracts.transport import Address
 
 from .answerer import Answerer
 from .catalog_reader import ReadError
+from .material import Found
 from .naming import NodeRead, ServiceRead
 from .plans import Plan
 
@@ -126,19 +127,18 @@ class UdpServer:
         for plan, packet, asker in waiting:
             message = answerer.show(plan, found)
             if message is None:
-                self._start(self._answer_chased(plan, packet, asker), 1)
+                self._start(self._answer_chased(plan, found, packet, asker), 1)
             else:
                 self._send(message, packet, asker)
 
-    async def _answer_chased(self, plan: Plan, packet: bytes, asker: Any) -> None:
-        self._send(await self._answerer.show_chased(plan), packet, asker)
+    async def _answer_chased(self, plan: Plan, found: Found, packet: bytes, asker: Any) -> None:
+        self._send(await self._answerer.show_chased(plan, found), packet, asker)
 
-    def _send(self, message: bytearray, packet: bytes, asker: Any) -> None:
+    def _send(self, message: bytes, packet: bytes, asker: Any) -> None:
         if self._socket is None:
             return
-        message[:2] = packet[:2]
         try:
-            self._socket.sendto(message, asker)
+            self._socket.sendto(packet[:2] + message, asker)
         except OSError:
             # A full buffer or an unreachable asker: a lost datagram, as the network loses them.
             self.dropped += 1
