@@ -1,0 +1,54 @@
+"""What a filter expression says, as a tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Operator(Enum):
+    """What is asked of a field; the value is its name in error texts, which are go-bexpr's."""
+
+    EQUAL = "Equal"
+    NOT_EQUAL = "Not Equal"
+    IN = "In"
+    NOT_IN = "Not In"
+    IS_EMPTY = "Is Empty"
+    IS_NOT_EMPTY = "Is Not Empty"
+    MATCHES = "Matches"
+    NOT_MATCHES = "Not Matches"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One question about one field."""
+
+    selector: tuple[str, ...]
+    operator: Operator
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The opposite."""
+
+    operand: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Both."""
+
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Either."""
+
+    left: Expression
+    right: Expression
+
+
+Expression = Match | Not | And | Or

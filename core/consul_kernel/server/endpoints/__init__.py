@@ -1,0 +1,21 @@
+"""The server's endpoints, one class for each noun: they check arguments, read the state, and propose writes."""
+
+from __future__ import annotations
+
+from .catalog import CatalogEndpoint
+from .context import EndpointContext, EndpointTable
+from .health import HealthEndpoint
+from .internal import Internal
+from .kvs import KVS
+from .status import Status
+
+__all__ = ["EndpointContext", "EndpointTable", "attach_endpoints"]
+
+
+def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:
+    """Attach the endpoints of a server to the table that calls are looked up in."""
+    Status(context).attach(table)
+    CatalogEndpoint(context).attach(table)
+    HealthEndpoint(context).attach(table)
+    KVS(context).attach(table)
+    Internal(context).attach(table)

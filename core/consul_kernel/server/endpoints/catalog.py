@@ -1,0 +1,245 @@
+"""`Catalog.*`: what is registered, and registering it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from msgspec.structs import replace
+
+from consul_kernel.contracts.errors import RpcError
+from consul_kernel.filters import create_filter
+from consul_kernel.state.catalog import satisfies_meta
+from consul_kernel.state.commands import CommandType
+from consul_kernel.state.watches import NODE, SERVICE, TABLE, Topic
+from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.check import HealthCheck
+from consul_kernel.structs.methods import (
+    CATALOG_DEREGISTER,
+    CATALOG_LIST_DATACENTERS,
+    CATALOG_LIST_NODES,
+    CATALOG_LIST_SERVICES,
+    CATALOG_NODE_SERVICE_LIST,
+    CATALOG_NODE_SERVICES,
+    CATALOG_REGISTER,
+    CATALOG_SERVICE_NODES,
+)
+from consul_kernel.structs.node import (
+    IndexedNodes,
+    IndexedNodeServiceList,
+    IndexedNodeServices,
+    Node,
+    NodeServiceList,
+    NodeServices,
+)
+from consul_kernel.structs.query import DCSpecificRequest, NodeSpecificRequest, QueryOptions, ServiceSpecificRequest
+from consul_kernel.structs.record import Empty
+from consul_kernel.structs.service import IndexedServiceNodes, IndexedServices, NodeService, ServiceNode
+
+from .blocking import answer
+from .context import EndpointContext, EndpointTable
+
+NODES_TOPIC: Topic = (TABLE, b"nodes")
+SERVICES_TOPIC: Topic = (TABLE, b"services")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_UUID_CHARACTERS = 36
+
+
+class CatalogEndpoint:
+    """Reads are answered from the state that this server has applied; writes go through the log."""
+
+    def __init__(self, context: EndpointContext) -> None:
+        self._context = context
+        self._catalog = context.state.catalog
+
+    def attach(self, table: EndpointTable) -> None:
+        """Attach every method."""
+        table.attach(CATALOG_REGISTER, self.register)
+        table.attach(CATALOG_DEREGISTER, self.deregister)
+        table.attach(CATALOG_LIST_DATACENTERS, self.list_datacenters)
+        table.attach(CATALOG_LIST_NODES, self.list_nodes)
+        table.attach(CATALOG_LIST_SERVICES, self.list_services)
+        table.attach(CATALOG_SERVICE_NODES, self.service_nodes)
+        table.attach(CATALOG_NODE_SERVICES, self.node_services)
+        table.attach(CATALOG_NODE_SERVICE_LIST, self.node_service_list)
+
+    # --- writes ---
+
+    async def register(self, request: RegisterRequest) -> Empty:
+        """Register a node, and with it a service and checks."""
+        _check_node(request)
+        checks = [*(request.checks or ()), *((request.check,) if request.check else ())]
+        await self._context.propose(
+            CommandType.REGISTER,
+            replace(
+                request,
+                datacenter=request.datacenter or self._context.datacenter,
+                service=_prepare_service(request.service) if request.service else None,
+                check=None,
+                checks=[_prepare_check(check, request.node) for check in checks] or None,
+            ),
+        )
+        return Empty()
+
+    async def deregister(self, request: DeregisterRequest) -> Empty:
+        """Deregister a service, else a check, else the node with all it has."""
+        if not request.node:
+            raise RpcError("Must provide node")
+        await self._context.propose(CommandType.DEREGISTER, request)
+        return Empty()
+
+    # --- reads ---
+
+    async def list_datacenters(self, _: QueryOptions) -> list[str]:
+        """The known datacenters, nearest first."""
+        return list(self._context.datacenters()) or [self._context.datacenter]
+
+    async def list_nodes(self, request: DCSpecificRequest) -> IndexedNodes:
+        """All nodes by name."""
+        keep = create_filter(request.filter, Node)
+
+        def read() -> IndexedNodes:
+            index, nodes = self._catalog.nodes(request.node_meta_filters)
+            if is_unmodified(request, index):
+                return IndexedNodes(index=index, not_modified=True)
+            return IndexedNodes(index=index, nodes=keep(nodes))
+
+        return await answer(self._context, request, read, lambda: (NODES_TOPIC,))
+
+    async def list_services(self, request: DCSpecificRequest) -> IndexedServices:
+        """All service names with their tags. As in Consul 1.10, a filter expression has no effect here."""
+        topics = (SERVICES_TOPIC, NODES_TOPIC) if request.node_meta_filters else (SERVICES_TOPIC,)
+
+        def read() -> IndexedServices:
+            index, services = self._catalog.services(request.node_meta_filters)
+            if is_unmodified(request, index):
+                return IndexedServices(index=index, not_modified=True)
+            return IndexedServices(index=index, services=services)
+
+        return await answer(self._context, request, read, lambda: topics)
+
+    async def service_nodes(self, request: ServiceSpecificRequest) -> IndexedServiceNodes:
+        """The instances of a service, or those at an address."""
+        if not request.service_name and not request.service_address:
+            raise RpcError("Must provide service name")
+        keep = create_filter(request.filter, ServiceNode)
+        tags = wanted_tags(request)
+        meta = request.node_meta_filters
+
+        def read() -> IndexedServiceNodes:
+            index, found = self._find_service_nodes(request)
+            if tags:
+                found = [node for node in found if has_tags(node.service_tags, tags)]
+            if meta:
+                found = [node for node in found if satisfies_meta(node.node_meta, meta)]
+            return IndexedServiceNodes(index=index, service_nodes=keep(found))
+
+        by_address = request.service_address and not request.connect
+        topics: tuple[Topic, ...] = (
+            (SERVICES_TOPIC, NODES_TOPIC) if by_address else ((SERVICE, request.service_name.lower().encode()),)
+        )
+        return await answer(self._context, request, read, lambda: topics)
+
+    def _find_service_nodes(self, request: ServiceSpecificRequest) -> tuple[int, list[ServiceNode]]:
+        if request.connect:
+            index, found = self._catalog.service_nodes(request.service_name)
+            return index, [node for node in found if node.service_connect.native]
+        if request.service_address:
+            return self._catalog.address_nodes(request.service_address)
+        return self._catalog.service_nodes(request.service_name)
+
+    async def node_services(self, request: NodeSpecificRequest) -> IndexedNodeServices:
+        """A node and its services by id; None for an unknown node."""
+        if not request.node:
+            raise RpcError("Must provide node")
+        keep = create_filter(request.filter, NodeService)
+
+        def read() -> IndexedNodeServices:
+            index, node, services = self._catalog.node_services(request.node)
+            if node is None:
+                return IndexedNodeServices(index=index)
+            by_id = {service.id: service for service in keep(services)}
+            return IndexedNodeServices(index=index, node_services=NodeServices(node=node, services=by_id))
+
+        return await answer(self._context, request, read, lambda: self._node_topics(request.node))
+
+    async def node_service_list(self, request: NodeSpecificRequest) -> IndexedNodeServiceList:
+        """A node and its services as a list."""
+        if not request.node:
+            raise RpcError("Must provide node")
+        keep = create_filter(request.filter, NodeService)
+
+        def read() -> IndexedNodeServiceList:
+            index, node, services = self._catalog.node_services(request.node)
+            if node is None:
+                return IndexedNodeServiceList(index=index)
+            found = NodeServiceList(node=node, services=keep(services))
+            return IndexedNodeServiceList(index=index, node_services=found)
+
+        return await answer(self._context, request, read, lambda: self._node_topics(request.node))
+
+    def _node_topics(self, name_or_id: str) -> tuple[Topic, ...]:
+        """The node; where it is unknown or known by its id, any node may be the one that comes to be meant."""
+        found = self._catalog.find_node(name_or_id)
+        if found is None:
+            return (NODES_TOPIC,)
+        name = found[1].node.lower()
+        node_topic: Topic = (NODE, name.encode())
+        return (node_topic,) if name == name_or_id.lower() else (node_topic, NODES_TOPIC)
+
+
+def is_unmodified(request: QueryOptions, index: int) -> bool:
+    """Whether the caller has this answer already and said that it need not be sent again."""
+    return request.allow_not_modified_response and 0 < request.min_query_index == index
+
+
+def wanted_tags(request: ServiceSpecificRequest) -> list[str]:
+    """The tags to filter by, in lower case; the single tag is what callers before Consul 1.3 send."""
+    if not request.tag_filter:
+        return []
+    tags = [request.service_tag] if request.service_tag else (request.service_tags or [])
+    return [tag.lower() for tag in tags]
+
+
+def has_tags(tags: list[str] | None, wanted: list[str]) -> bool:
+    """Whether all wanted tags (in lower case) are there, without regard to case."""
+    present = {tag.lower() for tag in tags or ()}
+    return all(tag in present for tag in wanted)
+
+
+def _check_node(request: RegisterRequest) -> None:
+    if not request.node:
+        raise RpcError("Must provide node")
+    if not request.address and not request.skip_node_update:
+        raise RpcError("Must provide address if SkipNodeUpdate is not set")
+    if request.id and not _UUID.fullmatch(request.id):
+        wrong = "uuid string is wrong length" if len(request.id) != _UUID_CHARACTERS else "uuid is improperly formatted"
+        raise RpcError(f"Bad node ID: {wrong}")
+
+
+def _prepare_service(service: NodeService) -> NodeService:
+    """The service as it goes into the log. RpcError when it is wrong in itself."""
+    service_id = service.id or service.service
+    if service_id and not service.service:
+        raise RpcError("Must provide service name with ID")
+    if not service_id:
+        raise RpcError("Must provide service name")
+    if _is_any_address(service.address):
+        raise RpcError("Invalid service address")
+    return replace(service, id=service_id)
+
+
+def _is_any_address(address: str) -> bool:
+    """Whether it is 0.0.0.0 or ::, where nobody can be reached."""
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_unspecified
+    except ValueError:
+        return False
+
+
+def _prepare_check(check: HealthCheck, node: str) -> HealthCheck:
+    """The check as it goes into the log."""
+    check_id = check.check_id or check.name
+    if not check_id:
+        raise RpcError("Must provide check ID or name")
+    return replace(check, node=check.node or node, check_id=check_id)

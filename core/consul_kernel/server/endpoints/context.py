@@ -1,0 +1,74 @@
+"""What the endpoints of a server work with."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from consul_kernel.contracts.consensus import Consensus
+from consul_kernel.contracts.errors import (
+    LeadershipLostError,
+    NotLeaderError,
+    ProposalOverloadError,
+    ProposalTimeoutError,
+    RequestError,
+    RpcError,
+)
+from consul_kernel.state.commands import CommandType, encode_command
+from consul_kernel.state.machine import ReplicatedState
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.query import DatacenterRequest
+
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
+
+NO_LEADER = "No cluster leader"
+"""The router knows this text: nothing has happened, and the call may be tried again."""
+
+
+class EndpointTable(Protocol):
+    """Where endpoints are attached: one handler for each method."""
+
+    def attach(self, method: Method[RequestT, ReplyT], handler: Callable[[RequestT], Awaitable[ReplyT]]) -> None:
+        """Have `handler` answer `method`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointContext:
+    """Parts and settings that the endpoints share. `datacenters` gives the known ones, nearest first."""
+
+    state: ReplicatedState
+    consensus: Consensus
+    datacenter: str
+    node_name: str
+    rng: random.Random
+    now_ms: Callable[[], int]
+    fire_event: Callable[[str, bytes], Awaitable[None]]
+    datacenters: Callable[[], Sequence[str]]
+    leader_address: Callable[[], str]
+    default_query_time_ms: int = 300_000
+    max_query_time_ms: int = 600_000
+    propose_timeout_ms: int = 30_000
+    hold_timeout_ms: int = 7_000
+    """How long a consistent read may wait for the quorum (`performance.rpc_hold_timeout`)."""
+
+    async def propose(self, kind: CommandType, request: DatacenterRequest) -> object:
+        """Order a write and wait for its result. RpcError with Consul's text when it is refused or fails."""
+        try:
+            command = encode_command(kind, request)
+        except UnicodeEncodeError as error:
+            raise RpcError(f"the request has text that is no Unicode: {error.reason}") from None
+        try:
+            result = await self.consensus.propose(command, timeout_ms=self.propose_timeout_ms)
+        except NotLeaderError as error:
+            raise RpcError(NO_LEADER) from error
+        except LeadershipLostError as error:
+            raise RpcError("raft apply failed: leadership lost while committing log") from error
+        except (ProposalTimeoutError, ProposalOverloadError) as error:
+            raise RpcError("raft apply failed: timed out enqueuing operation") from error
+        if isinstance(result, RequestError):
+            raise RpcError(str(result))
+        return result

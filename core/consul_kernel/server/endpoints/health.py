@@ -1,0 +1,110 @@
+"""`Health.*`: checks, and services with their health."""
+
+from __future__ import annotations
+
+from consul_kernel.contracts.errors import RpcError
+from consul_kernel.filters import create_filter
+from consul_kernel.state.catalog import satisfies_meta
+from consul_kernel.state.watches import CHECK_STATUS, NODE_CHECKS, SERVICE_CHECKS, SERVICE_HEALTH, TABLE, Topic
+from consul_kernel.structs.check import CheckStatus, HealthCheck, IndexedHealthChecks
+from consul_kernel.structs.health import CheckServiceNode, IndexedCheckServiceNodes
+from consul_kernel.structs.methods import (
+    HEALTH_CHECKS_IN_STATE,
+    HEALTH_NODE_CHECKS,
+    HEALTH_SERVICE_CHECKS,
+    HEALTH_SERVICE_NODES,
+)
+from consul_kernel.structs.query import ChecksInStateRequest, NodeSpecificRequest, ServiceSpecificRequest
+
+from .blocking import answer, describe, is_immediate
+from .catalog import NODES_TOPIC, has_tags, wanted_tags
+from .context import EndpointContext, EndpointTable
+
+CHECKS_TOPIC: Topic = (TABLE, b"checks")
+
+
+class HealthEndpoint:
+    """All reads, answered from the state that this server has applied."""
+
+    def __init__(self, context: EndpointContext) -> None:
+        self._context = context
+        self._catalog = context.state.catalog
+
+    def attach(self, table: EndpointTable) -> None:
+        """Attach every method."""
+        table.attach(HEALTH_CHECKS_IN_STATE, self.checks_in_state)
+        table.attach(HEALTH_NODE_CHECKS, self.node_checks)
+        table.attach(HEALTH_SERVICE_CHECKS, self.service_checks)
+        table.attach(HEALTH_SERVICE_NODES, self.service_nodes)
+
+    async def checks_in_state(self, request: ChecksInStateRequest) -> IndexedHealthChecks:
+        """All checks in one state, or in `any`."""
+        keep = create_filter(request.filter, HealthCheck)
+        checks: Topic = CHECKS_TOPIC if request.state == CheckStatus.ANY else (CHECK_STATUS, request.state.encode())
+        topics = (checks, NODES_TOPIC) if request.node_meta_filters else (checks,)
+
+        def read() -> IndexedHealthChecks:
+            index, found = self._catalog.checks_in_state(request.state, request.node_meta_filters)
+            return IndexedHealthChecks(index=index, health_checks=keep(found))
+
+        return await answer(self._context, request, read, lambda: topics)
+
+    async def node_checks(self, request: NodeSpecificRequest) -> IndexedHealthChecks:
+        """The checks of a node and of its services."""
+        keep = create_filter(request.filter, HealthCheck)
+
+        def read() -> IndexedHealthChecks:
+            index, found = self._catalog.node_checks(request.node)
+            return IndexedHealthChecks(index=index, health_checks=keep(found))
+
+        topic: Topic = (NODE_CHECKS, request.node.lower().encode())
+        return await answer(self._context, request, read, lambda: (topic,))
+
+    async def service_checks(self, request: ServiceSpecificRequest) -> IndexedHealthChecks:
+        """The checks of a service's instances."""
+        if not request.service_name:
+            raise RpcError("Must provide service name")
+        keep = create_filter(request.filter, HealthCheck)
+        checks: Topic = (SERVICE_CHECKS, request.service_name.lower().encode())
+        topics = (checks, NODES_TOPIC) if request.node_meta_filters else (checks,)
+
+        def read() -> IndexedHealthChecks:
+            index, found = self._catalog.service_checks(request.service_name, request.node_meta_filters)
+            return IndexedHealthChecks(index=index, health_checks=keep(found))
+
+        return await answer(self._context, request, read, lambda: topics)
+
+    async def service_nodes(self, request: ServiceSpecificRequest) -> IndexedCheckServiceNodes:
+        """The instances of a service with nodes and checks."""
+        if not request.service_name:
+            raise RpcError("Must provide service name")
+        if is_immediate(request) and not _is_filtered(request):
+            index, found = self._catalog.check_service_nodes(request.service_name)
+            return describe(self._context, IndexedCheckServiceNodes(index=index, nodes=found))
+        keep = create_filter(request.filter, CheckServiceNode)
+        topic: Topic = (SERVICE_HEALTH, request.service_name.lower().encode())
+
+        def read() -> IndexedCheckServiceNodes:
+            index, found = self._catalog.check_service_nodes(request.service_name)
+            return IndexedCheckServiceNodes(index=index, nodes=keep(_select(found, request)))
+
+        return await answer(self._context, request, read, lambda: (topic,))
+
+
+def _is_filtered(request: ServiceSpecificRequest) -> bool:
+    return bool(request.filter or request.tag_filter or request.connect or request.ingress or request.node_meta_filters)
+
+
+def _select(found: list[CheckServiceNode], request: ServiceSpecificRequest) -> list[CheckServiceNode]:
+    """Those that the request asks for. Of the mesh there are only natively capable services, and no gateways."""
+    tags = wanted_tags(request)
+    meta = request.node_meta_filters
+    if request.connect:
+        found = [instance for instance in found if instance.service.connect.native]
+    elif tags:
+        found = [instance for instance in found if has_tags(instance.service.tags, tags)]
+    elif request.ingress:
+        found = []
+    if meta:
+        found = [instance for instance in found if satisfies_meta(instance.node.meta, meta)]
+    return found

@@ -1,0 +1,32 @@
+"""`Internal.*`: what agents ask of servers on behalf of their users."""
+
+from __future__ import annotations
+
+from consul_kernel.contracts.errors import MembershipError, RpcError
+from consul_kernel.structs.event import EventFireRequest, EventFireResponse
+from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE
+
+from .blocking import describe
+from .context import EndpointContext, EndpointTable
+
+EVENT_PREFIX = "consul:event:"
+"""User events of Consul's API bear this before their name in the gossip; the rest are between agents."""
+
+
+class Internal:
+    """So far: user events."""
+
+    def __init__(self, context: EndpointContext) -> None:
+        self._context = context
+
+    def attach(self, table: EndpointTable) -> None:
+        """Attach every method."""
+        table.attach(INTERNAL_EVENT_FIRE, self.event_fire)
+
+    async def event_fire(self, request: EventFireRequest) -> EventFireResponse:
+        """Spread a user event through this datacenter's LAN pool."""
+        try:
+            await self._context.fire_event(EVENT_PREFIX + request.name, request.payload or b"")
+        except MembershipError as error:
+            raise RpcError(str(error)) from error
+        return describe(self._context, EventFireResponse())

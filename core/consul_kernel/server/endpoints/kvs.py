@@ -1,0 +1,91 @@
+"""`KVS.*`: keys and values."""
+
+from __future__ import annotations
+
+from consul_kernel.contracts.errors import RpcError
+from consul_kernel.state.commands import CommandType
+from consul_kernel.state.watches import KEY, KEY_PREFIX
+from consul_kernel.structs.kv import (
+    IndexedDirEntries,
+    IndexedKeyList,
+    KeyListRequest,
+    KeyRequest,
+    KVOp,
+    KVSRequest,
+)
+from consul_kernel.structs.methods import KVS_APPLY, KVS_GET, KVS_LIST, KVS_LIST_KEYS
+
+from .blocking import answer, describe, is_immediate
+from .context import EndpointContext, EndpointTable
+
+OPERATIONS = frozenset(KVOp)
+CONDITIONAL = (KVOp.CAS, KVOp.DELETE_CAS)
+"""Only these answer whether they took effect."""
+
+
+class KVS:
+    """Reads are answered from the state that this server has applied; writes go through the log."""
+
+    def __init__(self, context: EndpointContext) -> None:
+        self._context = context
+        self._kv = context.state.kv
+
+    def attach(self, table: EndpointTable) -> None:
+        """Attach every method."""
+        table.attach(KVS_APPLY, self.apply)
+        table.attach(KVS_GET, self.get)
+        table.attach(KVS_LIST, self.list)
+        table.attach(KVS_LIST_KEYS, self.list_keys)
+
+    async def apply(self, request: KVSRequest) -> bool:
+        """Carry out a write; the reply says whether a check-and-set took effect, and is false for the rest."""
+        if request.op in (KVOp.LOCK, KVOp.UNLOCK):
+            raise RpcError(f"KVS operation '{request.op}' needs sessions, which this server does not have")
+        if request.op not in OPERATIONS:
+            raise RpcError(f"Invalid KVS operation '{request.op}'")
+        if not request.dir_ent.key and request.op != KVOp.DELETE_TREE:
+            raise RpcError("Must provide key")
+        took_effect = await self._context.propose(CommandType.KVS, request)
+        return took_effect is True and request.op in CONDITIONAL
+
+    async def get(self, request: KeyRequest) -> IndexedDirEntries:
+        """One key. An absent one answers with the index of the last change to any key."""
+        if is_immediate(request):
+            return describe(self._context, self._get(request.key))
+        return await answer(
+            self._context,
+            request,
+            lambda: self._get(request.key),
+            lambda: ((KEY, request.key),),
+            is_absent=lambda reply: reply.entries is None,
+        )
+
+    def _get(self, key: bytes) -> IndexedDirEntries:
+        entry = self._kv.get(key)
+        if entry is None:
+            return IndexedDirEntries(index=self._kv.max_index())
+        return IndexedDirEntries(entries=[entry], index=entry.modify_index)
+
+    async def list(self, request: KeyRequest) -> IndexedDirEntries:
+        """All entries under a prefix."""
+        if is_immediate(request):
+            return describe(self._context, self._list(request.key))
+        return await answer(
+            self._context, request, lambda: self._list(request.key), lambda: ((KEY_PREFIX, request.key),)
+        )
+
+    def _list(self, prefix: bytes) -> IndexedDirEntries:
+        index, entries = self._kv.entries(prefix)
+        return IndexedDirEntries(entries=entries or None, index=index)
+
+    async def list_keys(self, request: KeyListRequest) -> IndexedKeyList:
+        """All key names under a prefix, cut behind the separator."""
+        if is_immediate(request):
+            return describe(self._context, self._list_keys(request))
+        return await answer(
+            self._context, request, lambda: self._list_keys(request), lambda: ((KEY_PREFIX, request.prefix),)
+        )
+
+    def _list_keys(self, request: KeyListRequest) -> IndexedKeyList:
+        index, keys = self._kv.keys(request.prefix, request.seperator.encode("utf-8", "surrogateescape"))
+        return IndexedKeyList(keys=keys or None, index=index)

@@ -1,0 +1,34 @@
+"""`Status.*`: what any server can say of the quorum."""
+
+from __future__ import annotations
+
+from consul_kernel.structs.methods import STATUS_LEADER, STATUS_PEERS, STATUS_PING
+from consul_kernel.structs.query import DatacenterRequest
+from consul_kernel.structs.record import Empty
+
+from .context import EndpointContext, EndpointTable
+
+
+class Status:
+    """Answered by whichever server is asked."""
+
+    def __init__(self, context: EndpointContext) -> None:
+        self._context = context
+
+    def attach(self, table: EndpointTable) -> None:
+        """Attach every method."""
+        table.attach(STATUS_PING, self.ping)
+        table.attach(STATUS_LEADER, self.leader)
+        table.attach(STATUS_PEERS, self.peers)
+
+    async def ping(self, _: Empty) -> Empty:
+        """Say that this server answers."""
+        return Empty()
+
+    async def leader(self, _: DatacenterRequest) -> str:
+        """`ip:port` of the leader, "" when there is none."""
+        return self._context.leader_address()
+
+    async def peers(self, _: DatacenterRequest) -> list[str]:
+        """`ip:port` of every server of the quorum."""
+        return [server.address for server in self._context.consensus.configuration.servers]

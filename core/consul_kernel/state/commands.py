@@ -1,0 +1,100 @@
+"""Commands: what the log carries to the state machine. Plain values, decided in full before they are proposed.
+
+A command is one octet for its type and the request as MessagePack. The numbers are those of Consul's log, so that
+each noun to come has its place. Time and randomness are never looked up when a command is applied: whoever
+proposes it has put them into the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from consul_kernel.contracts.errors import ConsulKernelError
+from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.kv import KVSRequest
+from consul_kernel.structs.query import DatacenterRequest
+
+from .kv import apply_kvs, reap_tombstones
+from .registration import deregister, register
+from .transaction import Transaction
+
+IGNORABLE = 0x80
+"""Added to a type, this says that a server which does not know the type may skip the command."""
+
+
+class UnknownCommandError(ConsulKernelError):
+    """The log has a command that this version does not know and must not skip: it needs a newer consul-kernel."""
+
+
+class CorruptCommandError(ConsulKernelError):
+    """The log has a command of a known type that cannot be decoded."""
+
+
+class CommandType(IntEnum):
+    """The first octet of a command. Gaps belong to nouns that have their own issues (sessions, ACL, queries, …)."""
+
+    REGISTER = 0
+    DEREGISTER = 1
+    KVS = 2
+    TOMBSTONE = 5
+
+
+class TombstoneRequest(DatacenterRequest, kw_only=True):
+    """Forget tombstones made at or before `reap_index`."""
+
+    op: str = "reap"
+    reap_index: int = 0
+
+
+class Command:
+    """How commands of one type are decoded and applied."""
+
+    __slots__ = ("apply", "decode")
+
+    def __init__(self, request_type: type[Any], apply: Callable[[Transaction, Any], object]) -> None:
+        self.decode: Callable[[memoryview], Any] = msgspec.msgpack.Decoder(request_type).decode
+        self.apply = apply
+
+
+def _reap(transaction: Transaction, request: TombstoneRequest) -> None:
+    reap_tombstones(transaction, request.reap_index)
+
+
+COMMANDS: dict[int, Command] = {
+    CommandType.REGISTER: Command(RegisterRequest, register),
+    CommandType.DEREGISTER: Command(DeregisterRequest, deregister),
+    CommandType.KVS: Command(KVSRequest, apply_kvs),
+    CommandType.TOMBSTONE: Command(TombstoneRequest, _reap),
+}
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_command(kind: CommandType, request: DatacenterRequest) -> bytes:
+    """The bytes to propose. The caller's token is not for the log: it was checked, and is a secret."""
+    if request.token:
+        request = msgspec.structs.replace(request, token="")
+    buffer = bytearray((kind,))
+    _encoder.encode_into(request, buffer, 1)
+    return bytes(buffer)
+
+
+def apply_command(transaction: Transaction, command: bytes) -> object:
+    """Apply one command; its result. RequestError when it is refused (nothing may stay written then)."""
+    kind = command[0] if command else -1
+    known = COMMANDS.get(kind)
+    if known is None:
+        if kind & IGNORABLE and kind >= 0:
+            return None
+        raise UnknownCommandError(
+            f"the log's entry {transaction.index} has command type {kind}: it was written by a newer version"
+        )
+    try:
+        request = known.decode(memoryview(command)[1:])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptCommandError(f"the log's entry {transaction.index} (type {kind}): {error}") from error
+    return known.apply(transaction, request)

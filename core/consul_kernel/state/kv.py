@@ -1,0 +1,204 @@
+"""Keys and values: entries, the tombstones that keep indexes right after deletes, and what is asked of them.
+
+A read of a prefix answers the highest index of what is or was under it (Consul: "Blocking queries" of the KV
+store); tombstones remember that for deleted keys until the leader has them reaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from consul_kernel.contracts.errors import RequestError
+from consul_kernel.contracts.store import MAX_KEY_BYTES
+from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
+
+from .keys import after_prefix, pack_index, unpack_index
+from .tables import KeySet, Reader, Table, bump_index, table_index
+from .transaction import Transaction
+from .watches import KEY, Topic
+
+MAX_KV_KEY_BYTES = MAX_KEY_BYTES - 8
+"""The longest key that can be stored: a tombstone's place in the order of indexes takes eight octets."""
+
+CACHED_ENTRIES = 8192
+CACHED_VALUE_BYTES = 4096
+
+_KVS = b"kvs"
+_TOMBSTONES = b"tombstones"
+
+_entries: Table[DirEntry] = Table("kvs", DirEntry)
+_TOMBSTONE_TABLE = "tombstones"
+_tombstones_by_index = KeySet("tombstones.index")
+
+
+class KeyValues:
+    """Reads of the KV store, of the last completed batch. Entries are shared: nobody changes them.
+
+    Decoded entries with values of up to CACHED_VALUE_BYTES are kept, CACHED_ENTRIES of them; when there are
+    more, the one that was read first goes.
+    """
+
+    __slots__ = ("_cache", "_reader")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._cache: dict[bytes, DirEntry] = {}
+
+    def get(self, key: bytes) -> DirEntry | None:
+        """The entry, or None."""
+        entry = self._cache.get(key)
+        if entry is not None:
+            return entry
+        if not key:
+            return None
+        entry = _entries.get(self._reader, key)
+        if entry is not None and (entry.value is None or len(entry.value) <= CACHED_VALUE_BYTES):
+            if len(self._cache) >= CACHED_ENTRIES:
+                del self._cache[next(iter(self._cache))]
+            self._cache[key] = entry
+        return entry
+
+    def max_index(self) -> int:
+        """The index of the last change to any key."""
+        return table_index(self._reader, _KVS, _TOMBSTONES)
+
+    def entries(self, prefix: bytes) -> tuple[int, list[DirEntry]]:
+        """The index of a prefix, and its entries in the order of their keys."""
+        entries = [entry for _, entry in _entries.scan(self._reader, prefix)]
+        highest = max((entry.modify_index for entry in entries), default=0)
+        return self._prefix_index(prefix, highest), entries
+
+    def keys(self, prefix: bytes, separator: bytes = b"") -> tuple[int, list[bytes]]:
+        """The index of a prefix, and its key names, each cut behind the first separator after the prefix."""
+        index, entries = self.entries(prefix)
+        if not separator:
+            return index, [entry.key for entry in entries]
+        names: dict[bytes, None] = {}
+        for entry in entries:
+            at = entry.key.find(separator, len(prefix))
+            names[entry.key if at < 0 else entry.key[: at + len(separator)]] = None
+        return index, list(names)
+
+    def _prefix_index(self, prefix: bytes, highest: int) -> int:
+        if not prefix:
+            return self.max_index()
+        for _, value in self._reader.range(_TOMBSTONE_TABLE, prefix, after_prefix(prefix)):
+            index = unpack_index(value)
+            if index > highest:
+                highest = index
+        return highest or self.max_index()
+
+    def forget(self, topics: Iterable[Topic]) -> None:
+        """Drop from the cache what a batch has touched."""
+        if self._cache:
+            for kind, key in topics:
+                if kind == KEY:
+                    self._cache.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Drop the cache: the state was replaced."""
+        self._cache.clear()
+
+
+def tombstones_index(reader: Reader) -> int:
+    """The index of the newest tombstone, 0 when there never was one: what the leader may ask to be reaped."""
+    for key, _ in reader.range(_tombstones_by_index.name, reverse=True):
+        return unpack_index(key[:8])
+    return 0
+
+
+def apply_kvs(transaction: Transaction, request: KVSRequest) -> bool:
+    """Carry out `KVS.Apply`. False when a check-and-set found another index; True otherwise.
+
+    Consul's own reply is false for set, delete and delete-tree; the endpoint answers so.
+    """
+    entry = request.dir_ent
+    if len(entry.key) > MAX_KV_KEY_BYTES:
+        raise RequestError(f"Key is too long: {len(entry.key)} bytes, at most {MAX_KV_KEY_BYTES} are possible")
+    match request.op:
+        case KVOp.SET:
+            _set(transaction, entry, _entries.get(transaction, entry.key))
+            return True
+        case KVOp.CAS:
+            existing = _entries.get(transaction, entry.key)
+            if entry.modify_index != (existing.modify_index if existing else 0):
+                return False
+            _set(transaction, entry, existing)
+            return True
+        case KVOp.DELETE:
+            _delete(transaction, entry.key)
+            return True
+        case KVOp.DELETE_CAS:
+            existing = _entries.get(transaction, entry.key)
+            if existing is None:
+                return True
+            if existing.modify_index != entry.modify_index:
+                return False
+            _delete(transaction, entry.key)
+            return True
+        case KVOp.DELETE_TREE:
+            _delete_tree(transaction, entry.key)
+            return True
+        case _:
+            raise RequestError(f"Invalid KVS operation '{request.op}'")
+
+
+def _set(transaction: Transaction, entry: DirEntry, existing: DirEntry | None) -> None:
+    """Write an entry unless it is there already. A session that holds the key goes on holding it."""
+    if not entry.key:
+        raise RequestError("Must provide key")
+    stored = replace(
+        entry,
+        session=existing.session if existing else "",
+        value=entry.value or None,
+        create_index=existing.create_index if existing else transaction.index,
+        modify_index=existing.modify_index if existing else 0,
+    )
+    if stored == existing:
+        return
+    stored.modify_index = transaction.index
+    _entries.put(transaction, entry.key, stored)
+    bump_index(transaction, _KVS)
+    transaction.touch(KEY, entry.key)
+
+
+def _delete(transaction: Transaction, key: bytes) -> None:
+    if key and _entries.delete(transaction, key):
+        _bury(transaction, key)
+        bump_index(transaction, _KVS)
+        transaction.touch(KEY, key)
+
+
+def _delete_tree(transaction: Transaction, prefix: bytes) -> None:
+    """Delete all keys under a prefix. One tombstone at the prefix speaks for them all."""
+    keys = [key for key, _ in transaction.range(_entries.name, prefix, after_prefix(prefix))]
+    if not keys:
+        return
+    for key in keys:
+        _entries.delete(transaction, key)
+        transaction.touch(KEY, key)
+    if prefix:
+        _bury(transaction, prefix)
+    bump_index(transaction, _KVS)
+
+
+def _bury(transaction: Transaction, key: bytes) -> None:
+    before = transaction.get(_TOMBSTONE_TABLE, key)
+    if before is not None:
+        _tombstones_by_index.discard(transaction, before + key)
+    index = pack_index(transaction.index)
+    transaction.put(_TOMBSTONE_TABLE, key, index)
+    _tombstones_by_index.add(transaction, index + key)
+    bump_index(transaction, _TOMBSTONES)
+
+
+def reap_tombstones(transaction: Transaction, up_to: int) -> None:
+    """Forget tombstones made at or before an index."""
+    expired = [key for key, _ in transaction.range(_tombstones_by_index.name, stop=pack_index(up_to + 1))]
+    for key in expired:
+        _tombstones_by_index.discard(transaction, key)
+        transaction.delete(_TOMBSTONE_TABLE, key[8:])
+    if expired:
+        bump_index(transaction, _TOMBSTONES)

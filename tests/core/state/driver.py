@@ -1,0 +1,68 @@
+"""Applies commands to a state one by one, giving each the next log index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from consul_kernel.contracts.store import SnapshotMeta, StateStore
+from consul_kernel.state import CommandType, ReplicatedState, TombstoneRequest, encode_command
+from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
+from consul_kernel.structs.query import DatacenterRequest
+
+Dump = dict[str, list[tuple[bytes, bytes]]]
+
+
+class StateDriver:
+    def __init__(self, store: StateStore) -> None:
+        self.store = store
+        self.state = ReplicatedState(store)
+        self.commands: list[tuple[int, bytes]] = []
+
+    @property
+    def index(self) -> int:
+        return self.state.applied_index
+
+    def apply(self, kind: CommandType, request: DatacenterRequest) -> Any:
+        entry = (self.index + 1, encode_command(kind, request))
+        self.commands.append(entry)
+        return self.state.apply([entry])[0]
+
+    def kv(self, op: KVOp, key: bytes, value: bytes = b"v", *, cas: int = 0, flags: int = 0) -> Any:
+        entry = DirEntry(key=key, value=value, flags=flags, modify_index=cas)
+        return self.apply(CommandType.KVS, KVSRequest(op=op, dir_ent=entry))
+
+    def put(self, key: bytes, value: bytes = b"v") -> int:
+        self.kv(KVOp.SET, key, value)
+        return self.index
+
+    def register(self, request: RegisterRequest) -> Any:
+        return self.apply(CommandType.REGISTER, request)
+
+    def deregister(self, node: str, *, service_id: str = "", check_id: str = "") -> Any:
+        return self.apply(
+            CommandType.DEREGISTER, DeregisterRequest(node=node, service_id=service_id, check_id=check_id)
+        )
+
+    def reap(self, up_to: int) -> Any:
+        return self.apply(CommandType.TOMBSTONE, TombstoneRequest(reap_index=up_to))
+
+    def dump(self) -> Dump:
+        return {table: list(self.store.range(table)) for table in self.store.tables()}
+
+
+class BytesSource:
+    """A snapshot source that hands out small pieces."""
+
+    def __init__(self, data: bytes, piece: int = 777) -> None:
+        self._data = data
+        self._piece = piece
+        self.meta = SnapshotMeta(id="test", index=0, term=1, size=len(data))
+
+    async def read(self, max_bytes: int) -> bytes:
+        size = min(self._piece, max_bytes)
+        head, self._data = self._data[:size], self._data[size:]
+        return head
+
+    def close(self) -> None:
+        self._data = b""
