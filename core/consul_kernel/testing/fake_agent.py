@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from consul_kernel.contracts.errors import MembershipError, NotFoundError, RequestError, RpcError
+from consul_kernel.contracts.errors import AgentError, MembershipError, RpcError
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
@@ -79,8 +79,7 @@ class FakeRegistry:
 
     def deregister_service(self, service_id: str) -> None:
         self._raise_refusal()
-        if self.services_by_id.pop(service_id, None) is None:
-            raise NotFoundError(f'Unknown service ID "{service_id}". Ensure that the service ID is passed.')
+        self.services_by_id.pop(service_id, None)
 
     def register_check(self, definition: CheckDefinition, *, token: str = "") -> None:
         self._raise_refusal()
@@ -97,14 +96,13 @@ class FakeRegistry:
 
     def deregister_check(self, check_id: str) -> None:
         self._raise_refusal()
-        if self.checks_by_id.pop(check_id, None) is None:
-            raise NotFoundError(f'Unknown check ID "{check_id}". Ensure that the check ID is passed.')
+        self.checks_by_id.pop(check_id, None)
 
     def update_ttl_check(self, check_id: str, status: CheckStatus, output: str) -> None:
         self._raise_refusal()
         check = self.checks_by_id.get(check_id)
         if check is None:
-            raise RequestError(f'CheckID "{check_id}" does not have associated TTL')
+            raise AgentError(f'CheckID "{check_id}" does not have associated TTL')
         check.status, check.output = status, output
 
     def _raise_refusal(self) -> None:
@@ -126,6 +124,7 @@ class FakeAgent:
         self._datacenter = datacenter
         self._is_server = is_server
         self._answers: dict[str, Any] = {}
+        self._default: Any = None
         self._member = DEFAULT_MEMBER if member is None else member
         self._registry = FakeRegistry()
         self.calls: list[tuple[str, Any]] = []
@@ -150,6 +149,10 @@ class FakeAgent:
     ) -> None:
         """Answer all later calls of a method with a reply, an exception, or what a function makes of the request."""
         self._answers[method.name] = answer
+
+    def answer_all(self, answer: Callable[[Any], Any] | Exception) -> None:
+        """Answer every method that has no answer of its own with an exception, or with what a function returns."""
+        self._default = answer
 
     def requests(self, method: Method[RequestT, ReplyT]) -> list[RequestT]:
         """Every request of a method so far, in order."""
@@ -181,7 +184,7 @@ class FakeAgent:
         self.calls.append((method.name, request))
         if len(self.calls) > _MAX_CALLS_KEPT:
             del self.calls[0]
-        answer = self._answers.get(method.name)
+        answer = self._answers.get(method.name, self._default)
         if answer is None:
             raise RpcError(f"rpc: can't find method {method.name}")
         if isinstance(answer, Exception):
