@@ -1,0 +1,243 @@
+"""From merged settings to the `AgentConfig`."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from consul_kernel.structs.check import CheckDefinition
+from consul_kernel.structs.service import ServiceDefinition
+from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings, SoaSettings
+
+from .addresses import ListAddresses, host_addresses
+from .definitions import check_fault, read_checks, read_services, service_faults
+from .merged import Merged
+from .model import AgentConfig
+from .network import NetworkReader
+from .parts import choose_parts, read_encrypt
+from .problems import ProblemLog
+from .rules import check_rules
+from .settings import SourceSettings
+
+LOG_LEVELS = {
+    "TRACE": "trace",
+    "DEBUG": "debug",
+    "INFO": "info",
+    "WARN": "warn",
+    "WARNING": "warn",
+    "ERR": "error",
+    "ERROR": "error",
+}
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What of the machine a configuration depends on; given, so that it can be another one in tests."""
+
+    hostname: Callable[[], str] = socket.gethostname
+    addresses: ListAddresses = host_addresses
+
+
+def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bool, host: Host) -> AgentConfig:
+    """The configuration, as good as the settings allow; what is wrong is in `problems`."""
+    merged = Merged(settings)
+    server = merged.flag("server")
+    config = _plain_settings(merged, problems, host, server=server, dev_mode=dev_mode)
+    network = NetworkReader(merged, problems, host.addresses).read()
+    has_data_dir = config.data_dir is not None
+    plugins, interfaces = choose_parts(merged, problems, has_data_dir=has_data_dir)
+    config = replace(
+        config,
+        bind_addr=network.bind_addr,
+        client_addr=network.client_addr,
+        advertise_addr=network.advertise_addr,
+        advertise_addr_wan=network.advertise_addr_wan,
+        serf_lan_bind=network.serf_lan_bind,
+        serf_wan_bind=network.serf_wan_bind,
+        addresses=network.addresses,
+        ports=network.ports,
+        tagged_addresses=network.tagged_addresses,
+        encrypt=read_encrypt(merged, problems),
+        services=_services(merged, problems),
+        checks=_checks(merged, problems),
+        dns=_dns(merged),
+        http=_http(merged, problems, dev_mode=dev_mode),
+        limits=_limits(merged),
+        plugins=plugins,
+        interfaces=interfaces,
+    )
+    check_rules(config, merged, problems)
+    return replace(config, warnings=tuple(problems.warnings))
+
+
+def _plain_settings(merged: Merged, problems: ProblemLog, host: Host, *, server: bool, dev_mode: bool) -> AgentConfig:
+    """What needs no more than reading and defaults."""
+    datacenter = merged.text("datacenter").lower()
+    expect = merged.number("bootstrap_expect")
+    return AgentConfig(
+        node_name=(merged.text("node_name") or host.hostname()).strip(),
+        node_id=merged.text("node_id").lower(),
+        disable_host_node_id=merged.flag("disable_host_node_id"),
+        node_meta=merged.mapping("node_meta"),
+        datacenter=datacenter,
+        primary_datacenter=merged.text("primary_datacenter").lower() or datacenter,
+        domain=merged.text("domain"),
+        alt_domain=merged.text("alt_domain"),
+        server=server,
+        bootstrap=merged.flag("bootstrap") or expect == 1 or dev_mode,
+        bootstrap_expect=expect if expect > 1 else 0,
+        dev_mode=dev_mode,
+        data_dir=None if dev_mode else merged.path("data_dir"),
+        pid_file=merged.path("pid_file"),
+        start_join=merged.texts("start_join"),
+        start_join_wan=merged.texts("start_join_wan"),
+        retry_join=merged.texts("retry_join"),
+        retry_join_wan=merged.texts("retry_join_wan"),
+        retry_interval_ms=merged.duration_ms("retry_interval"),
+        retry_interval_wan_ms=merged.duration_ms("retry_interval_wan"),
+        retry_max=merged.number("retry_max"),
+        retry_max_wan=merged.number("retry_max_wan"),
+        rejoin_after_leave=merged.flag("rejoin_after_leave"),
+        leave_on_terminate=merged.flag("leave_on_terminate") if merged.given("leave_on_terminate") else not server,
+        skip_leave_on_interrupt=(
+            merged.flag("skip_leave_on_interrupt") if merged.given("skip_leave_on_interrupt") else server
+        ),
+        reconnect_timeout_ms=merged.duration_ms("reconnect_timeout"),
+        reconnect_timeout_wan_ms=merged.duration_ms("reconnect_timeout_wan"),
+        encrypt_verify_incoming=merged.flag("encrypt_verify_incoming"),
+        encrypt_verify_outgoing=merged.flag("encrypt_verify_outgoing"),
+        gossip_lan=_gossip(merged, "gossip_lan"),
+        gossip_wan=_gossip(merged, "gossip_wan"),
+        raft_multiplier=merged.number("performance.raft_multiplier"),
+        leave_drain_time_ms=merged.duration_ms("performance.leave_drain_time"),
+        rpc_hold_timeout_ms=merged.duration_ms("performance.rpc_hold_timeout"),
+        raft_snapshot_threshold=merged.number("raft_snapshot_threshold"),
+        raft_snapshot_interval_ms=merged.duration_ms("raft_snapshot_interval"),
+        raft_trailing_logs=merged.number("raft_trailing_logs"),
+        log_level=_log_level(merged, problems),
+        log_json=merged.flag("log_json"),
+        log_file=merged.path("log_file"),
+        log_rotate_duration_ms=merged.duration_ms("log_rotate_duration"),
+        log_rotate_bytes=merged.number("log_rotate_bytes"),
+        log_rotate_max_files=merged.number("log_rotate_max_files"),
+        enable_script_checks=merged.flag("enable_script_checks"),
+        enable_local_script_checks=(
+            merged.flag("enable_local_script_checks")
+            if merged.given("enable_local_script_checks")
+            else merged.flag("enable_script_checks")
+        ),
+        check_update_interval_ms=merged.duration_ms("check_update_interval"),
+        check_output_max_size=merged.number("check_output_max_size"),
+        discard_check_output=merged.flag("discard_check_output"),
+        session_ttl_min_ms=merged.duration_ms("session_ttl_min"),
+    )
+
+
+def _gossip(merged: Merged, block: str) -> Mapping[str, int]:
+    """The keys that are set; durations in milliseconds under names that end in `_ms`."""
+    found: dict[str, int] = {}
+    for name in merged.paths_in(block):
+        if name in {"gossip_interval", "probe_interval", "probe_timeout"}:
+            found[f"{name}_ms"] = merged.duration_ms(f"{block}.{name}")
+        else:
+            found[name] = merged.number(f"{block}.{name}")
+    return found
+
+
+def _log_level(merged: Merged, problems: ProblemLog) -> str:
+    text = merged.text("log_level")
+    level = LOG_LEVELS.get(text.strip().upper())
+    if level is None:
+        problems.error(
+            f'"{text}" is no level; expected trace, debug, info, warn or err',
+            merged.position("log_level"),
+            key="log_level",
+        )
+        return "info"
+    return level
+
+
+def _dns(merged: Merged) -> DnsSettings:
+    ttls = {name: int(ns) // _NS_PER_S for name, ns in merged.mapping("dns_config.service_ttl").items()}
+    return DnsSettings(
+        domain=_absolute(merged.text("domain")),
+        alt_domain=_absolute(merged.text("alt_domain")),
+        recursors=tuple(dict.fromkeys(merged.texts("recursors"))),
+        recursor_timeout_ms=merged.duration_ms("dns_config.recursor_timeout"),
+        allow_stale=merged.flag("dns_config.allow_stale"),
+        max_stale_ms=merged.duration_ms("dns_config.max_stale"),
+        node_ttl_s=int(merged.raw("dns_config.node_ttl")) // _NS_PER_S,
+        service_ttl_s=ttls,
+        only_passing=merged.flag("dns_config.only_passing"),
+        udp_answer_limit=merged.number("dns_config.udp_answer_limit"),
+        a_record_limit=merged.number("dns_config.a_record_limit"),
+        enable_truncate=merged.flag("dns_config.enable_truncate"),
+        disable_compression=merged.flag("dns_config.disable_compression"),
+        node_meta_txt=merged.flag("dns_config.enable_additional_node_meta_txt"),
+        soa=SoaSettings(
+            refresh_s=merged.number("dns_config.soa.refresh"),
+            retry_s=merged.number("dns_config.soa.retry"),
+            expire_s=merged.number("dns_config.soa.expire"),
+            min_ttl_s=merged.number("dns_config.soa.min_ttl"),
+        ),
+    )
+
+
+def _absolute(domain: str) -> str:
+    """A domain in lower case with its final dot; "" stays."""
+    return domain.lower().strip(".") + "." if domain.strip(".") else ""
+
+
+def _http(merged: Merged, problems: ProblemLog, *, dev_mode: bool) -> HttpSettings:
+    networks = merged.texts("http_config.allow_write_http_from")
+    for network in networks:
+        try:
+            ipaddress.ip_network(network.strip(), strict=False)
+        except ValueError:
+            position = merged.position("http_config.allow_write_http_from")
+            problems.error(f"invalid cidr: {network}", position, key="http_config.allow_write_http_from")
+    return HttpSettings(
+        response_headers=dict(merged.mapping("http_config.response_headers")),
+        block_endpoints=merged.texts("http_config.block_endpoints"),
+        allow_write_http_from=tuple(network.strip() for network in networks),
+        max_header_bytes=merged.number("http_config.max_header_bytes"),
+        default_query_time_ms=merged.duration_ms("default_query_time"),
+        max_query_time_ms=merged.duration_ms("max_query_time"),
+        discovery_max_stale_ms=merged.duration_ms("discovery_max_stale"),
+        dev_mode=dev_mode,
+    )
+
+
+def _limits(merged: Merged) -> LimitSettings:
+    return LimitSettings(
+        http_max_conns_per_client=merged.number("limits.http_max_conns_per_client"),
+        kv_max_value_size=merged.number("limits.kv_max_value_size"),
+        txn_max_req_len=merged.number("limits.txn_max_req_len"),
+        rpc_handshake_timeout_ms=merged.duration_ms("limits.rpc_handshake_timeout"),
+        rpc_max_conns_per_client=merged.number("limits.rpc_max_conns_per_client"),
+        rpc_rate=merged.real("limits.rpc_rate"),
+        rpc_max_burst=merged.number("limits.rpc_max_burst"),
+    )
+
+
+def _services(merged: Merged, problems: ProblemLog) -> tuple[ServiceDefinition, ...]:
+    found: list[ServiceDefinition] = []
+    for service, node in read_services(merged.raw("services") or (), problems):
+        for fault in service_faults(service):
+            problems.error(fault, node.position, key=f'service "{service.name}"')
+        found.append(service)
+    return tuple(found)
+
+
+def _checks(merged: Merged, problems: ProblemLog) -> tuple[CheckDefinition, ...]:
+    found: list[CheckDefinition] = []
+    for check, node in read_checks(merged.raw("checks") or (), problems):
+        name = check.name or check.check_id or check.id
+        fault = check_fault(check) or ("" if name else "a check has a name")
+        if fault:
+            problems.error(fault, node.position, key=f'check "{name}"')
+        found.append(check)
+    return tuple(found)
