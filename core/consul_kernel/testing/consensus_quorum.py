@@ -1,0 +1,416 @@
+"""A quorum of servers in one process, for any consensus plugin: in-memory network, logs, snapshots and state.
+
+Made for `virtual_time`, where a minute of elections takes a fraction of a second. What a crash does: the streams end
+without a word, what `append` had not confirmed is lost, and the state machine starts from nothing (or, with
+`durable_state`, from what it had applied).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from consul_kernel.contracts.consensus import (
+    Consensus,
+    ConsensusContext,
+    LeaderChange,
+    Server,
+    Suffrage,
+)
+from consul_kernel.contracts.errors import ConsensusError, StoreError
+from consul_kernel.contracts.store import HardState, LogEntry, SnapshotMeta, SnapshotSource
+from consul_kernel.contracts.transport import Address, Listener, Stream
+
+from .memory_network import MemoryNetwork
+from .virtual_time import virtual_now_ms
+
+WAIT_MS = 60_000
+"""What is waited at most for anything that must happen."""
+PORT = 8300
+
+MakeConsensus = Callable[[ConsensusContext], Consensus]
+
+
+class JournalMachine:
+    """A state machine that keeps every command in order, and answers with `(index, command)`."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[int, bytes]] = []
+        self.applied_index = 0
+        self.broken = False
+
+    def apply(self, entries: Sequence[tuple[int, bytes]]) -> Sequence[object]:
+        """Append; raises when `broken` was set. Indexes must rise."""
+        if self.broken:
+            raise RuntimeError("the state machine is broken")
+        for index, command in entries:
+            if index <= self.applied_index:
+                raise AssertionError(f"entry {index} applied after {self.applied_index}")
+            self.applied_index = index
+            self.commands.append((index, command))
+        return list(entries)
+
+    def advance(self, index: int) -> None:
+        """Pass an entry that is no command."""
+        if index <= self.applied_index:
+            raise AssertionError(f"advance to {index} after {self.applied_index}")
+        self.applied_index = index
+
+    def snapshot(self) -> JournalSnapshot:
+        """The commands so far."""
+        return JournalSnapshot(self.applied_index, tuple(self.commands))
+
+    async def restore(self, source: SnapshotSource) -> None:
+        """Read what `JournalSnapshot.chunks` wrote."""
+        data = b""
+        while chunk := await source.read(1000):
+            data += chunk
+        self.commands = msgspec.msgpack.decode(data, type=list[tuple[int, bytes]])
+        self.applied_index = source.meta.index
+
+
+class JournalSnapshot:
+    """A frozen view of a JournalMachine."""
+
+    def __init__(self, index: int, commands: tuple[tuple[int, bytes], ...]) -> None:
+        self.index = index
+        self._data = msgspec.msgpack.encode(commands)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Small pieces, so that there are several."""
+        for start in range(0, len(self._data), 700):
+            yield self._data[start : start + 700]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class FlushedLog:
+    """A LogStore whose `append` takes `flush_ms`; what a crash interrupts is not there afterwards."""
+
+    def __init__(self) -> None:
+        self.stored: list[LogEntry] = []
+        self.base = (0, 0)
+        self.hard_state = HardState()
+        self.flush_ms = 1.0
+        self.failing = False
+        self.flushes = 0
+        self.alive: Callable[[], bool] = lambda: True
+
+    @property
+    def first_index(self) -> int:
+        return self.base[0] + 1
+
+    @property
+    def last_index(self) -> int:
+        return self.base[0] + len(self.stored)
+
+    def term(self, index: int) -> int | None:
+        """As the contract says."""
+        if index == self.base[0]:
+            return self.base[1]
+        position = index - self.first_index
+        return self.stored[position].term if 0 <= position < len(self.stored) else None
+
+    def entries(self, first: int, last: int, max_bytes: int) -> Sequence[LogEntry]:
+        """As the contract says."""
+        if first < self.first_index:
+            raise StoreError(f"entry {first} is not kept")
+        chosen: list[LogEntry] = []
+        size = 0
+        for entry in self.stored[first - self.first_index : last - self.base[0]]:
+            size += len(entry.data)
+            if chosen and size > max_bytes:
+                break
+            chosen.append(entry)
+        return chosen
+
+    async def append(self, entries: Sequence[LogEntry], hard_state: HardState | None = None) -> None:
+        """As the contract says; StoreError when `failing` was set."""
+        entries = list(entries)
+        await asyncio.sleep(self.flush_ms / 1000)
+        if self.failing:
+            raise StoreError("no space left on device")
+        if not self.alive():
+            await asyncio.Event().wait()  # the machine is gone: nothing happens any more
+        self.flushes += 1
+        if entries:
+            if not self.base[0] < entries[0].index <= self.last_index + 1:
+                raise StoreError(f"entry {entries[0].index} does not join the log")
+            del self.stored[entries[0].index - self.first_index :]
+            self.stored.extend(entries)
+        if hard_state is not None:
+            self.hard_state = hard_state
+
+    async def compact(self, index: int) -> None:
+        """As the contract says."""
+        index = min(index, self.last_index)
+        if index >= self.first_index:
+            term = self.term(index) or 0
+            del self.stored[: index - self.base[0]]
+            self.base = (index, term)
+
+    async def reset(self, index: int, term: int) -> None:
+        """As the contract says."""
+        await asyncio.sleep(self.flush_ms / 1000)
+        self.stored.clear()
+        self.base = (index, term)
+
+
+@dataclass
+class _Sink:
+    owner: KeptSnapshots
+    meta: SnapshotMeta
+    data: bytearray = field(default_factory=bytearray)
+
+    async def write(self, chunk: bytes) -> None:
+        await asyncio.sleep(0)
+        self.data += chunk
+
+    async def commit(self) -> SnapshotMeta:
+        self.meta = msgspec.structs.replace(self.meta, size=len(self.data))
+        self.owner.kept.append((self.meta, bytes(self.data)))
+        self.owner.kept.sort(key=lambda item: item[0].index, reverse=True)
+        del self.owner.kept[2:]
+        return self.meta
+
+    async def abort(self) -> None:
+        self.data.clear()
+
+
+@dataclass
+class _Source:
+    meta: SnapshotMeta
+    data: bytes
+
+    async def read(self, max_bytes: int) -> bytes:
+        await asyncio.sleep(0)
+        chunk, self.data = self.data[:max_bytes], self.data[max_bytes:]
+        return chunk
+
+    def close(self) -> None:
+        self.data = b""
+
+
+class KeptSnapshots:
+    """A SnapshotStore that keeps two."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[SnapshotMeta, bytes]] = []
+        self._number = 0
+
+    def list(self) -> Sequence[SnapshotMeta]:
+        """As the contract says."""
+        return [meta for meta, _ in self.kept]
+
+    async def create(self, *, index: int, term: int, configuration: bytes, configuration_index: int) -> _Sink:
+        """As the contract says."""
+        self._number += 1
+        meta = SnapshotMeta(
+            id=f"{term}-{index}-{self._number}",
+            index=index,
+            term=term,
+            configuration=configuration,
+            configuration_index=configuration_index,
+        )
+        return _Sink(self, meta)
+
+    async def open(self, snapshot_id: str) -> _Source:
+        """As the contract says."""
+        for meta, data in self.kept:
+            if meta.id == snapshot_id:
+                return _Source(meta, data)
+        raise StoreError(f"no snapshot {snapshot_id}")
+
+
+class Node:
+    """One server: what survives a crash (log, snapshots) and what runs until then."""
+
+    def __init__(self, number: int) -> None:
+        self.id = f"00000000-0000-4000-8000-{number:012d}"
+        self.host = f"10.0.0.{number}"
+        self.server = Server(self.id, f"{self.host}:{PORT}")
+        self.log = FlushedLog()
+        self.snapshots = KeptSnapshots()
+        self.machine = JournalMachine()
+        self.consensus: Consensus | None = None
+        self.listener: Listener | None = None
+        self.changes: list[LeaderChange] = []
+        self.failures: list[BaseException] = []
+        self.life = 0
+
+    @property
+    def running(self) -> Consensus:
+        """The consensus of a server that runs."""
+        assert self.consensus is not None
+        return self.consensus
+
+    @property
+    def commands(self) -> list[bytes]:
+        """What was applied, in order."""
+        return [command for _, command in self.machine.commands]
+
+
+class Quorum:
+    """Servers 1 to `size`, made by `make`. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        make: MakeConsensus,
+        *,
+        size: int = 3,
+        seed: int = 1,
+        multiplier: int = 1,
+        snapshot_threshold: int = 16_384,
+        snapshot_interval_ms: int = 30_000,
+        trailing_logs: int = 10_240,
+        durable_state: bool = False,
+    ) -> None:
+        self._make = make
+        self._rng = random.Random(seed)
+        self.network = MemoryNetwork(random.Random(seed + 1), stream_break_ms=10_000)
+        self.nodes = [Node(number) for number in range(1, size + 1)]
+        self._settings = (multiplier, snapshot_threshold, snapshot_interval_ms, trailing_logs)
+        self._durable_state = durable_state
+        self._buried: list[Consensus] = []
+
+    async def __aenter__(self) -> Quorum:
+        for node in self.nodes:
+            await self.start(node)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for consensus in self._buried:
+            await consensus.aclose()
+        for node in self.nodes:
+            await self.stop(node)
+
+    # --- servers ---
+
+    def add_node(self) -> Node:
+        """A server more, that knows nothing and does not run yet."""
+        node = Node(len(self.nodes) + 1)
+        self.nodes.append(node)
+        return node
+
+    async def start(self, node: Node) -> None:
+        """Start a server on what its last life left behind."""
+        if node.life and not self._durable_state:
+            node.machine = JournalMachine()
+        node.life += 1
+        life = node.life
+        node.log.alive = lambda: node.life == life
+        transport = self.network.transport(node.host)
+
+        async def dial(server: Server) -> Stream:
+            host, _, port = server.address.rpartition(":")
+            return await transport.dial(Address(host, int(port)), timeout_ms=2000)
+
+        multiplier, threshold, interval_ms, trailing = self._settings
+        node.consensus = self._make(
+            ConsensusContext(
+                server_id=node.id,
+                address=node.server.address,
+                log=node.log,
+                snapshots=node.snapshots,
+                state_machine=node.machine,
+                dial=dial,
+                on_leader_change=node.changes.append,
+                on_failure=node.failures.append,
+                now_ms=virtual_now_ms,
+                rng=random.Random(self._rng.random()),
+                multiplier=multiplier,
+                snapshot_threshold=threshold,
+                snapshot_interval_ms=interval_ms,
+                trailing_logs=trailing,
+            )
+        )
+        await node.consensus.start()
+        node.listener = await transport.listen(Address(node.host, PORT), node.consensus.serve)
+
+    async def stop(self, node: Node) -> None:
+        """Stop a server in order."""
+        if node.listener is not None:
+            await node.listener.aclose()
+            node.listener = None
+        if node.consensus is not None:
+            await node.consensus.aclose()
+            node.consensus = None
+
+    def crash(self, node: Node) -> None:
+        """Kill a server: nothing that it does from now on reaches its disk or the network."""
+        node.life += 1
+        if self._durable_state:
+            copy = JournalMachine()
+            copy.commands, copy.applied_index = list(node.machine.commands), node.machine.applied_index
+            node.machine = copy
+        self.network.crash(node.host)
+        node.listener = None
+        if node.consensus is not None:
+            self._buried.append(node.consensus)
+            node.consensus = None
+
+    @property
+    def alive(self) -> list[Node]:
+        """The servers that run."""
+        return [node for node in self.nodes if node.consensus is not None]
+
+    # --- what tests ask for ---
+
+    async def bootstrap(self) -> Node:
+        """Found the quorum on every server, as founders do, and wait for its leader."""
+        servers = [node.server for node in self.nodes]
+        for node in self.alive:
+            try:
+                await node.running.bootstrap(servers)
+            except ConsensusError:
+                if not node.running.configuration.servers:
+                    raise  # else another founder was faster, and its entry has arrived
+        return await self.leader()
+
+    async def leader(self, among: Sequence[Node] | None = None) -> Node:
+        """Wait until one of these servers leads."""
+        nodes = among if among is not None else self.alive
+        await self.until(lambda: any(node.running.is_leader for node in nodes), "a leader")
+        return next(node for node in nodes if node.running.is_leader)
+
+    async def until(self, holds: Callable[[], bool], what: str, *, within_ms: int = WAIT_MS) -> None:
+        """Wait for a condition. AssertionError after `within_ms`."""
+        deadline_ms = virtual_now_ms() + within_ms
+        while not holds():
+            if virtual_now_ms() >= deadline_ms:
+                raise AssertionError(f"no {what} within {within_ms} ms: {[node.id for node in self.alive]}")
+            await asyncio.sleep(0.005)
+
+    async def until_equal(self, nodes: Sequence[Node] | None = None) -> None:
+        """Wait until these servers have applied the same commands, as many as any has."""
+        chosen = nodes if nodes is not None else self.alive
+
+        def equal() -> bool:
+            longest = max(chosen, key=lambda node: len(node.commands)).commands
+            return all(node.commands == longest for node in chosen)
+
+        await self.until(equal, "equal state")
+
+    async def propose(self, command: bytes, *, timeout_ms: int = 5000) -> object:
+        """Propose on whoever leads, until it is acknowledged. It may be applied more than once then."""
+        deadline_ms = virtual_now_ms() + WAIT_MS
+        while True:
+            leader = await self.leader()
+            try:
+                return await leader.running.propose(command, timeout_ms=timeout_ms)
+            except ConsensusError:
+                if virtual_now_ms() >= deadline_ms:
+                    raise
+                await asyncio.sleep(0.01)
+
+    def nonvoter(self, node: Node) -> Server:
+        """The server without a vote."""
+        return Server(node.id, node.server.address, Suffrage.NONVOTER)
+
+
+Scenario = Callable[[Quorum], Awaitable[None]]

@@ -1,0 +1,26 @@
+"""Consensus by Raft, as a plugin: `consensus "raft" { … }`."""
+
+from __future__ import annotations
+
+from consul_kernel.contracts.consensus import Consensus, ConsensusContext, ConsensusPlugin
+from consul_kernel.hookspecs import hookimpl
+
+from .config import RaftConfig
+from .driver import RaftConsensus
+
+__all__ = ["RaftConfig", "RaftConsensus", "consul_kernel_register_consensus"]
+
+
+def _create(context: ConsensusContext, config: RaftConfig) -> Consensus:
+    return RaftConsensus(context, config)
+
+
+@hookimpl
+def consul_kernel_register_consensus() -> ConsensusPlugin:
+    """The descriptor."""
+    return ConsensusPlugin(
+        name="raft",
+        create=_create,
+        config_type=RaftConfig,
+        summary="Raft with pre-vote, leader lease, snapshots and membership changes",
+    )

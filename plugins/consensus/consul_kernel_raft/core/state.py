@@ -1,0 +1,216 @@
+"""The state of one server (paper, figure 2) and the few operations that every rule is made of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consul_kernel.contracts.consensus import Configuration, Role
+from consul_kernel.contracts.store import HardState, LogEntry
+
+from .configurations import ConfigurationHistory
+from .entry import EntryKind, decode_configuration
+from .log import LogReader, RaftLog
+from .messages import Message, SnapshotPoint
+from .reads import ReadQueue
+from .ready import ReadState, Write
+from .settings import Limits, Timing
+from .tracker import FOREVER_MS, ReplicationTracker
+
+
+@dataclass(slots=True)
+class Leadership:
+    """What exists only while this server leads."""
+
+    tracker: ReplicationTracker
+    term_start_index: int
+    """Index of the no-op with which the term began."""
+    heartbeat_at_ms: int
+    since_ms: int
+    poke_at_ms: int | None = None
+    """When followers that have not been told of the commit index are told."""
+    lease_until_ms: int = 0
+    transfer_target: str | None = None
+    transfer_until_ms: int = 0
+    transfer_sent: bool = False
+
+
+class RaftState:
+    """Everything that one server remembers; the modules beside this one hold the rules that change it."""
+
+    def __init__(
+        self,
+        *,
+        server_id: str,
+        store: LogReader,
+        snapshot: SnapshotPoint | None,
+        applied_index: int,
+        timing: Timing,
+        limits: Limits,
+        rng: random.Random,
+        now_ms: int,
+    ) -> None:
+        self.id = server_id
+        self.timing = timing
+        self.limits = limits
+        self.rng = rng
+        self.durable = store.hard_state
+        self.term = self.durable.term
+        self.vote = self.durable.vote
+        snapshot_index, snapshot_term = (snapshot.index, snapshot.term) if snapshot else (0, 0)
+        self.log = RaftLog(store, snapshot_index, snapshot_term, limits)
+        self.configurations = ConfigurationHistory(snapshot.configuration if snapshot else Configuration())
+        self.commit_index = self.applied_index = max(snapshot_index, applied_index)
+        self.role = Role.FOLLOWER
+        self.pre_voting = False
+        self.votes: set[str] = set()
+        self.leader_id: str | None = None
+        self.leader_contact_ms: int | None = None
+        self.leadership: Leadership | None = None
+        self.round = 0
+        self.reads = ReadQueue()
+        self.read_states: list[ReadState] = []
+        self.outbox: list[Message] = []
+        self.held: list[Message] = []
+        """Messages that vouch for what no write has taken up yet."""
+        self.releasing: list[Message] = []
+        """Messages that vouch for the write under way."""
+        self.write: Write | None = None
+        self.write_number = 0
+        self.peer_errors = 0
+        # A server that has just started may have heard from a leader the moment before it stopped.
+        has_history = self.log.last_index > 0
+        self.vote_guard_until_ms = now_ms + timing.heartbeat_timeout_ms if has_history else now_ms
+        self.election_deadline_ms: int | None = None
+        self.reset_election_timer(now_ms)
+
+    # --- who may do what ---
+
+    @property
+    def configuration(self) -> Configuration:
+        return self.configurations.latest
+
+    @property
+    def voters(self) -> frozenset[str]:
+        return self.configurations.voters
+
+    def reset_election_timer(self, now_ms: int) -> None:
+        """Wait for a random time, so that elections rarely collide (§5.2). Only voters ever stand."""
+        if self.id not in self.voters:
+            self.election_deadline_ms = None
+        elif self.voters == {self.id}:
+            self.election_deadline_ms = now_ms  # nobody to wait for
+        else:
+            base_ms = self.timing.heartbeat_timeout_ms
+            self.election_deadline_ms = now_ms + self.rng.randint(
+                base_ms + self.timing.heartbeat_interval_ms, 2 * base_ms
+            )
+
+    # --- messages ---
+
+    def send(self, message: Message) -> None:
+        """Send without waiting for the disk: the message vouches for nothing that is not durable."""
+        self.outbox.append(message)
+
+    def send_when_durable(self, message: Message) -> None:
+        """Send once all that this server now remembers is durable (paper, figure 2: persist before answering)."""
+        if self.write is None and not self.has_unwritten:
+            self.outbox.append(message)
+        else:
+            self.held.append(message)
+
+    def send_when_term_durable(self, message: Message) -> None:
+        """Send once the term and vote are durable; entries on their way to the disk do not matter."""
+        if self.durable.term == self.term and self.durable.vote == self.vote:
+            self.outbox.append(message)
+        else:
+            self.held.append(message)
+
+    @property
+    def has_unwritten(self) -> bool:
+        durable = self.write.hard_state if self.write is not None and self.write.hard_state else self.durable
+        return durable.term != self.term or durable.vote != self.vote or self.log.unwritten
+
+    def peer_error(self) -> None:
+        """A peer sent what the protocol does not allow; it is counted and otherwise ignored."""
+        self.peer_errors += 1
+
+    # --- role ---
+
+    def become_follower(self, term: int, leader_id: str | None, now_ms: int) -> None:
+        """Follow, in this term or a newer one (§5.1)."""
+        if term > self.term:
+            self.term, self.vote = term, ""
+        self.role = Role.FOLLOWER
+        self.pre_voting = False
+        self.votes.clear()
+        self.leader_id = leader_id
+        self.leadership = None
+        self.read_states.extend(self.reads.fail())
+        self.reset_election_timer(now_ms)
+
+    def follow(self, term: int, leader_id: str, now_ms: int) -> bool:
+        """Take note of a sign of life from the leader of the current or a newer term; whether it can be true."""
+        if term == self.term and self.role is Role.LEADER:
+            self.peer_error()  # two leaders in one term (§5.2: election safety)
+            return False
+        if term > self.term or self.role is not Role.FOLLOWER or self.leader_id != leader_id:
+            self.become_follower(term, leader_id, now_ms)
+        else:
+            self.reset_election_timer(now_ms)
+        self.leader_contact_ms = now_ms
+        self.vote_guard_until_ms = max(self.vote_guard_until_ms, now_ms + self.timing.heartbeat_timeout_ms)
+        return True
+
+    # --- log ---
+
+    def append(self, entries: Sequence[LogEntry], now_ms: int) -> None:
+        """Add entries to the log; a configuration among them counts from now on (thesis §4.1)."""
+        self.log.append(entries)
+        for entry in entries:
+            if entry.kind == EntryKind.CONFIGURATION:
+                self.configurations.add(decode_configuration(entry.data, entry.index))
+                self.configuration_changed(now_ms)
+
+    def truncate_from(self, index: int, now_ms: int) -> None:
+        """Drop entries that conflict with the leader's (§5.3), and the configurations among them (thesis §4.1)."""
+        self.log.truncate_from(index)
+        if self.configurations.truncate_from(index):
+            self.configuration_changed(now_ms)
+
+    def configuration_changed(self, now_ms: int) -> None:
+        """The latest configuration is another one."""
+        if self.leadership is not None:
+            self.leadership.tracker.update(self.configuration, self.log.last_index, now_ms)
+            self.update_lease(now_ms)
+        elif self.election_deadline_ms is None or self.id not in self.voters or self.voters == {self.id}:
+            self.reset_election_timer(now_ms)
+
+    def commit_to(self, index: int) -> bool:
+        """Raise the commit index; whether it rose."""
+        if index <= self.commit_index:
+            return False
+        self.commit_index = min(index, self.log.last_index)
+        return True
+
+    # --- lease ---
+
+    def update_lease(self, now_ms: int) -> None:
+        """The lease runs from the sending of the latest message that a quorum answered (thesis §6.4.1).
+
+        TimeoutNow gives it up for the rest of the term: its receiver may win while the lease would still run.
+        """
+        leadership = self.leadership
+        if leadership is None:
+            return
+        acked_ms = leadership.tracker.acked_sent_ms()
+        if acked_ms is None or leadership.transfer_sent:
+            leadership.lease_until_ms = 0
+        elif acked_ms == FOREVER_MS:
+            leadership.lease_until_ms = FOREVER_MS
+        else:
+            leadership.lease_until_ms = acked_ms + self.timing.lease_ms
+
+    def current_hard_state(self) -> HardState:
+        return HardState(self.term, self.vote)

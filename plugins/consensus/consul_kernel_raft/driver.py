@@ -1,0 +1,625 @@
+"""The asyncio side: feeds the algorithm, carries out what it asks for, and answers those who wait.
+
+Everything that changes the algorithm's state happens in `_turn`, which runs as one callback of the event loop, takes
+in all that has arrived since the last, and never waits. What waits for a disk or a peer runs in tasks of its own and
+comes back as an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from consul_kernel.contracts.consensus import (
+    Configuration,
+    ConsensusContext,
+    ConsensusStatus,
+    LeaderChange,
+    Role,
+    Server,
+    Suffrage,
+)
+from consul_kernel.contracts.errors import (
+    ConsensusError,
+    ConsulKernelError,
+    LeadershipLostError,
+    NotLeaderError,
+    PeerProtocolError,
+    ProposalTimeoutError,
+    StoreError,
+)
+from consul_kernel.contracts.store import LogEntry
+from consul_kernel.contracts.transport import Stream
+
+from . import snapshots
+from .config import RaftConfig, resolve_timing
+from .core import (
+    Bootstrap,
+    ChangeConfiguration,
+    Event,
+    Limits,
+    Propose,
+    Raft,
+    ReadIndex,
+    Ready,
+    SnapshotFailed,
+    SnapshotSaved,
+    Timer,
+    TransferLeadership,
+    WriteDone,
+)
+from .core.entry import EntryKind
+from .core.membership import find_invalid, with_server, without_server
+from .core.messages import InstallSnapshot, Message, Response
+from .peers import Peers
+from .proposals import (
+    NOT_LEADER,
+    PROPOSALS_MAX,
+    Proposal,
+    ProposalQueue,
+    TryLaterError,
+    wait_result,
+)
+from .reads import ReadWaiters
+from .recovery import recover
+from .serving import Connection, Slot, SnapshotBytes
+from .stats import raft_stats
+from .wire import RequestEncoder, encode_response
+from .writer import Writer
+
+_log = logging.getLogger(__name__)
+_INBOX_MAX = 16_384
+_CONNECTIONS_MAX = 256
+_CONFIGURATION_TIMEOUT_MS = 10_000
+
+
+class RaftConsensus:
+    """One server's part in the quorum (contract: `consul_kernel.contracts.consensus.Consensus`)."""
+
+    def __init__(self, context: ConsensusContext, config: RaftConfig) -> None:
+        self._context = context
+        self.server_id = context.server_id
+        self._now_ms = context.now_ms
+        self._timing = resolve_timing(config, context.multiplier)
+        self._encoder = RequestEncoder(context.server_id, context.address)
+        self._proposals = ProposalQueue(config.proposals_max or PROPOSALS_MAX)
+        self._reads = ReadWaiters()
+        self._raft: Raft | None = None
+        self._writer = Writer(context.log, context.snapshots, context.state_machine, self._write_done, self._fail)
+        self._peers = Peers(
+            context.server_id, context.dial, self._encoder, self._post, self._timing.heartbeat_timeout_ms
+        )
+        self._inbox: list[Event] = []
+        self._inbox_dropped = 0
+        self._scheduled = False
+        self._in_turn = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_ms = 0
+        self._view: tuple[int, str | None, bool] = (0, None, False)
+        self._slots: dict[int, Slot] = {}
+        self._next_token = 1
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: set[str] = set()
+        self._receiving = False
+        self._turn_waiters: list[asyncio.Future[None]] = []
+        self._changing = asyncio.Lock()
+        self._snapshotting = asyncio.Lock()
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Recover and take part. Raises PluginStartError where the stored parts contradict each other."""
+        raft = await recover(self._context, self._timing, Limits(), self._context.rng)
+        self._loop = asyncio.get_running_loop()
+        self._raft = raft
+        self._writer.start()
+        self._spawn(self._snapshot_periodically())
+        self._wake()
+
+    async def aclose(self) -> None:
+        """Stop taking part. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._halt()
+        for connection in list(self._connections):
+            connection.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+        await self._writer.aclose()
+        await self._peers.aclose()
+
+    def _halt(self) -> None:
+        """Nothing is promised or answered from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._proposals.close()
+        self._reads.fail(LeadershipLostError("raft is already shutdown"))
+        self._slots.clear()
+        self._inbox.clear()
+        self._release_turn_waiters()
+        self._tell_leadership()
+
+    def _fail(self, error: BaseException) -> None:
+        """The server cannot go on: its store or its state machine is broken."""
+        if self._failure is not None or self._closed:
+            return
+        self._failure = error
+        _log.error("raft: this server stops taking part: %r", error)
+        self._halt()
+        for connection in list(self._connections):
+            connection.close()
+        self._spawn(self._peers.aclose())
+        self._context.on_failure(error)
+
+    @property
+    def _is_running(self) -> bool:
+        return self._raft is not None and self._failure is None and not self._closed
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- questions ---
+
+    @property
+    def is_leader(self) -> bool:
+        """By the lease, no other server can lead."""
+        raft = self._raft
+        return raft is not None and raft.lease_until_ms > self._now_ms() and self._failure is None and not self._closed
+
+    @property
+    def configuration(self) -> Configuration:
+        """The latest in the log."""
+        return self._raft.configuration if self._raft is not None else Configuration()
+
+    def status(self) -> ConsensusStatus:
+        """The view at this moment."""
+        raft = self._raft
+        if raft is None:
+            return ConsensusStatus(
+                role=Role.SHUTDOWN if self._closed else Role.FOLLOWER,
+                term=0,
+                leader=None,
+                last_log_index=0,
+                last_log_term=0,
+                commit_index=0,
+                applied_index=0,
+                last_contact_ms=None,
+            )
+        leads = raft.leadership is not None and self._is_running
+        contact_ms = raft.leader_contact_ms
+        return ConsensusStatus(
+            role=raft.role if self._is_running else Role.SHUTDOWN,
+            term=raft.term,
+            leader=self._server(self._view[1]),
+            last_log_index=raft.log.last_index,
+            last_log_term=raft.log.last_term,
+            commit_index=raft.commit_index,
+            applied_index=raft.applied_index,
+            last_contact_ms=0 if leads else None if contact_ms is None else self._now_ms() - contact_ms,
+        )
+
+    def stats(self) -> Mapping[str, str]:
+        """Consul's `raft` section; empty before `start`."""
+        return raft_stats(self._raft, self.status()) if self._raft is not None else {}
+
+    def _server(self, server_id: str | None) -> Server | None:
+        return None if server_id is None else self.configuration.get(server_id)
+
+    # --- inputs ---
+
+    async def bootstrap(self, servers: Sequence[Server]) -> None:
+        """Found the quorum."""
+        invalid = find_invalid(tuple(servers))
+        if invalid is not None:
+            raise ConsensusError(f"cannot bootstrap: {invalid}")
+        raft = self._running()
+        if raft.log.last_index > 0:
+            raise ConsensusError("bootstrap only works on new clusters")
+        self._post(Bootstrap(tuple(servers)))
+        while raft.log.stable_index < 1:
+            await self._next_turn()
+            self._running()
+
+    async def propose(self, command: bytes, *, timeout_ms: int) -> object:
+        """Order a command."""
+        return await self._propose(EntryKind.COMMAND, command, timeout_ms)
+
+    async def barrier(self, *, timeout_ms: int) -> None:
+        """Order nothing, and wait for it."""
+        await self._propose(EntryKind.BARRIER, b"", timeout_ms)
+
+    async def verify_leader(self, *, timeout_ms: int) -> None:
+        """ReadIndex."""
+        raft = self._running()
+        if raft.leadership is None:
+            raise NotLeaderError(NOT_LEADER)
+        future = self._reads.add(asyncio.get_running_loop().create_future())
+        self._wake()
+        try:
+            await wait_result(future, timeout_ms)
+        except ProposalTimeoutError:
+            raise LeadershipLostError(f"no quorum confirmed the leadership within {timeout_ms} ms") from None
+
+    async def _propose(self, kind: EntryKind, data: bytes, timeout_ms: int, servers: tuple[Server, ...] = ()) -> object:
+        raft = self._running()
+        if raft.leadership is None:
+            raise NotLeaderError(NOT_LEADER)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._proposals.add(Proposal(kind, data, future, servers))
+        if not self._scheduled:
+            self._wake()
+        return await wait_result(future, timeout_ms)
+
+    def _running(self) -> Raft:
+        """The algorithm, while it may be asked. Raises NotLeaderError."""
+        if self._raft is None or not self._is_running:
+            raise NotLeaderError("raft is not running" if self._raft is None else "raft is already shutdown")
+        return self._raft
+
+    # --- configuration ---
+
+    async def add_server(self, server: Server) -> None:
+        """Add or change a server."""
+        async with self._changing:
+            await self._change(lambda: with_server(self.configuration, server))
+
+    async def remove_server(self, server_id: str) -> None:
+        """Remove a server."""
+        async with self._changing:
+            await self._change(lambda: without_server(self.configuration, server_id))
+
+    async def _change(self, wanted: Any) -> None:
+        deadline_ms = self._now_ms() + _CONFIGURATION_TIMEOUT_MS
+        while True:
+            raft = self._running()
+            servers: tuple[Server, ...] = wanted()
+            if servers == raft.configuration.servers and raft.configuration.index <= raft.commit_index:
+                if raft.leadership is None:
+                    raise NotLeaderError(NOT_LEADER)
+                return
+            left_ms = deadline_ms - self._now_ms()
+            try:
+                await self._propose(EntryKind.CONFIGURATION, b"", max(1, left_ms), servers)
+                return
+            except TryLaterError as error:
+                if left_ms <= 0:
+                    raise ProposalTimeoutError(str(error)) from None
+                await self._next_turn(left_ms)
+
+    async def transfer_leadership(self, to: str | None = None) -> None:
+        """Hand over, and wait for the other server's first sign of life as leader."""
+        raft = self._running()
+        if raft.leadership is None:
+            raise NotLeaderError(NOT_LEADER)
+        target = to if to is not None else self._furthest(raft)
+        server = raft.configuration.get(target) if target is not None else None
+        if target is None or server is None or server.suffrage is not Suffrage.VOTER or target == self.server_id:
+            raise ConsensusError(f"cannot find a voter to transfer leadership to: {to or 'there is no other'}")
+        if raft.leadership.transfer_target is not None:
+            raise ConsensusError("leadership transfer in progress")
+        term = raft.term
+        self._post(TransferLeadership(target))
+        deadline_ms = self._now_ms() + 3 * self._timing.election_timeout_ms
+        while raft.term == term or raft.leader_id is None:
+            left_ms = deadline_ms - self._now_ms()
+            if left_ms <= 0:
+                raise ConsensusError(f"{target} did not take over in time")
+            await self._next_turn(left_ms)
+            self._running()
+            if raft.leadership is not None and raft.term == term and raft.may_propose:
+                raise ConsensusError(f"{target} did not catch up in time")
+        if raft.leader_id == self.server_id:
+            raise ConsensusError(f"{target} did not win the election")
+
+    def _furthest(self, raft: Raft) -> str | None:
+        """The voter that lacks the least."""
+        assert raft.leadership is not None
+        progress = raft.leadership.tracker.progress
+        others = [server_id for server_id in progress if server_id in raft.voters]
+        return max(others, key=lambda server_id: (progress[server_id].match_index, server_id), default=None)
+
+    # --- snapshots ---
+
+    async def take_snapshot(self) -> None:
+        """Snapshot now."""
+        raft = self._running()
+        snapshots.require_applied(raft.applied_index)
+        async with self._snapshotting:
+            if raft.applied_index > raft.log.snapshot_index:
+                await self._save_snapshot(raft)
+
+    async def _save_snapshot(self, raft: Raft) -> None:
+        # No wait between these lines: the view, its term and its configuration belong to one moment.
+        index = self._context.state_machine.applied_index
+        term = raft.log.term(index)
+        if term is None or raft.log.pending_snapshot is not None:
+            raise ConsensusError(f"the log does not know entry {index} any more")
+        configuration = raft.configurations.at(index)
+        point = await snapshots.save(
+            self._context.state_machine, self._context.snapshots, term=term, configuration=configuration
+        )
+        self._post(SnapshotSaved(point))
+        self._writer.compact(min(point.index, raft.log.last_index - self._context.trailing_logs))
+
+    async def _snapshot_periodically(self) -> None:
+        context = self._context
+        while True:
+            # Random, so that the servers of a quorum do not all snapshot at once.
+            await asyncio.sleep(context.snapshot_interval_ms * (1 + context.rng.random()) / 1000)
+            raft = self._raft
+            if raft is None or not self._is_running:
+                return
+            if raft.log.last_index - raft.log.snapshot_index < context.snapshot_threshold:
+                continue
+            try:
+                await self.take_snapshot()
+            except (ConsensusError, StoreError) as error:
+                _log.warning("raft: no snapshot: %s", error)
+            except Exception as error:  # noqa: BLE001 -- the state machine is broken
+                self._fail(error)
+
+    async def _send_snapshot(self, request: InstallSnapshot) -> None:
+        try:
+            stream = await self._peers.connect(request.to)
+            try:
+                response = await snapshots.send(request, stream, self._context.snapshots, self._encoder)
+            finally:
+                stream.close()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- reported to the algorithm, which tries again
+            level = logging.INFO if isinstance(error, ConsulKernelError | OSError) else logging.ERROR
+            _log.log(level, "raft: snapshot for %s not sent: %r", request.to, error)
+            self._post(SnapshotFailed(request.to))
+        else:
+            self._post(response)
+        finally:
+            self._sending.discard(request.to)
+
+    # --- the other servers' connections (Receiver) ---
+
+    async def serve(self, stream: Stream) -> None:
+        """Serve one connection until it ends. Whatever it sends, only it is affected."""
+        if not self._is_running or len(self._connections) >= _CONNECTIONS_MAX:
+            stream.close()
+            return
+        connection = Connection(stream, self)
+        self._connections.add(connection)
+        try:
+            await connection.serve()
+        except PeerProtocolError as error:
+            if self._raft is not None:
+                self._raft.peer_error()
+            _log.info("raft: connection from %s closed: %s", stream.peer, error)
+        except (ConsulKernelError, OSError) as error:
+            _log.debug("raft: connection from %s ended: %s", stream.peer, error)
+        finally:
+            self._connections.discard(connection)
+            stream.close()
+
+    def find_id(self, address: str) -> str:
+        """The id of the server with this address; the address where it is unknown."""
+        return next((server.id for server in self.configuration.servers if server.address == address), address)
+
+    def register(self, slot: Slot) -> int:
+        """A token for one request."""
+        token = self._next_token
+        self._next_token += 1
+        slot.token = token
+        self._slots[token] = slot
+        return token
+
+    def forget(self, slots: list[Slot]) -> None:
+        """Nobody waits for these answers."""
+        for slot in slots:
+            self._slots.pop(slot.token, None)
+
+    def receive(self, message: Message) -> None:
+        """Take a request in."""
+        self._post(message)
+
+    async def receive_snapshot(self, message: InstallSnapshot, source: SnapshotBytes, size: int) -> InstallSnapshot:
+        """Store a snapshot from the leader; one at a time."""
+        raft = self._running()
+        if self._receiving:
+            raise PeerProtocolError("another snapshot is being received")
+        if message.term < raft.term:
+            raise PeerProtocolError(f"a snapshot of term {message.term}, which is over")
+        self._receiving = True
+        try:
+            return await snapshots.receive(message, source, size, self._context.snapshots)
+        finally:
+            self._receiving = False
+
+    # --- the turn ---
+
+    def _post(self, event: Event) -> None:
+        """Queue an event for the next turn. When the inbox is full it is dropped, as a network would."""
+        if not self._is_running:
+            return
+        if len(self._inbox) >= _INBOX_MAX:
+            self._inbox_dropped += 1
+            return
+        self._inbox.append(event)
+        if not self._scheduled:
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._scheduled and self._loop is not None:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _write_done(self, number: int) -> None:
+        """Called by the writer; goes on at once, since callers wait for this very moment."""
+        if self._is_running:
+            self._inbox.append(WriteDone(number))
+            self._turn()
+
+    def _turn(self) -> None:
+        """Take everything in, then do what the algorithm asks until it asks for nothing."""
+        self._scheduled = False
+        raft = self._raft
+        if raft is None or not self._is_running or self._in_turn:
+            return
+        self._in_turn = True
+        try:
+            now_ms = self._now_ms()
+            inbox, self._inbox = self._inbox, []
+            for event in inbox:
+                raft.step(event, now_ms)
+            deadline_ms = raft.deadline_ms()
+            if deadline_ms is not None and now_ms >= deadline_ms:
+                raft.step(Timer(), now_ms)
+            if self._proposals.queued:
+                self._step_proposals(raft, now_ms)
+            if self._reads.unasked:
+                raft.step(ReadIndex(self._reads.take_unasked()), now_ms)
+            while self._is_running and (ready := raft.ready()) is not None:
+                self._carry_out(raft, ready)
+            if self._is_running:
+                self._end_turn(raft, now_ms)
+        except Exception as error:  # noqa: BLE001 -- stops this server and tells the agent
+            _log.exception("raft: internal error")
+            self._fail(error)
+        finally:
+            self._in_turn = False
+
+    def _step_proposals(self, raft: Raft, now_ms: int) -> None:
+        """Append what was proposed: neighbours of one kind as one batch."""
+        batch: list[Proposal] = []
+        for proposal in self._proposals.take_queued():
+            if batch and proposal.kind is not batch[0].kind:
+                self._step_batch(raft, batch, now_ms)
+                batch = []
+            if proposal.kind is EntryKind.CONFIGURATION:
+                self._step_change(raft, proposal, now_ms)
+            else:
+                batch.append(proposal)
+        if batch:
+            self._step_batch(raft, batch, now_ms)
+
+    def _step_batch(self, raft: Raft, batch: list[Proposal], now_ms: int) -> None:
+        if not raft.may_propose:
+            text = NOT_LEADER if raft.leadership is None else "leadership transfer in progress"
+            self._proposals.refuse(batch, NotLeaderError(text))
+            return
+        self._proposals.appended(raft.log.last_index + 1, batch)
+        raft.step(Propose([proposal.data for proposal in batch], batch[0].kind), now_ms)
+
+    def _step_change(self, raft: Raft, proposal: Proposal, now_ms: int) -> None:
+        change = ChangeConfiguration(proposal.servers)
+        reason = raft.refuse_change(change)
+        if reason is None:
+            self._proposals.appended(raft.log.last_index + 1, [proposal])
+            raft.step(change, now_ms)
+        elif not raft.may_propose:
+            self._proposals.refuse([proposal], NotLeaderError(reason))
+        elif raft.may_change_later:
+            self._proposals.refuse([proposal], TryLaterError(reason))
+        else:
+            self._proposals.refuse([proposal], ConsensusError(reason))
+
+    def _carry_out(self, raft: Raft, ready: Ready) -> None:
+        self._peers.update(raft.configuration)
+        if ready.write is not None:
+            self._writer.begin(ready.write)
+        for message in ready.messages:
+            self._send(message)
+        if ready.reads:
+            self._reads.confirmed(ready.reads)
+        if ready.committed:
+            self._apply(raft, ready.committed)
+
+    def _send(self, message: Message) -> None:
+        if isinstance(message, Response):
+            slot = self._slots.pop(message.token, None)
+            if slot is not None:
+                slot.fill(encode_response(message))
+        elif isinstance(message, InstallSnapshot):
+            if message.to not in self._sending:
+                self._sending.add(message.to)
+                self._spawn(self._send_snapshot(message))
+        else:
+            self._peers.send(message)
+
+    def _apply(self, raft: Raft, committed: Sequence[LogEntry]) -> None:
+        machine, proposals = self._context.state_machine, self._proposals
+        last_index = committed[-1].index
+        commands = [(entry.index, entry.data) for entry in committed if entry.kind == EntryKind.COMMAND]
+        results = machine.apply(commands) if commands else ()
+        if committed[-1].kind != EntryKind.COMMAND:
+            machine.advance(last_index)
+        raft.advance(last_index)
+        if not len(proposals):
+            return
+        answers = iter(results)
+        for entry in committed:
+            proposals.resolve(entry.index, next(answers) if entry.kind == EntryKind.COMMAND else None)
+
+    def _end_turn(self, raft: Raft, now_ms: int) -> None:
+        if raft.leadership is None:
+            self._proposals.lose()
+        self._reads.applied(raft.applied_index)
+        self._tell_leadership()
+        self._release_turn_waiters()
+        self._arm(raft, now_ms)
+        if self._inbox or self._proposals.queued or self._reads.unasked:
+            self._wake()
+
+    def _arm(self, raft: Raft, now_ms: int) -> None:
+        """Keep one timer, no later than the deadline; a timer that comes early only arms the next."""
+        deadline_ms = raft.deadline_ms()
+        if deadline_ms is None or (self._timer is not None and self._timer_at_ms <= deadline_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        assert self._loop is not None
+        self._timer_at_ms = deadline_ms
+        self._timer = self._loop.call_later(max(0, deadline_ms - now_ms) / 1000, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._turn()
+
+    # --- notices ---
+
+    def _tell_leadership(self) -> None:
+        raft = self._raft
+        if raft is None:
+            return
+        leader_id = raft.leader_id if self._is_running else None
+        leads = self._is_running and raft.leadership is not None
+        ready = leads and raft.leadership is not None and raft.applied_index >= raft.leadership.term_start_index
+        if leads and not ready:
+            leader_id = None  # it says so once its first entry is applied: then it has all that was acknowledged
+        if leader_id is not None and raft.configuration.get(leader_id) is None:
+            leader_id = None  # its address is not known before its first entries have come
+        view = (raft.term if leader_id is not None else 0, leader_id, ready)
+        if view == self._view:
+            return
+        self._view = view
+        self._context.on_leader_change(LeaderChange(raft.term, self._server(leader_id), ready))
+
+    async def _next_turn(self, timeout_ms: int = 1000) -> None:
+        """Wait for the end of the next turn, or for `timeout_ms`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turn_waiters.append(future)
+        await asyncio.wait([future], timeout=max(1, timeout_ms) / 1000)
+
+    def _release_turn_waiters(self) -> None:
+        if self._turn_waiters:
+            waiters, self._turn_waiters = self._turn_waiters, []
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)

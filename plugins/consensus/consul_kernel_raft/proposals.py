@@ -1,0 +1,117 @@
+"""Commands on their way: from `propose` to the result of applying them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from consul_kernel.contracts.consensus import Server
+from consul_kernel.contracts.errors import (
+    LeadershipLostError,
+    NotLeaderError,
+    ProposalOverloadError,
+    ProposalTimeoutError,
+)
+
+from .core.entry import EntryKind
+
+PROPOSALS_MAX = 8192
+PROPOSAL_BYTES_MAX = 64 * 1024 * 1024
+NOT_LEADER = "node is not the leader"
+LEADERSHIP_LOST = "leadership lost while committing log"
+
+
+class TryLaterError(Exception):
+    """A configuration change has to wait for another entry to be committed."""
+
+
+@dataclass(slots=True)
+class Proposal:
+    """Something to append, and who waits for it. `servers` belongs to kind CONFIGURATION."""
+
+    kind: EntryKind
+    data: bytes
+    future: asyncio.Future[Any]
+    servers: tuple[Server, ...] = ()
+
+
+class ProposalQueue:
+    """Proposals that are not appended yet, then those that are, by index, until they are applied."""
+
+    def __init__(self, proposals_max: int) -> None:
+        self.queued: list[Proposal] = []
+        self._appended: deque[tuple[int, Proposal]] = deque()
+        self._max = proposals_max
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.queued) + len(self._appended)
+
+    def add(self, proposal: Proposal) -> None:
+        """Queue a proposal. Raises ProposalOverloadError when too many wait."""
+        size = len(proposal.data)
+        if len(self) >= self._max or self._bytes + size > PROPOSAL_BYTES_MAX:
+            raise ProposalOverloadError(f"{len(self)} commands are waiting to be committed")
+        self._bytes += size
+        self.queued.append(proposal)
+
+    def take_queued(self) -> list[Proposal]:
+        """The queued ones whose caller still waits."""
+        queued, self.queued = self.queued, []
+        waiting = []
+        for proposal in queued:
+            if proposal.future.done():
+                self._bytes -= len(proposal.data)
+            else:
+                waiting.append(proposal)
+        return waiting
+
+    def appended(self, first_index: int, proposals: list[Proposal]) -> None:
+        """They are in the log from `first_index` on."""
+        self._appended.extend(enumerate(proposals, first_index))
+
+    def resolve(self, index: int, result: object) -> None:
+        """The entry at `index` was applied."""
+        if self._appended and self._appended[0][0] == index:
+            _, proposal = self._appended.popleft()
+            self._bytes -= len(proposal.data)
+            if not proposal.future.done():
+                proposal.future.set_result(result)
+
+    def refuse(self, proposals: list[Proposal], error: Exception) -> None:
+        """They were not appended."""
+        for proposal in proposals:
+            self._bytes -= len(proposal.data)
+            if not proposal.future.done():
+                proposal.future.set_exception(error)
+
+    def lose(self) -> None:
+        """Leadership is over: nobody knows what becomes of what was appended (paper §8)."""
+        lost = [proposal for _, proposal in self._appended]
+        self._appended.clear()
+        self.refuse(lost, LeadershipLostError(LEADERSHIP_LOST))
+
+    def close(self) -> None:
+        """The server stops."""
+        self.lose()
+        queued, self.queued = self.queued, []
+        self.refuse(queued, NotLeaderError("raft is already shutdown"))
+
+
+async def wait_result(future: asyncio.Future[Any], timeout_ms: int) -> Any:
+    """Wait for a proposal's result. Raises ProposalTimeoutError after `timeout_ms`.
+
+    A timer of our own: `asyncio.timeout` costs several times as much, and this is the path of every write.
+    """
+    timer = asyncio.get_running_loop().call_later(timeout_ms / 1000, _expire, future)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+
+
+def _expire(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(ProposalTimeoutError("timed out enqueuing operation"))

@@ -1,0 +1,85 @@
+"""Start: bring snapshot, log and state machine together, whatever moment the last run ended in."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+
+from consul_kernel.contracts.consensus import ConsensusContext
+from consul_kernel.contracts.errors import PeerProtocolError, PluginStartError, StoreError
+from consul_kernel.contracts.store import LogEntry, SnapshotMeta
+
+from .core import Limits, Raft, Timing
+from .core.messages import SnapshotPoint
+from .snapshots import point_of, restore
+
+_log = logging.getLogger(__name__)
+_SCAN_BYTES = 4 * 1024 * 1024
+
+
+async def recover(context: ConsensusContext, timing: Timing, limits: Limits, rng: random.Random) -> Raft:
+    """The algorithm's state as the store remembers it. Raises PluginStartError where parts contradict each other.
+
+    A crash may have come between the durable snapshot from a leader and the reset of the log, or between that
+    and the restoring of the state; both are made up for here.
+    """
+    log, machine = context.log, context.state_machine
+    snapshots = context.snapshots.list()
+    newest = snapshots[0] if snapshots else None
+    if newest is not None and (log.last_index < newest.index or log.term(newest.index) not in (None, newest.term)):
+        await _restore_newest(context, snapshots)
+        await log.reset(newest.index, newest.term)
+    elif machine.applied_index + 1 < log.first_index:
+        await _restore_newest(context, snapshots)
+    if machine.applied_index > max(log.last_index, newest.index if newest else 0):
+        raise PluginStartError(
+            f"the state is at index {machine.applied_index}, but the log ends at {log.last_index}: the log of this "
+            "server was lost. Remove its data directory and let it join again"
+        )
+    now_ms = context.now_ms()
+    raft = Raft(
+        server_id=context.server_id,
+        store=log,
+        snapshot=_point(newest),
+        applied_index=machine.applied_index,
+        timing=timing,
+        limits=limits,
+        rng=rng,
+        now_ms=now_ms,
+    )
+    first = max(log.first_index, raft.log.snapshot_index + 1)
+    while first <= log.last_index:
+        entries: Sequence[LogEntry] = log.entries(first, log.last_index, _SCAN_BYTES)
+        raft.recover(entries, now_ms)
+        first = entries[-1].index + 1
+    return raft
+
+
+def _point(meta: SnapshotMeta | None) -> SnapshotPoint | None:
+    if meta is None:
+        return None
+    try:
+        return point_of(meta)
+    except PeerProtocolError as error:
+        raise PluginStartError(f"snapshot {meta.id} has no readable configuration") from error
+
+
+async def _restore_newest(context: ConsensusContext, snapshots: Sequence[SnapshotMeta]) -> None:
+    """Restore the newest snapshot that can be read and that the log goes on from."""
+    log, machine = context.log, context.state_machine
+    if snapshots and machine.applied_index >= snapshots[0].index:
+        return
+    for meta in snapshots:
+        if meta.index + 1 < log.first_index:
+            break
+        try:
+            await restore(machine, context.snapshots, meta.id)
+        except StoreError as error:
+            _log.error("raft: snapshot %s cannot be used: %s", meta.id, error)
+        else:
+            return
+    raise PluginStartError(
+        f"the log begins at {log.first_index}, the state ends at {machine.applied_index}, and no snapshot joins them. "
+        "Remove this server's data directory and let it join again"
+    )

@@ -1,0 +1,135 @@
+"""Snapshots as streams: from the state machine to the store, to a follower, and from a leader."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from consul_kernel.contracts.consensus import Configuration, StateMachine
+from consul_kernel.contracts.errors import ConsensusError, PeerProtocolError, StoreError, StreamClosedError
+from consul_kernel.contracts.store import SnapshotMeta, SnapshotStore
+from consul_kernel.contracts.transport import Stream
+
+from .core.entry import decode_configuration
+from .core.messages import InstallSnapshot, InstallSnapshotResponse, SnapshotPoint
+from .serving import SnapshotBytes
+from .wire import RequestEncoder, configuration_bytes, decode_response, new_unpacker
+
+_CHUNK_BYTES = 256 * 1024
+_TIMEOUT_S = 10.0
+"""For each 256 KiB begun of a snapshot that is sent, as Consul does."""
+
+
+def point_of(meta: SnapshotMeta) -> SnapshotPoint:
+    """Where a stored snapshot ends. Raises PeerProtocolError when its configuration cannot be read."""
+    configuration = (
+        decode_configuration(meta.configuration, meta.configuration_index) if meta.configuration else Configuration()
+    )
+    return SnapshotPoint(id=meta.id, index=meta.index, term=meta.term, configuration=configuration)
+
+
+async def save(
+    machine: StateMachine, store: SnapshotStore, *, term: int, configuration: Configuration
+) -> SnapshotPoint:
+    """Write the state machine's state to the store, letting other work run between pieces. Raises StoreError.
+
+    Call it in the turn in which `term` and `configuration` were read: the view is taken before the first wait.
+    """
+    view = machine.snapshot()
+    try:
+        sink = await store.create(
+            index=view.index,
+            term=term,
+            configuration=configuration_bytes(configuration),
+            configuration_index=configuration.index,
+        )
+        try:
+            for chunk in view.chunks():
+                await sink.write(chunk)
+                await asyncio.sleep(0)
+            meta = await sink.commit()
+        except BaseException:
+            await sink.abort()
+            raise
+    finally:
+        view.close()
+    return point_of(meta)
+
+
+async def receive(message: InstallSnapshot, source: SnapshotBytes, size: int, store: SnapshotStore) -> InstallSnapshot:
+    """Write the bytes that follow a header to the store. Raises StreamClosedError or StoreError."""
+    point = message.snapshot
+    sink = await store.create(
+        index=point.index,
+        term=point.term,
+        configuration=configuration_bytes(point.configuration),
+        configuration_index=point.configuration.index,
+    )
+    try:
+        left = size
+        while left:
+            chunk = await source.read(min(left, _CHUNK_BYTES))
+            left -= len(chunk)
+            await sink.write(chunk)
+        meta = await sink.commit()
+    except BaseException:
+        await sink.abort()
+        raise
+    return replace(message, snapshot=replace(point, id=meta.id))
+
+
+async def send(
+    request: InstallSnapshot, stream: Stream, store: SnapshotStore, encoder: RequestEncoder
+) -> InstallSnapshotResponse:
+    """Send the newest snapshot, which is at least as new as the one asked for, and wait for the answer.
+
+    Raises StoreError, TransportError, PeerProtocolError or TimeoutError.
+    """
+    newest = next(iter(store.list()), None)
+    if newest is None or newest.index < request.snapshot.index:
+        raise StoreError(f"the snapshot at {request.snapshot.index} is gone")
+    source = await store.open(newest.id)
+    try:
+        meta = source.meta
+        point = point_of(meta)
+        async with asyncio.timeout(_TIMEOUT_S * max(1, -(-meta.size // _CHUNK_BYTES))):
+            stream.write(encoder.install_snapshot(request.term, point, meta.size))
+            while chunk := await source.read(_CHUNK_BYTES):
+                stream.write(chunk)
+                await stream.drain()
+            response = await _read_answer(replace(request, snapshot=point), stream)
+    finally:
+        source.close()
+    return response
+
+
+async def _read_answer(request: InstallSnapshot, stream: Stream) -> InstallSnapshotResponse:
+    unpacker = new_unpacker()
+    values: list[object] = []
+    while len(values) < 2:
+        data = await stream.read(_CHUNK_BYTES)
+        if not data:
+            raise StreamClosedError("no answer to a snapshot")
+        try:
+            unpacker.feed(data)
+            values.extend(unpacker)
+        except ValueError as error:
+            raise PeerProtocolError("the answer to a snapshot cannot be read") from error
+    response = decode_response(request, values[0], values[1])
+    assert isinstance(response, InstallSnapshotResponse)
+    return response
+
+
+async def restore(machine: StateMachine, store: SnapshotStore, snapshot_id: str) -> None:
+    """Replace the state machine's state by a stored snapshot. Raises StoreError."""
+    source = await store.open(snapshot_id)
+    try:
+        await machine.restore(source)
+    finally:
+        source.close()
+
+
+def require_applied(applied_index: int) -> None:
+    """Raises ConsensusError where there is nothing to snapshot."""
+    if applied_index == 0:
+        raise ConsensusError("nothing new to snapshot")
