@@ -4,6 +4,7 @@ Consul reads HCL 1, python-hcl2 reads HCL 2. Files of Consul's users differ from
 
 - quoted keys: `"datacenter" = "dc1"`, and in blocks `service_ttl { "*" = "5s" }`;
 - blocks inside of objects: `services = [{ check { … } }]`;
+- keys with dots: `telemetry { disable_compat_1.9 = true }`;
 - commas between the keys of a block.
 
 `rewrite` changes only these, never adds or removes a line, and so leaves line numbers as they are. It's used for
@@ -92,8 +93,21 @@ def _is_key(tokens: list[_Token], index: int) -> bool:
     return False
 
 
+def _is_odd_key(tokens: list[_Token], index: int) -> bool:
+    """Whether a token is a key that only an object of HCL 2 may have: `"*"`, or one with dots."""
+    token = tokens[index]
+    if token.kind == "string":
+        is_name = _NAME.match(token.text[1:-1])
+    elif token.kind == "word":
+        is_name = _NAME.match(token.text)
+    else:
+        return False
+    is_value = token.significant_before >= 0 and tokens[token.significant_before].text == "="
+    return not is_name and not is_value and _is_key(tokens, index)
+
+
 def _braces_with_odd_keys(tokens: list[_Token]) -> set[int]:
-    """The `{` that directly hold a quoted key which is no name, such as `"*"`: only objects may."""
+    """The `{` that directly hold a key which only an object may have."""
     found: set[int] = set()
     open_indexes: list[int] = []
     for index, token in enumerate(tokens):
@@ -101,10 +115,8 @@ def _braces_with_odd_keys(tokens: list[_Token]) -> set[int]:
             open_indexes.append(index)
         elif token.kind == "close" and open_indexes:
             open_indexes.pop()
-        elif token.kind == "string" and open_indexes and tokens[open_indexes[-1]].text == "{":
-            is_value = token.significant_before >= 0 and tokens[token.significant_before].text == "="
-            if not is_value and not _NAME.match(token.text[1:-1]) and _is_key(tokens, index):
-                found.add(open_indexes[-1])
+        elif open_indexes and tokens[open_indexes[-1]].text == "{" and _is_odd_key(tokens, index):
+            found.add(open_indexes[-1])
     return found
 
 
@@ -123,6 +135,8 @@ def _open(tokens: list[_Token], index: int, parent: _Group, must_be_object: bool
 
 def _rewrite_plain(tokens: list[_Token], index: int, group: _Group) -> str:
     token = tokens[index]
+    if group.is_object and group.opener == "{" and token.kind == "word" and _is_odd_key(tokens, index):
+        return f'"{token.text}"'
     if group.is_object or group.opener == "[":
         return token.text
     if token.text == ",":

@@ -40,26 +40,30 @@ _DEV_SETTINGS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigSources:
-    """What an agent is started with.
+class ConfigSource:
+    """One source: a file or folder (`-config-file`, `-config-dir`, `-config`), or with `path` None a text (`-hcl`).
 
-    `paths` are files and folders in the order of the command line (`-config-file`, `-config-dir`, `-config`);
-    `fragments` are `-hcl` texts; `format` is `-config-format`; `dev_mode` is `-dev`.
+    `format` is `hcl`, `json`, or "" to go by the file's name (a text is then HCL); `name` is what messages call a text.
     """
 
-    paths: Sequence[Path] = ()
-    fragments: Sequence[str] = ()
+    path: Path | None = None
+    text: str = ""
+    name: str = "-hcl"
     format: str = ""
-    dev_mode: bool = False
+
+
+DEV_MODE = "dev_mode"
+"""The one key of overrides that no file may have: `-dev`."""
 
 
 def load_config(
-    sources: ConfigSources, overrides: Mapping[str, Any] | None = None, *, host: Host | None = None
+    sources: Sequence[ConfigSource] = (), overrides: Mapping[str, Any] | None = None, *, host: Host | None = None
 ) -> AgentConfig:
     """The configuration that sources and overrides give together.
 
-    `overrides` are the flags of the command line as nested dicts of plain values, e.g. `{"ports": {"http": 8501}}`.
-    Raises ConfigErrors with every error found. Warnings are in the result (or in the exception).
+    `overrides` are the flags of the command line as nested dicts of plain values, e.g. `{"ports": {"http": 8501}}`, and
+    `{"dev_mode": True}` for `-dev`. Raises ConfigErrors with every error found. Warnings are in the result, or in the
+    exception.
     """
     problems = ProblemLog()
     config = _load(sources, overrides or {}, problems, host or Host())
@@ -67,27 +71,34 @@ def load_config(
     return config
 
 
-def validate_paths(paths: Iterable[Path | str], config_format: str = "") -> list[ConfigProblem]:
+def validate_paths(
+    paths: Iterable[Path | str], config_format: str = "", *, host: Host | None = None
+) -> list[ConfigProblem]:
     """Errors, then warnings, of files and folders read as one configuration; none at all for a good one."""
     problems = ProblemLog()
-    _load(ConfigSources(tuple(Path(path) for path in paths), format=config_format), {}, problems, Host())
+    sources = [ConfigSource(Path(path), format=config_format) for path in paths]
+    _load(sources, {}, problems, host or Host())
     return [*problems.errors, *problems.warnings]
 
 
-def _load(sources: ConfigSources, overrides: Mapping[str, Any], problems: ProblemLog, host: Host) -> AgentConfig:
-    if sources.format and sources.format not in FORMATS:
-        problems.error("config: -config-format must be either 'hcl' or 'json'")
-        sources = ConfigSources(fragments=sources.fragments, dev_mode=sources.dev_mode)
-    lists, values = _split_lists(overrides)
-    tables: list[Table] = [plain_table(_DEV_SETTINGS, "-dev")] if sources.dev_mode else []
+def _load(
+    sources: Sequence[ConfigSource], overrides: Mapping[str, Any], problems: ProblemLog, host: Host
+) -> AgentConfig:
+    dev_mode = overrides.get(DEV_MODE) is True
+    lists, values = _split_lists({key: value for key, value in overrides.items() if key != DEV_MODE})
+    tables: list[Table] = [plain_table(_DEV_SETTINGS, "-dev")] if dev_mode else []
     tables.append(plain_table(lists, "command line"))
-    for path in sources.paths:
-        tables.extend(_read_path(path, sources.format, problems))
+    for source in sources:
+        if source.format and source.format not in FORMATS:
+            problems.error("config: -config-format must be either 'hcl' or 'json'")
+        elif source.path is not None:
+            tables.extend(_read_path(source.path, source.format, problems))
     tables.append(plain_table(values, "command line"))
-    for index, fragment in enumerate(sources.fragments):
-        tables.extend(_parse(fragment, f"-hcl[{index}]", "hcl", problems))
+    for source in sources:
+        if source.path is None and source.format in {"", *FORMATS}:
+            tables.extend(_parse(source.text, source.name, source.format or "hcl", problems))
     settings: list[SourceSettings] = [read_settings(table, problems) for table in tables]
-    return build_config(lay_all(settings), problems, dev_mode=sources.dev_mode, host=host)
+    return build_config(lay_all(settings), problems, dev_mode=dev_mode, host=host)
 
 
 def _split_lists(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -177,4 +188,4 @@ def _parse(text: str, source: str, file_format: str, problems: ProblemLog) -> li
         return []
 
 
-__all__ = ["ConfigErrors", "ConfigSources", "Host", "load_config", "validate_paths"]
+__all__ = ["ConfigErrors", "ConfigSource", "Host", "load_config", "validate_paths"]
