@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from consul_kernel.testing.membership_kit import MakeMembership, MembershipContractTests
+from consul_kernel.testing.membership_kit import MembershipContractTests
+from consul_kernel.testing.membership_world import MakeMembership
 from consul_kernel_swim import SwimConfig, SwimMembership
 
 
