@@ -24,15 +24,17 @@ from consul_kernel.rpc.router import Router
 from consul_kernel.server.leader import NEW_LEADER_EVENT
 from consul_kernel.server.server import RaftServer, ServerParts, ServerSettings
 from consul_kernel.structs import methods
+from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.node import Node
-from consul_kernel.structs.query import DatacenterRequest
+from consul_kernel.structs.query import DatacenterRequest, NodeSpecificRequest
 
 from .anti_entropy import AntiEntropy
+from .checks.factory import RunnerFactory
 from .clock import monotonic_ms
 from .composition import Parts
 from .describe import describe_agent
 from .identity import load_node_id
-from .local import LocalState, make_runner
+from .local import LocalState
 from .resolve import resolve
 from .retry_join import retry_join
 from .tags import ServerTags, server_tags
@@ -254,10 +256,16 @@ class Agent:
         config = self._config
         return LocalState(
             node_name=config.node_name,
-            runner_factory=make_runner,
+            make_runner=RunnerFactory(
+                rng=self._rng,
+                local_checks=lambda: self._local.checks().values(),
+                node_checks=self._node_checks,
+            ),
             on_change=lambda: self._anti_entropy.changed(),
             remote_scripts=config.enable_script_checks,
             check_update_interval_s=config.check_update_interval_ms / 1000,
+            output_limit_bytes=config.check_output_max_size,
+            discard_output=config.discard_check_output,
         )
 
     def _make_anti_entropy(self) -> AntiEntropy:
@@ -278,6 +286,10 @@ class Agent:
             member_count=lambda: len(self._parts.membership.members()),
             rng=self._rng,
         )
+
+    async def _node_checks(self, node: str) -> Sequence[HealthCheck]:
+        reply = await self._router.call(methods.HEALTH_NODE_CHECKS, NodeSpecificRequest(node=node))
+        return reply.health_checks or []
 
     def _register_configured(self) -> None:
         for service in self._config.services:

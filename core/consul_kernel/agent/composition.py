@@ -123,7 +123,7 @@ class Parts:
             accept=lan_admission(datacenter=config.datacenter, node_name=config.node_name, node_id=node_id),
             snapshot_path=config.data_dir / LAN_SNAPSHOT if config.data_dir is not None else None,
             reconnect_timeout_ms=config.reconnect_timeout_ms,
-            tuning=config.gossip_lan,
+            tuning={key.removesuffix("_ms"): value for key, value in config.gossip_lan.items()},
         )
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
         return membership

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from consul_kernel.contracts.errors import AgentError, RequestError
+from consul_kernel.contracts.errors import AgentError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.service import NodeService, ServiceDefinition
 
@@ -21,10 +21,7 @@ from .definitions import health_check, node_check, node_service, service_checks
 
 logger = logging.getLogger(__name__)
 
-OUTPUT_MAX_BYTES = 4096
-"""How much of a check's output is kept (Consul's `check_output_max_size`)."""
-
-RunnerFactory = Callable[[CheckDefinition, Report], CheckRunner]
+MakeRunner = Callable[[CheckDefinition, Report], CheckRunner]
 
 
 @dataclass(slots=True)
@@ -60,17 +57,19 @@ class LocalState:
         self,
         *,
         node_name: str,
-        runner_factory: RunnerFactory,
+        make_runner: MakeRunner,
         on_change: Callable[[], None],
         remote_scripts: bool,
         check_update_interval_s: float = 300.0,
+        output_limit_bytes: int = 4096,
         discard_output: bool = False,
     ) -> None:
         self._node = node_name
-        self._make_runner = runner_factory
+        self._make_runner = make_runner
         self._on_change = on_change
         self._remote_scripts = remote_scripts
         self._update_interval_s = check_update_interval_s
+        self._output_limit_bytes = output_limit_bytes
         self._discard_output = discard_output
         self._runners: dict[str, CheckRunner] = {}
         self._deferred: dict[str, asyncio.TimerHandle] = {}
@@ -225,7 +224,7 @@ class LocalState:
 
     def _output_limit(self, check_id: str) -> int:
         entry = self.check_entries.get(check_id)
-        return (entry.definition.output_max_size if entry else 0) or OUTPUT_MAX_BYTES
+        return (entry.definition.output_max_size if entry else 0) or self._output_limit_bytes
 
     def _report(self, check_id: str, status: CheckStatus, output: str) -> None:
         entry = self.check_entries.get(check_id)
@@ -267,11 +266,3 @@ def truncated(output: str, limit_bytes: int) -> str:
         return output
     head = encoded[:limit_bytes].decode("utf-8", "ignore")
     return f"{head} ... (captured {limit_bytes} of {len(encoded)} bytes)"
-
-
-def make_runner(definition: CheckDefinition, report: Report) -> CheckRunner:
-    """The runner for a definition. Raises RequestError for kinds that this version does not carry out."""
-    kind = check_kind(definition)
-    if kind is CheckKind.TTL:
-        return TtlRunner(definition.ttl / 1e9, report)
-    raise RequestError(f"Invalid check: checks of type {kind} are not supported by this agent")

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from consul_kernel.agent.anti_entropy import AntiEntropy
-from consul_kernel.agent.local import LocalState, make_runner
+from consul_kernel.agent.checks.runner import Report
+from consul_kernel.agent.checks.ttl import TtlRunner
+from consul_kernel.agent.local import LocalState
 from consul_kernel.contracts.errors import RpcError
 from consul_kernel.structs import methods
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
@@ -22,6 +24,10 @@ from consul_kernel.structs.service import NodeService, ServiceDefinition
 
 NODE = Node(id="id-1", node="n1", address="127.0.0.1", tagged_addresses={"lan": "127.0.0.1"}, meta={"k": "v"})
 MINUTE_NS = 60_000_000_000
+
+
+def ttl_runner(definition: CheckDefinition, report: Report) -> TtlRunner:
+    return TtlRunner(definition.ttl / 1e9, report)
 
 
 class FakeCatalog:
@@ -92,7 +98,7 @@ class World:
         self.catalog = FakeCatalog()
         self.local = LocalState(
             node_name="n1",
-            runner_factory=make_runner,
+            make_runner=ttl_runner,
             on_change=lambda: self.sync.changed(),
             remote_scripts=False,
         )

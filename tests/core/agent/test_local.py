@@ -7,12 +7,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from consul_kernel.agent.local import LocalState, make_runner, truncated
+from consul_kernel.agent.checks.runner import Report
+from consul_kernel.agent.checks.ttl import TtlRunner
+from consul_kernel.agent.local import LocalState, truncated
 from consul_kernel.contracts.errors import AgentError, RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus
 from consul_kernel.structs.service import ServiceDefinition, Weights
 
 SECOND_NS = 1_000_000_000
+
+
+def ttl_runner(definition: CheckDefinition, report: Report) -> TtlRunner:
+    return TtlRunner(definition.ttl / 1e9, report)
 
 
 class Changes:
@@ -32,7 +38,7 @@ def changes() -> Changes:
 
 @pytest.fixture
 async def local(changes: Changes) -> AsyncIterator[LocalState]:
-    state = LocalState(node_name="n1", runner_factory=make_runner, on_change=changes, remote_scripts=False)
+    state = LocalState(node_name="n1", make_runner=ttl_runner, on_change=changes, remote_scripts=False)
     yield state
     state.close()
 

@@ -1,0 +1,210 @@
+"""Each kind of check against something real: a socket, an HTTP server, a script, other checks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consul_kernel.agent.checks.alias import outcome
+from consul_kernel.agent.checks.factory import RunnerFactory
+from consul_kernel.agent.checks.kinds import check_kind, validate_check
+from consul_kernel.agent.checks.runner import CheckRunner
+from consul_kernel.agent.checks.thresholds import Thresholds
+from consul_kernel.contracts.errors import RequestError
+from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
+
+SECOND_NS = 1_000_000_000
+
+
+class NoDelay(random.Random):
+    """Every check starts at once."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+class Bench:
+    """Runs checks and waits for their reports."""
+
+    def __init__(self) -> None:
+        self.local: list[HealthCheck] = []
+        self._runners: list[CheckRunner] = []
+        self._factory = RunnerFactory(rng=NoDelay(), local_checks=lambda: self.local, node_checks=self._node_checks)
+
+    async def _node_checks(self, node: str) -> list[HealthCheck]:
+        assert node == "elsewhere"
+        return self.local
+
+    async def first_report(self, definition: CheckDefinition) -> tuple[CheckStatus, str]:
+        """Run a check until it says something."""
+        reported: asyncio.Future[tuple[CheckStatus, str]] = asyncio.get_running_loop().create_future()
+
+        def report(status: CheckStatus, output: str) -> None:
+            if not reported.done():
+                reported.set_result((status, output))
+
+        runner = self._factory(definition, report)
+        self._runners.append(runner)
+        runner.start()
+        async with asyncio.timeout(10):
+            return await reported
+
+    def close(self) -> None:
+        for runner in self._runners:
+            runner.stop()
+            runner.stop()
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def web_server() -> AsyncIterator[str]:
+    async def handle(request: web.BaseRequest) -> web.Response:
+        if request.path == "/slow":
+            await asyncio.sleep(30)
+        return web.Response(status=int(request.path[1:]), text=f"{request.method} {request.headers.get('X-A', '-')}")
+
+    server = web.Server(handle)
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0]
+    yield f"{host}:{port}"
+    await runner.cleanup()
+
+
+def http(address: str, path: str, **changes: object) -> CheckDefinition:
+    return CheckDefinition(id="c", http=f"http://{address}/{path}", interval=SECOND_NS, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(200, CheckStatus.PASSING), (204, CheckStatus.PASSING), (429, CheckStatus.WARNING), (404, CheckStatus.CRITICAL)],
+)
+async def test_http_follows_the_status(bench: Bench, web_server: str, code: int, status: CheckStatus) -> None:
+    seen, output = await bench.first_report(http(web_server, str(code)))
+    assert seen is status
+    assert output.startswith(f"HTTP GET http://{web_server}/{code}: {code} ")
+
+
+async def test_http_sends_method_and_headers(bench: Bench, web_server: str) -> None:
+    definition = http(web_server, "200", method="POST", header={"X-A": ["b"]}, body="{}")
+    assert (await bench.first_report(definition))[1].endswith("Output: POST b")
+
+
+async def test_http_that_takes_too_long_is_critical(bench: Bench, web_server: str) -> None:
+    status, output = await bench.first_report(http(web_server, "slow", timeout=SECOND_NS // 20))
+    assert status is CheckStatus.CRITICAL
+    assert "deadline exceeded" in output
+
+
+async def test_http_refused_is_critical(bench: Bench) -> None:
+    status, output = await bench.first_report(http("127.0.0.1:1", "200"))
+    assert status is CheckStatus.CRITICAL
+    assert output.startswith('Get "http://127.0.0.1:1/200"')
+
+
+async def test_tcp(bench: Bench, web_server: str) -> None:
+    definition = CheckDefinition(id="c", tcp=web_server, interval=SECOND_NS)
+    assert await bench.first_report(definition) == (CheckStatus.PASSING, f"TCP connect {web_server}: Success")
+
+
+async def test_tcp_refused_is_critical(bench: Bench) -> None:
+    status, output = await bench.first_report(CheckDefinition(id="c", tcp="127.0.0.1:1", interval=SECOND_NS))
+    assert status is CheckStatus.CRITICAL
+    assert output.startswith("dial tcp 127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(0, CheckStatus.PASSING), (1, CheckStatus.WARNING), (3, CheckStatus.CRITICAL)]
+)
+async def test_script_follows_the_exit_status(bench: Bench, code: int, status: CheckStatus) -> None:
+    script = f"import sys; print('said'); sys.exit({code})"
+    definition = CheckDefinition(id="c", script_args=[sys.executable, "-c", script], interval=SECOND_NS)
+    assert await bench.first_report(definition) == (status, "said\n")
+
+
+async def test_script_output_is_bounded(bench: Bench) -> None:
+    definition = CheckDefinition(
+        id="c",
+        script_args=[sys.executable, "-c", "print('x' * 100_000 + 'end', end='')"],
+        interval=SECOND_NS,
+        output_max_size=10,
+    )
+    assert (await bench.first_report(definition))[1] == "Captured 10 of 100003 bytes\n...\nxxxxxxxend"
+
+
+async def test_script_that_takes_too_long_is_ended(bench: Bench) -> None:
+    definition = CheckDefinition(id="c", script_args=["sleep", "60"], interval=SECOND_NS, timeout=SECOND_NS // 20)
+    assert await bench.first_report(definition) == (CheckStatus.CRITICAL, "Timed out (0.05s) running check")
+
+
+async def test_script_that_does_not_exist_is_critical(bench: Bench) -> None:
+    definition = CheckDefinition(id="c", script_args=["/no/such/program"], interval=SECOND_NS)
+    assert (await bench.first_report(definition))[0] is CheckStatus.CRITICAL
+
+
+async def test_alias_follows_local_and_remote_checks(bench: Bench) -> None:
+    bench.local = [HealthCheck(check_id="x", name="x", service_id="web", status="critical", output="down")]
+    expected = (CheckStatus.CRITICAL, 'Aliased check "x" failing: down')
+    assert await bench.first_report(CheckDefinition(id="a", alias_service="web")) == expected
+    remote = CheckDefinition(id="b", alias_node="elsewhere", alias_service="web")
+    assert await bench.first_report(remote) == expected
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "output"),
+    [
+        ([], CheckStatus.PASSING, "No checks found."),
+        (["passing"], CheckStatus.PASSING, "All checks passing."),
+        (["passing", "warning", "passing"], CheckStatus.WARNING, 'Aliased check "1" failing: o1'),
+        (["warning", "critical"], CheckStatus.CRITICAL, 'Aliased check "1" failing: o1'),
+    ],
+)
+def test_alias_takes_the_worst(statuses: list[str], status: CheckStatus, output: str) -> None:
+    checks = [HealthCheck(name=str(n), status=s, output=f"o{n}") for n, s in enumerate(statuses)]
+    assert outcome(checks) == (status, output)
+
+
+def test_thresholds_hold_back_until_they_are_reached() -> None:
+    seen: list[CheckStatus] = []
+    definition = CheckDefinition(success_before_passing=2, failures_before_warning=2, failures_before_critical=3)
+    thresholds = Thresholds(definition, lambda status, output: seen.append(status))
+    for status in [CheckStatus.PASSING] * 2 + [CheckStatus.CRITICAL] * 3 + [CheckStatus.PASSING]:
+        thresholds.observe(status, "")
+    assert seen == [CheckStatus.PASSING, CheckStatus.WARNING, CheckStatus.CRITICAL]
+
+
+@given(
+    st.builds(
+        CheckDefinition,
+        ttl=st.sampled_from([0, 1, -1]),
+        interval=st.sampled_from([0, 1]),
+        http=st.sampled_from(["", "x"]),
+        tcp=st.sampled_from(["", "x"]),
+        grpc=st.sampled_from(["", "x"]),
+        h2ping=st.sampled_from(["", "x"]),
+        alias_service=st.sampled_from(["", "x"]),
+        docker_container_id=st.sampled_from(["", "x"]),
+        script_args=st.sampled_from([None, ["x"]]),
+    )
+)
+def test_what_is_valid_has_a_kind(definition: CheckDefinition) -> None:
+    try:
+        kind = validate_check(definition)
+    except RequestError:
+        return
+    assert kind is check_kind(definition)
