@@ -13,8 +13,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Callable
 
 import msgspec
 
@@ -22,7 +21,7 @@ from consul_kernel.contracts.errors import ConsulKernelError
 from consul_kernel.structs import methods
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import SERF_HEALTH_CHECK_ID, CheckDefinition, HealthCheck
-from consul_kernel.structs.methods import Method
+from consul_kernel.structs.methods import Call
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.query import NodeSpecificRequest
 from consul_kernel.structs.service import NodeService
@@ -37,12 +36,6 @@ SERVER_UP_STAGGER_S = 3.0
 SCALE_THRESHOLD_MEMBERS = 128
 CRITICAL_REAP_INTERVAL_S = 30.0
 CONSUL_SERVICE_ID = "consul"
-
-
-class Call(Protocol):
-    """The way to the servers: `Agent.call`."""
-
-    def __call__(self, method: Method[Any, Any], request: Any) -> Awaitable[Any]: ...
 
 
 class AntiEntropy:

@@ -7,8 +7,7 @@ rest causes no writes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable
 
 from consul_kernel.agent.tags import ROLE_CLIENT, ServerTags, server_tags
 from consul_kernel.contracts.consensus import Consensus, Server
@@ -23,7 +22,7 @@ from consul_kernel.structs.check import (
     CheckStatus,
     HealthCheck,
 )
-from consul_kernel.structs.methods import Method
+from consul_kernel.structs.methods import Call
 from consul_kernel.structs.node import NodeServices
 from consul_kernel.structs.query import ChecksInStateRequest, NodeSpecificRequest
 from consul_kernel.structs.service import NodeService, Weights
@@ -31,12 +30,6 @@ from consul_kernel.structs.service import NodeService, Weights
 logger = logging.getLogger(__name__)
 
 CONSUL_SERVICE = "consul"
-
-
-class Call(Protocol):
-    """`Agent.call`, answered by this server while it leads."""
-
-    def __call__(self, method: Method[Any, Any], request: Any) -> Awaitable[Any]: ...
 
 
 class Reconciler:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from consul_kernel.agent.tags import ServerTags
 from consul_kernel.contracts.consensus import (
@@ -26,7 +25,7 @@ from consul_kernel.contracts.transport import Address, Listener, Stream, Transpo
 from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.rpc.server import RpcServer
 from consul_kernel.state.machine import ReplicatedState
-from consul_kernel.structs.methods import Method
+from consul_kernel.structs.methods import Call
 from consul_kernel.structs.settings import LimitSettings
 
 from .bootstrap import AskPeers, Bootstrap
@@ -75,7 +74,7 @@ class ServerParts:
     consensus_config: PluginConfig
     rng: random.Random
     now_ms: Callable[[], int]
-    call: Callable[[Method[Any, Any], Any], Awaitable[Any]]
+    call: Call
     servers: Callable[[], Sequence[ServerTags]]
     ask_peers: AskPeers
     on_leader_change: Callable[[LeaderChange], None]
@@ -137,7 +136,7 @@ class RaftServer:
             ask_peers=parts.ask_peers,
         )
 
-    async def start(self, dispatch: Callable[[Method[Any, Any], Any], Awaitable[Any]]) -> None:
+    async def start(self, dispatch: Call) -> None:
         """Listen on the server port and take part in the quorum."""
         settings = self._settings
         self._rpc = RpcServer(dispatch=dispatch, consensus_serve=self.consensus.serve, limits=settings.limits)

@@ -6,6 +6,7 @@ takes the types of requests and replies from here.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
@@ -51,6 +52,9 @@ class Method(Generic[RequestT, ReplyT]):
     reply: type[ReplyT]
     route: Route
 
+
+Call = Callable[[Method[Any, Any], Any], Awaitable[Any]]
+"""The way to the servers, as parts that make calls know it: `Agent.call`, without its types."""
 
 STATUS_PING = Method("Status.Ping", Empty, Empty, Route.ANY)
 STATUS_LEADER = Method("Status.Leader", DatacenterRequest, str, Route.ANY)
