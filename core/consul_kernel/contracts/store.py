@@ -20,7 +20,7 @@ import msgspec
 from .plugin import Plugin
 
 MAX_KEY_BYTES = 1536
-"""The longest key that a state store must take. LMDB's own limit is 511: the disk store hashes the tail."""
+"""The longest key that a state store must take, ranges in the order of bytes included (LMDB's own limit is 511)."""
 
 
 class StateReader(Protocol):
