@@ -51,7 +51,7 @@ class KeyValues:
         entry = self._cache.get(key)
         if entry is not None:
             return entry
-        if not key:
+        if not 0 < len(key) <= MAX_KV_KEY_BYTES:
             return None
         entry = _entries.get(self._reader, key)
         if entry is not None and (entry.value is None or len(entry.value) <= CACHED_VALUE_BYTES):
@@ -66,6 +66,8 @@ class KeyValues:
 
     def entries(self, prefix: bytes) -> tuple[int, list[DirEntry]]:
         """The index of a prefix, and its entries in the order of their keys."""
+        if len(prefix) > MAX_KV_KEY_BYTES:
+            return self.max_index(), []
         entries = [entry for _, entry in _entries.scan(self._reader, prefix)]
         highest = max((entry.modify_index for entry in entries), default=0)
         return self._prefix_index(prefix, highest), entries

@@ -52,9 +52,9 @@ async def answer(
     """Answer a read. `read` makes the reply of this moment; `topics` are the narrowest that cover what it read."""
     if request.require_consistent:
         await _verify_leader(context)
-    if request.min_query_index <= 0:
-        return describe(context, read())
     try:
+        if request.min_query_index <= 0:
+            return describe(context, read())
         return describe(context, await _block(context, request, read, topics, is_absent))
     except RequestError as error:
         raise RpcError(str(error)) from error

@@ -8,7 +8,6 @@ import re
 from msgspec.structs import replace
 
 from consul_kernel.contracts.errors import RpcError
-from consul_kernel.filters import create_filter
 from consul_kernel.state.catalog import satisfies_meta
 from consul_kernel.state.commands import CommandType
 from consul_kernel.state.watches import NODE, SERVICE, TABLE, Topic
@@ -38,6 +37,7 @@ from consul_kernel.structs.service import IndexedServiceNodes, IndexedServices, 
 
 from .blocking import answer
 from .context import EndpointContext, EndpointTable
+from .selecting import has_tags, select_matching, wanted_tags
 
 NODES_TOPIC: Topic = (TABLE, b"nodes")
 SERVICES_TOPIC: Topic = (TABLE, b"services")
@@ -96,7 +96,7 @@ class CatalogEndpoint:
 
     async def list_nodes(self, request: DCSpecificRequest) -> IndexedNodes:
         """All nodes by name."""
-        keep = create_filter(request.filter, Node)
+        keep = select_matching(request.filter, Node)
 
         def read() -> IndexedNodes:
             index, nodes = self._catalog.nodes(request.node_meta_filters)
@@ -122,7 +122,7 @@ class CatalogEndpoint:
         """The instances of a service, or those at an address."""
         if not request.service_name and not request.service_address:
             raise RpcError("Must provide service name")
-        keep = create_filter(request.filter, ServiceNode)
+        keep = select_matching(request.filter, ServiceNode)
         tags = wanted_tags(request)
         meta = request.node_meta_filters
 
@@ -152,7 +152,7 @@ class CatalogEndpoint:
         """A node and its services by id; None for an unknown node."""
         if not request.node:
             raise RpcError("Must provide node")
-        keep = create_filter(request.filter, NodeService)
+        keep = select_matching(request.filter, NodeService)
 
         def read() -> IndexedNodeServices:
             index, node, services = self._catalog.node_services(request.node)
@@ -167,7 +167,7 @@ class CatalogEndpoint:
         """A node and its services as a list."""
         if not request.node:
             raise RpcError("Must provide node")
-        keep = create_filter(request.filter, NodeService)
+        keep = select_matching(request.filter, NodeService)
 
         def read() -> IndexedNodeServiceList:
             index, node, services = self._catalog.node_services(request.node)
@@ -191,20 +191,6 @@ class CatalogEndpoint:
 def is_unmodified(request: QueryOptions, index: int) -> bool:
     """Whether the caller has this answer already and said that it need not be sent again."""
     return request.allow_not_modified_response and 0 < request.min_query_index == index
-
-
-def wanted_tags(request: ServiceSpecificRequest) -> list[str]:
-    """The tags to filter by, in lower case; the single tag is what callers before Consul 1.3 send."""
-    if not request.tag_filter:
-        return []
-    tags = [request.service_tag] if request.service_tag else (request.service_tags or [])
-    return [tag.lower() for tag in tags]
-
-
-def has_tags(tags: list[str] | None, wanted: list[str]) -> bool:
-    """Whether all wanted tags (in lower case) are there, without regard to case."""
-    present = {tag.lower() for tag in tags or ()}
-    return all(tag in present for tag in wanted)
 
 
 def _check_node(request: RegisterRequest) -> None:

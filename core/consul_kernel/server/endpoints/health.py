@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from consul_kernel.contracts.errors import RpcError
-from consul_kernel.filters import create_filter
+from consul_kernel.contracts.errors import RequestError, RpcError
 from consul_kernel.state.catalog import satisfies_meta
 from consul_kernel.state.watches import CHECK_STATUS, NODE_CHECKS, SERVICE_CHECKS, SERVICE_HEALTH, TABLE, Topic
 from consul_kernel.structs.check import CheckStatus, HealthCheck, IndexedHealthChecks
@@ -17,8 +16,9 @@ from consul_kernel.structs.methods import (
 from consul_kernel.structs.query import ChecksInStateRequest, NodeSpecificRequest, ServiceSpecificRequest
 
 from .blocking import answer, describe, is_immediate
-from .catalog import NODES_TOPIC, has_tags, wanted_tags
+from .catalog import NODES_TOPIC
 from .context import EndpointContext, EndpointTable
+from .selecting import has_tags, select_matching, wanted_tags
 
 CHECKS_TOPIC: Topic = (TABLE, b"checks")
 
@@ -39,7 +39,7 @@ class HealthEndpoint:
 
     async def checks_in_state(self, request: ChecksInStateRequest) -> IndexedHealthChecks:
         """All checks in one state, or in `any`."""
-        keep = create_filter(request.filter, HealthCheck)
+        keep = select_matching(request.filter, HealthCheck)
         checks: Topic = CHECKS_TOPIC if request.state == CheckStatus.ANY else (CHECK_STATUS, request.state.encode())
         topics = (checks, NODES_TOPIC) if request.node_meta_filters else (checks,)
 
@@ -51,7 +51,7 @@ class HealthEndpoint:
 
     async def node_checks(self, request: NodeSpecificRequest) -> IndexedHealthChecks:
         """The checks of a node and of its services."""
-        keep = create_filter(request.filter, HealthCheck)
+        keep = select_matching(request.filter, HealthCheck)
 
         def read() -> IndexedHealthChecks:
             index, found = self._catalog.node_checks(request.node)
@@ -64,7 +64,7 @@ class HealthEndpoint:
         """The checks of a service's instances."""
         if not request.service_name:
             raise RpcError("Must provide service name")
-        keep = create_filter(request.filter, HealthCheck)
+        keep = select_matching(request.filter, HealthCheck)
         checks: Topic = (SERVICE_CHECKS, request.service_name.lower().encode())
         topics = (checks, NODES_TOPIC) if request.node_meta_filters else (checks,)
 
@@ -79,9 +79,8 @@ class HealthEndpoint:
         if not request.service_name:
             raise RpcError("Must provide service name")
         if is_immediate(request) and not _is_filtered(request):
-            index, found = self._catalog.check_service_nodes(request.service_name)
-            return describe(self._context, IndexedCheckServiceNodes(index=index, nodes=found))
-        keep = create_filter(request.filter, CheckServiceNode)
+            return describe(self._context, self._all_service_nodes(request.service_name))
+        keep = select_matching(request.filter, CheckServiceNode)
         topic: Topic = (SERVICE_HEALTH, request.service_name.lower().encode())
 
         def read() -> IndexedCheckServiceNodes:
@@ -89,6 +88,13 @@ class HealthEndpoint:
             return IndexedCheckServiceNodes(index=index, nodes=keep(_select(found, request)))
 
         return await answer(self._context, request, read, lambda: (topic,))
+
+    def _all_service_nodes(self, service: str) -> IndexedCheckServiceNodes:
+        try:
+            index, found = self._catalog.check_service_nodes(service)
+        except RequestError as error:
+            raise RpcError(str(error)) from error
+        return IndexedCheckServiceNodes(index=index, nodes=found)
 
 
 def _is_filtered(request: ServiceSpecificRequest) -> bool:

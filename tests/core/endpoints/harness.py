@@ -1,0 +1,159 @@
+"""What endpoint tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from consul_kernel.contracts.consensus import Configuration, ConsensusStatus, Role, Server
+from consul_kernel.contracts.transport import Stream
+from consul_kernel.server.endpoints import EndpointContext, attach_endpoints
+from consul_kernel.state import ReplicatedState
+from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
+from consul_kernel.structs.methods import CATALOG_DEREGISTER, CATALOG_REGISTER, KVS_APPLY, Method
+from consul_kernel_memory.store import MemoryStore
+
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
+
+SECOND_NS = 1_000_000_000
+
+
+class SoleConsensus:
+    """A quorum of one: a proposal is applied at once. Errors can be set to be raised instead."""
+
+    def __init__(self, state: ReplicatedState) -> None:
+        self._state = state
+        self.is_leader = True
+        self.last_contact_ms: int | None = 0
+        self.leader: Server | None = Server("id", "127.0.0.1:8300")
+        self.propose_error: Exception | None = None
+        self.verify_error: Exception | None = None
+        self.verified = 0
+        self.proposals: list[bytes] = []
+        self.configuration = Configuration((Server("id", "127.0.0.1:8300"),), 1)
+
+    async def propose(self, command: bytes, *, timeout_ms: int) -> object:
+        if self.propose_error is not None:
+            raise self.propose_error
+        self.proposals.append(command)
+        return self._state.apply([(self._state.applied_index + 1, command)])[0]
+
+    async def verify_leader(self, *, timeout_ms: int) -> None:
+        self.verified += 1
+        if self.verify_error is not None:
+            raise self.verify_error
+
+    def status(self) -> ConsensusStatus:
+        return ConsensusStatus(
+            role=Role.LEADER if self.is_leader else Role.FOLLOWER,
+            term=1,
+            leader=self.leader,
+            last_log_index=0,
+            last_log_term=1,
+            commit_index=0,
+            applied_index=self._state.applied_index,
+            last_contact_ms=self.last_contact_ms,
+        )
+
+    def stats(self) -> Mapping[str, str]:
+        return {}
+
+    async def start(self) -> None: ...
+
+    async def bootstrap(self, servers: Sequence[Server]) -> None: ...
+
+    async def barrier(self, *, timeout_ms: int) -> None: ...
+
+    async def add_server(self, server: Server) -> None: ...
+
+    async def remove_server(self, server_id: str) -> None: ...
+
+    async def transfer_leadership(self, to: str | None = None) -> None: ...
+
+    async def take_snapshot(self) -> None: ...
+
+    async def serve(self, stream: Stream) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Endpoints:
+    """The endpoints by method, and short ways to write."""
+
+    def __init__(self) -> None:
+        self.state = ReplicatedState(MemoryStore().state)
+        self.consensus = SoleConsensus(self.state)
+        self.events: list[tuple[str, bytes]] = []
+        self.event_error: Exception | None = None
+        self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {}
+        self.context = EndpointContext(
+            state=self.state,
+            consensus=self.consensus,
+            datacenter="dc1",
+            node_name="a1",
+            rng=random.Random(7),
+            now_ms=lambda: 0,
+            fire_event=self._fire,
+            datacenters=lambda: ["dc1", "dc2"],
+            leader_address=lambda: "127.0.0.1:8300",
+        )
+        attach_endpoints(self, self.context)
+
+    def attach(self, method: Method[RequestT, ReplyT], handler: Callable[[RequestT], Awaitable[ReplyT]]) -> None:
+        assert method.name not in self._handlers
+        self._handlers[method.name] = handler
+
+    @property
+    def methods(self) -> set[str]:
+        return set(self._handlers)
+
+    async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
+        reply = await self._handlers[method.name](request)
+        assert isinstance(reply, method.reply if isinstance(method.reply, type) else list)
+        return reply
+
+    async def _fire(self, name: str, payload: bytes) -> None:
+        if self.event_error is not None:
+            raise self.event_error
+        self.events.append((name, payload))
+
+    async def put(self, key: bytes, value: bytes = b"v") -> int:
+        await self.call(KVS_APPLY, KVSRequest(op=KVOp.SET, dir_ent=DirEntry(key=key, value=value)))
+        return self.state.applied_index
+
+    async def delete(self, key: bytes, op: KVOp = KVOp.DELETE) -> int:
+        await self.call(KVS_APPLY, KVSRequest(op=op, dir_ent=DirEntry(key=key)))
+        return self.state.applied_index
+
+    async def register(self, request: RegisterRequest) -> int:
+        await self.call(CATALOG_REGISTER, request)
+        return self.state.applied_index
+
+    async def deregister(self, request: DeregisterRequest) -> int:
+        await self.call(CATALOG_DEREGISTER, request)
+        return self.state.applied_index
+
+    @asynccontextmanager
+    async def blocked(self, method: Method[RequestT, ReplyT], request: RequestT) -> AsyncIterator[asyncio.Task[ReplyT]]:
+        """A call that is waiting when the block begins."""
+        before = len(self.state.watches)
+        task = asyncio.ensure_future(self.call(method, request))
+        await settle()
+        assert not task.done()
+        assert len(self.state.watches) == before + 1
+        yield task
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert len(self.state.watches) <= before
+
+
+async def settle() -> None:
+    """Let every task run that can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
