@@ -1,0 +1,64 @@
+"""An environment of its own in which third-party plugins are installed, as their users would install them.
+
+Two packages are built into wheels and installed with pip: `toy_consul_store`, a real store on SQLite under the name
+`toy`, and `broken_consul_store`, under the name `broken`, which raises at import. Nothing is fetched: what they need
+comes from the environment that runs the tests.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+PACKAGES = Path(__file__).parent
+PATIENCE_SECONDS = 90
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """Run a command; its output. Fails with that output where the command fails."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert done.returncode == 0, f"{command}:\n{done.stdout}"
+    return done.stdout
+
+
+def build_wheel(package: str, folder: Path) -> Path:
+    """Build one of the packages beside this file with hatchling; the wheel."""
+    target = folder / package
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", target, cwd=PACKAGES / package)
+    (wheel,) = target.glob("*.whl")
+    return wheel
+
+
+def make_environment(folder: Path, wheels: list[Path]) -> Path:
+    """A virtual environment with the wheels, on top of the running one; its Python."""
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(folder)
+    python = folder / "bin" / "python"
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    below = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    # addsitedir, not a bare path: an editable install of the project is itself a .pth file.
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in below]
+    (site_packages / "below.pth").write_text("".join(lines))
+    if wheels:
+        run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet", *wheels)
+    return python
+
+
+@pytest.fixture(scope="session")
+def third_party_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has consul-kernel, `toy_consul_store` and `broken_consul_store` installed."""
+    folder = tmp_path_factory.mktemp("third_party")
+    wheels = [build_wheel(package, folder) for package in ("toy_consul_store", "broken_consul_store")]
+    return make_environment(folder / "environment", wheels)
