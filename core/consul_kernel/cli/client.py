@@ -1,0 +1,207 @@
+"""Requests to an agent over HTTP, with Consul's environment variables and flags."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from .flags import Arguments, Flag, FlagError, FlagType
+
+DEFAULT_ADDRESS = "127.0.0.1:8500"
+_DEFAULT_TIMEOUT_S = 60
+_ADDRESS_VARIABLE = "CONSUL_HTTP_ADDR"
+_TOKEN_VARIABLE = "CONSUL_HTTP_TOKEN"
+_TOKEN_FILE_VARIABLE = "CONSUL_HTTP_TOKEN_FILE"
+
+CLIENT_FLAGS = (
+    Flag(
+        "http-addr",
+        FlagType.TEXT,
+        f"Address of the agent: host:port, http://…, https://… or unix:///path. Also {_ADDRESS_VARIABLE}. "
+        f"The default is {DEFAULT_ADDRESS}.",
+    ),
+    Flag("token", FlagType.TEXT, f"ACL token to send. Also {_TOKEN_VARIABLE}."),
+    Flag("token-file", FlagType.TEXT, f"File with the ACL token to send. Also {_TOKEN_FILE_VARIABLE}."),
+    Flag("ca-file", FlagType.TEXT, "Certificates to trust with https, in PEM form. Also CONSUL_CACERT."),
+    Flag("timeout", FlagType.INT, "Seconds to wait for the agent.", default=_DEFAULT_TIMEOUT_S),
+)
+SERVER_FLAGS = (
+    Flag("datacenter", FlagType.TEXT, "Datacenter to ask; the agent's own unless given."),
+    Flag("stale", FlagType.BOOL, "Let any server answer rather than the leader: faster, perhaps a little old."),
+)
+
+
+class AgentError(Exception):
+    """The agent cannot be reached or refused; the text says which."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a UNIX domain socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("127.0.0.1", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that the agent gave on purpose: its status and body."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises AgentError for anything else."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise AgentError(f"The agent answered something that is not JSON: {error}") from error
+
+
+class AgentClient:
+    """One command's requests to one agent, each on a connection of its own."""
+
+    def __init__(self, arguments: Arguments, environment: Mapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
+        self._values = arguments.values
+        self._environment = environment
+        self.address = arguments.text("http-addr") or environment.get(_ADDRESS_VARIABLE) or DEFAULT_ADDRESS
+        if "://" not in self.address:
+            scheme = "https" if _is_true(environment.get("CONSUL_HTTP_SSL", "")) else "http"
+            self.address = f"{scheme}://{self.address}"
+        self._timeout_s = arguments.number("timeout")
+        self._headers = self._make_headers()
+
+    # --- requests; `query` leaves out what is None ---
+
+    def get(self, path: str, query: Mapping[str, str | None] | None = None, *, allow_missing: bool = False) -> Answer:
+        """GET. `allow_missing` lets a 404 through."""
+        return self._request("GET", path, query, None, allow_missing=allow_missing)
+
+    def get_json(self, path: str, query: Mapping[str, str | None] | None = None) -> Any:
+        """GET a JSON document."""
+        return self.get(path, query).json()
+
+    def put(self, path: str, query: Mapping[str, str | None] | None = None, body: bytes = b"") -> Answer:
+        """PUT a body."""
+        return self._request("PUT", path, query, body)
+
+    def put_json(self, path: str, document: Any, query: Mapping[str, str | None] | None = None) -> Answer:
+        """PUT a JSON document."""
+        return self._request("PUT", path, query, json.dumps(document).encode())
+
+    def delete(self, path: str, query: Mapping[str, str | None] | None = None) -> Answer:
+        """DELETE."""
+        return self._request("DELETE", path, query, None)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | None] | None,
+        body: bytes | None,
+        *,
+        allow_missing: bool = False,
+    ) -> Answer:
+        target = quote(path) + self._query_string(query or {})
+        connection = self._connect()
+        try:
+            connection.request(method, target, body=body, headers=self._headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.read())
+        except TimeoutError as error:
+            raise AgentError(f"{method} {self.address}{path}: no answer within {self._timeout_s} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise AgentError(f"{method} {self.address}{path}: {_reason(error)}") from error
+        finally:
+            connection.close()
+        if answer.status == 200 or (allow_missing and answer.status == 404):
+            return answer
+        text = answer.body.decode(errors="replace").strip()
+        raise AgentError(f"Unexpected response code: {answer.status} ({text})")
+
+    def _query_string(self, query: Mapping[str, str | None]) -> str:
+        pairs = [(name, value) for name, value in query.items() if value is not None]
+        if self._values.get("datacenter"):
+            pairs.append(("dc", self._values["datacenter"]))
+        if self._values.get("stale"):
+            pairs.append(("stale", ""))
+        return "?" + urlencode(pairs) if pairs else ""
+
+    def _connect(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.address)
+        if parts.scheme == "unix":
+            return _UnixConnection(self.address.removeprefix("unix://"), self._timeout_s)
+        if parts.scheme not in ("http", "https"):
+            raise AgentError(f'Unknown protocol scheme "{parts.scheme}" in the address {self.address}')
+        try:
+            host, port = parts.hostname or "127.0.0.1", parts.port
+        except ValueError as error:
+            raise AgentError(f"Invalid address {self.address}: {error}") from error
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(host, port or 80, timeout=self._timeout_s)
+        return http.client.HTTPSConnection(host, port or 443, timeout=self._timeout_s, context=self._tls_context())
+
+    def _tls_context(self) -> Any:
+        import ssl
+
+        ca_file = self._values["ca-file"] or self._environment.get("CONSUL_CACERT") or None
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise AgentError(f"Cannot read the certificates in {ca_file}: {error}") from error
+        if self._environment.get("CONSUL_HTTP_SSL_VERIFY", "").lower() in ("0", "false", "f"):
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def _make_headers(self) -> dict[str, str]:
+        headers = {}
+        token = self._token()
+        if token:
+            headers["X-Consul-Token"] = token
+        credentials = self._environment.get("CONSUL_HTTP_AUTH", "")
+        if credentials:
+            headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
+        return headers
+
+    def _token(self) -> str:
+        """Flags go before variables, and a token before a file, as in Consul."""
+        for token, file in (
+            (self._values["token"], self._values["token-file"]),
+            (self._environment.get(_TOKEN_VARIABLE, ""), self._environment.get(_TOKEN_FILE_VARIABLE, "")),
+        ):
+            if token:
+                return str(token)
+            if file:
+                try:
+                    return Path(file).read_text().strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    raise FlagError(f"Error loading token file {file}: {error}") from error
+        return ""
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() in ("1", "t", "true")
+
+
+def _reason(error: Exception) -> str:
+    """The system's words without the error's number."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,43 @@
+"""`consul-kernel validate`."""
+
+from __future__ import annotations
+
+import sys
+
+from consul_kernel.cli.command import EXIT_FAILURE, EXIT_OK, Command, fail
+from consul_kernel.cli.flags import Arguments, Flag, FlagType
+
+
+def _run(arguments: Arguments) -> int:
+    if not arguments.positional:
+        return fail("Must specify at least one config file or directory")
+    from consul_kernel.config.load import validate_paths
+
+    problems = validate_paths(arguments.positional, arguments.text("config-format"))
+    errors = [problem for problem in problems if not problem.is_warning]
+    is_quiet = arguments.is_set("quiet")
+    for problem in problems:
+        if not problem.is_warning:
+            print(f"Config validation failed: {problem}", file=sys.stderr)
+        elif not is_quiet:
+            print(f"Warning: {problem}", file=sys.stderr)
+    if errors:
+        return EXIT_FAILURE
+    if not is_quiet:
+        print("Configuration is valid!")
+    return EXIT_OK
+
+
+COMMANDS = (
+    Command(
+        "validate",
+        "validate [options] FILE_OR_DIRECTORY…",
+        "Checks configuration files",
+        _run,
+        (
+            Flag("config-format", FlagType.TEXT, "Format of all files, hcl or json, whatever their names end in."),
+            Flag("quiet", FlagType.BOOL, "Print errors only."),
+        ),
+        "Reads files and folders as an agent would and reports every error with its file and line.",
+    ),
+)

@@ -1,0 +1,43 @@
+"""Which commands there are, without importing any."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """The module in `commands` that has the command, and one line about it."""
+
+    module: str
+    synopsis: str
+
+
+COMMANDS = {
+    "agent": Entry("agent", "Runs an agent"),
+    "catalog datacenters": Entry("catalog", "Lists the known datacenters"),
+    "catalog nodes": Entry("catalog", "Lists nodes"),
+    "catalog services": Entry("catalog", "Lists services"),
+    "event": Entry("event", "Fires an event"),
+    "force-leave": Entry("pool", "Makes a failed member leave"),
+    "info": Entry("info", "Shows what the agent says of itself"),
+    "join": Entry("pool", "Makes the agent join a pool"),
+    "keygen": Entry("keygen", "Makes a gossip key"),
+    "kv delete": Entry("kv_write", "Removes keys"),
+    "kv export": Entry("kv_transfer", "Writes keys out as JSON"),
+    "kv get": Entry("kv_get", "Reads keys"),
+    "kv import": Entry("kv_transfer", "Writes keys from JSON"),
+    "kv put": Entry("kv_write", "Writes a key"),
+    "leave": Entry("pool", "Makes the agent leave the pool and stop"),
+    "members": Entry("members", "Lists the members of the pool"),
+    "plugins": Entry("plugins", "Lists installed plugins"),
+    "services deregister": Entry("services", "Deregisters services from the agent"),
+    "services register": Entry("services", "Registers services with the agent"),
+    "validate": Entry("validate", "Checks configuration files"),
+    "version": Entry("version", "Prints the version"),
+}
+
+GROUPS = {
+    "catalog": "Reads the catalog",
+    "kv": "Reads and writes keys",
+    "services": "Registers services with the agent",
+}
