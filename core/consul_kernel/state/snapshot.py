@@ -59,22 +59,28 @@ class MachineSnapshot:
             yield bytes(buffer)
 
     def _frames(self) -> Iterator[bytes]:
+        """Between frames no range is open, since commands go on being applied meanwhile."""
         count = 0
         for table in self._view.tables():
             if table == NOTES_TABLE:
                 continue
-            pairs: list[bytes] = []
-            size = 0
-            for key, value in self._view.range(table):
-                pairs += (key, value)
-                size += len(key) + len(value)
-                count += 1
-                if size >= FRAME_BYTES:
-                    yield _frame(table, pairs)
-                    pairs, size = [], 0
-            if pairs:
+            start = b""
+            while pairs := self._page(table, start):
                 yield _frame(table, pairs)
+                count += len(pairs) // 2
+                start = pairs[-2] + b"\x00"
         yield bytes(4) + count.to_bytes(8, "big")
+
+    def _page(self, table: str, start: bytes) -> list[bytes]:
+        """Keys and values by turns, from a key on, until there are FRAME_BYTES of them."""
+        pairs: list[bytes] = []
+        size = 0
+        for key, value in self._view.range(table, start):
+            pairs += (key, value)
+            size += len(key) + len(value)
+            if size >= FRAME_BYTES:
+                break
+        return pairs
 
     def close(self) -> None:
         """Let go of the view. Idempotent."""
