@@ -19,7 +19,7 @@ from consul_kernel.contracts.membership import GossipEvent, Member, MemberEvent,
 from consul_kernel.contracts.transport import Address
 from consul_kernel.plugins import PluginManager
 from consul_kernel.rpc.client import ConnectionPool
-from consul_kernel.rpc.directory import ServerDirectory
+from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
 from consul_kernel.rpc.router import Router
 from consul_kernel.server.leader import NEW_LEADER_EVENT
 from consul_kernel.server.server import RaftServer, ServerParts, ServerSettings
@@ -82,8 +82,10 @@ class Agent:
             datacenter=config.datacenter,
             directory=self._directory,
             pool=self._pool,
+            now_ms=monotonic_ms,
             rng=self._rng,
-            rpc_hold_timeout_ms=config.rpc_hold_timeout_ms,
+            server_id=self._node_id if config.server else "",
+            hold_timeout_ms=config.rpc_hold_timeout_ms,
             endpoints=self._server.endpoints if self._server is not None else None,
             consensus=self._server.consensus if self._server is not None else None,
         )
@@ -344,9 +346,10 @@ class Agent:
         gone = event.kind in (MemberEventKind.FAILED, MemberEventKind.LEAVE, MemberEventKind.REAP)
         if server is not None and server.datacenter == self.datacenter:
             if gone:
-                self._directory.remove(server.datacenter, server.id)
+                self._directory.remove(server.id)
             else:
-                self._directory.add(server.datacenter, server.id, server.name, Address(server.host, server.port))
+                address = Address(server.host, server.port)
+                self._directory.add(ServerEntry(server.id, server.name, server.datacenter, address))
         if self._server is not None:
             self._server.member_changed(event)
         if event.kind is MemberEventKind.JOIN and server is not None and self._started:

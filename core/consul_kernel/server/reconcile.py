@@ -89,6 +89,8 @@ class Reconciler:
                 node_meta=node.meta if node else None,
                 service=service,
                 check=_serf_health(member.name, CheckStatus.PASSING, SERF_HEALTH_ALIVE_OUTPUT),
+                # A new node may have registered itself since it was looked up, with more than is known here.
+                skip_node_update=node is None,
             ),
         )
 

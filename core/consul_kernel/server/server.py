@@ -139,7 +139,7 @@ class RaftServer:
     async def start(self, dispatch: Call) -> None:
         """Listen on the server port and take part in the quorum."""
         settings = self._settings
-        self._rpc = RpcServer(dispatch=dispatch, consensus_serve=self.consensus.serve, limits=settings.limits)
+        self._rpc = RpcServer(self.endpoints, dispatch, consensus_serve=self.consensus.serve, limits=settings.limits)
         self._listener = await self._parts.transport.listen(settings.bind, self._rpc.serve)
         await self.consensus.start()
         if settings.bootstrap and not self.consensus.configuration.servers:
