@@ -9,6 +9,7 @@ from consul_kernel.contracts.transport import Address
 
 from .environment import Environment
 from .events import Notify
+from .messages import NodeState
 from .nodes import Node
 from .serf_messages import JoinIntent, LeaveIntent
 from .tags import decode_tags
@@ -123,7 +124,9 @@ class Roster:
         record = self._records.get(node.name)
         if record is None:
             return
-        if record.member.status is MemberStatus.LEAVING:
+        # A node's own word that it leaves may overtake its leave intent; Serf then shows it as failed for a moment.
+        said_so = node.state is NodeState.LEFT and record.member.status is MemberStatus.ALIVE
+        if record.member.status is MemberStatus.LEAVING or said_so:
             self._set_gone(record, MemberStatus.LEFT, MemberEventKind.LEAVE)
         elif record.member.status is MemberStatus.ALIVE:
             self._set_gone(record, MemberStatus.FAILED, MemberEventKind.FAILED)
