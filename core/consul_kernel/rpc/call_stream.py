@@ -1,0 +1,71 @@
+"""One net/rpc stream, seen from the calling side: a call, its answer, the next call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from consul_kernel.contracts.errors import RpcError, StreamClosedError, TransportError
+from consul_kernel.structs.methods import Method
+
+from .errors import CALL_PREFIX, RpcTransportError, WireError
+from .wire import MessageReader, ResponseHeader, decode, encode_request
+from .yamux_stream import YamuxStream
+
+READ_BYTES = 256 * 1024
+
+
+class CallStream:
+    """Calls over one yamux stream, one after the other, as net/rpc serves them."""
+
+    __slots__ = ("_messages", "_sequence", "stream", "unused_since")
+
+    def __init__(self, stream: YamuxStream, reply_limit: int) -> None:
+        self.stream = stream
+        self.unused_since = 0.0
+        self._messages = MessageReader(reply_limit)
+        self._sequence = 0
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another call can be made on it."""
+        return self.stream.is_usable and self._messages.is_empty
+
+    async def call(self, method: Method[Any, Any], request: Any, timeout_ms: float) -> Any:
+        """The reply. RpcError with the remote text, RpcTransportError when there was no answer.
+
+        After anything but a reply the stream is closed: by reset where the other end may still be at work.
+        """
+        self._sequence += 1
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                self.stream.write(encode_request(self._sequence, method.name, request))
+                await self.stream.drain()
+                header: ResponseHeader = decode(ResponseHeader, await self._next())
+                body = await self._next()
+            if header.seq != self._sequence:
+                raise WireError(f"answer {header.seq} to call {self._sequence}")
+            reply = None if header.error else decode(method.reply, body)
+        except TimeoutError as error:
+            self.stream.reset()
+            text = f"{CALL_PREFIX}no answer from {self.stream.peer} within {timeout_ms:.0f} ms"
+            raise RpcTransportError(text) from error
+        except (TransportError, WireError) as error:
+            self.stream.reset()
+            text = "EOF" if isinstance(error, StreamClosedError) else str(error)
+            raise RpcTransportError(f"{CALL_PREFIX}{text}") from error
+        except asyncio.CancelledError:
+            self.stream.reset()
+            raise
+        if header.error:
+            self.stream.close()
+            raise RpcError(CALL_PREFIX + header.error)
+        return reply
+
+    async def _next(self) -> bytes:
+        while (message := self._messages.next()) is None:
+            data = await self.stream.read(READ_BYTES)
+            if not data:
+                raise StreamClosedError("EOF")
+            self._messages.feed(data)
+        return message

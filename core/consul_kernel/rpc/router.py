@@ -1,0 +1,211 @@
+"""Who answers a call: this agent, the leader, another server, or a server of another datacenter.
+
+The rules are Consul's (`agent/consul/rpc.go` forwardRPC, `agent/consul/client.go` RPC).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from consul_kernel.contracts.consensus import Consensus
+from consul_kernel.contracts.errors import NotLeaderError, RpcError
+from consul_kernel.contracts.transport import Address
+from consul_kernel.structs.methods import Method, Route
+
+from .client import ConnectionPool
+from .directory import ServerDirectory
+from .endpoints import EndpointTable
+from .errors import (
+    DATACENTER_UNREACHABLE,
+    NO_LEADER,
+    NO_PATH,
+    NO_SERVERS,
+    RpcTransportError,
+    RpcUnreachableError,
+)
+
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
+
+HOLD_TIMEOUT_MS = 7000
+CALL_TIMEOUT_MS = 60_000
+DEFAULT_QUERY_TIME_MS = 300_000
+MAX_QUERY_TIME_MS = 600_000
+JITTER_FRACTION = 16
+"""Retries wait at random up to this part of the hold time; blocking queries up to this part longer."""
+
+NOT_THE_LEADER = "node is not the leader"
+
+
+class Router:
+    """Routes calls. Servers have endpoints and a consensus, client agents have neither."""
+
+    def __init__(
+        self,
+        *,
+        datacenter: str,
+        directory: ServerDirectory,
+        pool: ConnectionPool,
+        now_ms: Callable[[], int],
+        rng: random.Random,
+        server_id: str = "",
+        endpoints: EndpointTable | None = None,
+        consensus: Consensus | None = None,
+        hold_timeout_ms: int = HOLD_TIMEOUT_MS,
+        call_timeout_ms: int = CALL_TIMEOUT_MS,
+    ) -> None:
+        """`hold_timeout_ms`: Consul's `performance.rpc_hold_timeout`. `server_id`: this server's id in the quorum."""
+        if (endpoints is None) != (consensus is None):
+            raise ValueError("a server has both endpoints and a consensus, a client agent has neither")
+        self._datacenter = datacenter
+        self._directory = directory
+        self._pool = pool
+        self._now_ms = now_ms
+        self._rng = rng
+        self._server_id = server_id
+        self._endpoints = endpoints
+        self._consensus = consensus
+        self._hold_ms = hold_timeout_ms
+        self._call_timeout_ms = call_timeout_ms
+        self._heard_from_leader = False
+        self.is_leaving = False
+        """Set when this server is about to leave: calls are not held any more."""
+
+    async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
+        """Carry out a call wherever it belongs.
+
+        Raises RpcError with Consul's texts, RpcTransportError among them, or whatever an endpoint raises here.
+        """
+        reply: ReplyT
+        if self._consensus is None:
+            reply = await self._call_from_client(method, request)
+            return reply
+        datacenter = getattr(request, "datacenter", "")
+        if datacenter and datacenter != self._datacenter:
+            reply = await self._call_datacenter(datacenter, method, request)
+            return reply
+        # The common case comes first and costs next to nothing: this server may answer by itself.
+        if method.route is Route.ANY or self._consensus.is_leader or self._may_answer_stale(method, request):
+            handle = self._handler(method)
+            try:
+                reply = await handle(request)
+                return reply
+            except NotLeaderError:
+                pass  # leadership was lost before anything was proposed
+        reply = await self._call_leader(self._consensus, method, request)
+        return reply
+
+    # --- a server's way ---
+
+    def _handler(self, method: Method[Any, Any]) -> Callable[[Any], Awaitable[Any]]:
+        endpoints = self._endpoints
+        endpoint = endpoints.get(method.name) if endpoints is not None else None
+        if endpoint is None:
+            raise RpcError(f"rpc: can't find method {method.name}")
+        return endpoint.handle
+
+    def _may_answer_stale(self, method: Method[Any, Any], request: Any) -> bool:
+        if method.route is not Route.READ or not request.allow_stale:
+            return False
+        if not self._heard_from_leader and self._consensus is not None:
+            self._heard_from_leader = self._consensus.status().last_contact_ms is not None
+        return self._heard_from_leader
+
+    async def _call_leader(self, consensus: Consensus, method: Method[Any, Any], request: Any) -> Any:
+        """Answer as the leader or have it answer, waiting for one at most the hold time."""
+        deadline = self._now_ms() + self._hold_ms
+        failure: RpcError = RpcError(NO_LEADER)
+        while True:
+            try:
+                if consensus.is_leader:
+                    return await self._handler(method)(request)
+                leader = consensus.status().leader
+                if leader is not None and leader.id != self._server_id:
+                    return await self._call_at(_parse_address(leader.address), method, request)
+                failure = RpcError(NO_LEADER)
+            except NotLeaderError:
+                failure = RpcError(NO_LEADER)
+            except RpcError as error:
+                if not _may_retry(error, method):
+                    raise
+                failure = error
+            if self.is_leaving:
+                raise RpcError(NO_LEADER)
+            await self._wait_before_retry(deadline, failure)
+
+    async def _call_datacenter(self, datacenter: str, method: Method[Any, Any], request: Any) -> Any:
+        """Have a server of another datacenter answer; its own routing does the rest. One attempt, as in Consul."""
+        server = self._directory.pick(datacenter)
+        if server is None:
+            raise RpcError(DATACENTER_UNREACHABLE if self._directory.knows_datacenter(datacenter) else NO_PATH)
+        try:
+            return await self._call_at(server.address, method, request)
+        except RpcTransportError:
+            self._directory.fail(server)
+            raise
+
+    # --- a client agent's way ---
+
+    async def _call_from_client(self, method: Method[Any, Any], request: Any) -> Any:
+        """Have a server of our datacenter answer: the first of the list, after a failure the next."""
+        deadline = self._now_ms() + self._hold_ms
+        attempts = 0
+        while True:
+            server = self._directory.pick(self._datacenter)
+            if server is None:
+                raise RpcError(NO_SERVERS)
+            attempts += 1
+            try:
+                return await self._call_at(server.address, method, request)
+            except RpcError as error:
+                self._directory.fail(server)
+                if not _may_retry(error, method):
+                    raise
+                failure = error
+            if self._now_ms() >= deadline:
+                raise failure
+            # The next server is asked at once; only after all of them there is a pause.
+            if attempts % max(1, self._directory.count(self._datacenter)) == 0:
+                await self._wait_before_retry(deadline, failure)
+
+    # --- both ---
+
+    async def _call_at(self, address: Address, method: Method[Any, Any], request: Any) -> Any:
+        return await self._pool.call(address, method, request, timeout_ms=self._timeout_ms(request))
+
+    def _timeout_ms(self, request: Any) -> int:
+        """A blocking query takes its time, a sixteenth more at random, and the remote end may hold it besides."""
+        if not getattr(request, "min_query_index", 0):
+            return self._call_timeout_ms
+        query_ms: int = request.max_query_time // 1_000_000
+        query_ms = DEFAULT_QUERY_TIME_MS if query_ms <= 0 else min(query_ms, MAX_QUERY_TIME_MS)
+        return query_ms + query_ms // JITTER_FRACTION + self._hold_ms + self._call_timeout_ms
+
+    async def _wait_before_retry(self, deadline: int, failure: RpcError) -> None:
+        pause = self._rng.uniform(0, self._hold_ms / JITTER_FRACTION)
+        if self._now_ms() + pause >= deadline:
+            raise failure
+        await asyncio.sleep(pause / 1000)
+
+
+def _may_retry(error: RpcError, method: Method[Any, Any]) -> bool:
+    """Whether a call may be made again: nothing was carried out, or it is a read that was cut off."""
+    if isinstance(error, RpcUnreachableError):
+        return True
+    if isinstance(error, RpcTransportError):
+        return method.route is not Route.WRITE
+    text = str(error)
+    return NO_LEADER in text or NOT_THE_LEADER in text
+
+
+@lru_cache(maxsize=1024)
+def _parse_address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    try:
+        return Address(host.strip("[]"), int(port))
+    except ValueError:
+        raise RpcError(f"leader has an unusable address {text!r}") from None
