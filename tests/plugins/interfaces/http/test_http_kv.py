@@ -221,8 +221,7 @@ async def test_value_without_a_length_is_bounded_too(serve: Serve) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_failed_calls_carry_no_index(site: Site, method: str) -> None:
-    for called in (KVS_GET, KVS_APPLY):
-        site.agent.answer(called, RpcError("No path to datacenter"))
+    site.agent.answer_all(RpcError("No path to datacenter"))
     got = await site.send(method, "/v1/kv/a?dc=nowhere")
     assert (got.status, got.text) == (500, "No path to datacenter")
     assert got.headers["Content-Type"] == "text/plain; charset=utf-8"
