@@ -17,6 +17,8 @@ import msgspec
 
 from .expression import And, Expression, Match, Not, Operator, Or
 from .parser import FilterError, parse
+from .regexp import Regexp
+from .regexp_syntax import RegexpError
 
 RecordT = TypeVar("RecordT")
 Predicate = Callable[[Any], bool]
@@ -149,7 +151,7 @@ def _ask_scalar(match: Match, operator: Operator, kind: type[Any]) -> Predicate 
         return None
     if operator is Operator.MATCHES:
         search = _compile_regexp(match.value).search
-        return lambda text: search(text or "") is not None
+        return lambda text: search(text or "")
     text_value = match.value
     if operator is Operator.IN:
         return lambda text: text_value in (text or "")
@@ -172,10 +174,10 @@ def _coerce(match: Match, kind: type[Any]) -> object:
     raise FilterError(f'Failed to coerce value "{text}" for selector "{".".join(match.selector)}": {problem}')
 
 
-def _compile_regexp(text: str) -> re.Pattern[str]:
+def _compile_regexp(text: str) -> Regexp:
     try:
-        return re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
+        return Regexp(text)
+    except RegexpError as error:
         raise FilterError(f'Failed to compile regular expression "{text}": error parsing regexp: {error}') from error
 
 

@@ -112,6 +112,9 @@ class Endpoints:
     def methods(self) -> set[str]:
         return set(self._handlers)
 
+    def handler(self, method: Method[RequestT, ReplyT]) -> Callable[[RequestT], Awaitable[ReplyT]]:
+        return self._handlers[method.name]
+
     async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
         reply = await self._handlers[method.name](request)
         assert isinstance(reply, method.reply if isinstance(method.reply, type) else list)

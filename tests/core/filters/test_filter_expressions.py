@@ -91,8 +91,10 @@ def test_expressions_are_true_of_what_they_say(expression: str, expected: bool) 
         ),
         (
             "Service.EnableTagOverride == x",
-            'Failed to coerce value "x" for selector "Service.EnableTagOverride": '
-            'strconv.ParseBool: parsing "x": invalid syntax',
+            (
+                'Failed to coerce value "x" for selector "Service.EnableTagOverride": '
+                'strconv.ParseBool: parsing "x": invalid syntax'
+            ),
         ),
         ("Service.Port is empty", 'Invalid match operator "Is Empty" for selector "Service.Port"'),
         ("Node.Node is not empty", 'Invalid match operator "Is Not Empty" for selector "Node.Node"'),

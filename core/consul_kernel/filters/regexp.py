@@ -1,0 +1,95 @@
+"""Matching in time that grows with the text alone.
+
+Filter expressions come from anybody, and Python's own matcher can be made to take for ever by a few characters.
+This one runs all alternatives at once (K. Thompson, "Regular expression search algorithm", 1968) and remembers
+the steps it has taken, as Go's `regexp` does on which the expressions are defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .regexp_syntax import Op, compile_program, is_word
+
+CACHED_STEPS = 4096
+_END = ""
+_Key = tuple[frozenset[int], str, str]
+
+
+class Regexp:
+    """A compiled expression. RegexpError when the text is none."""
+
+    __slots__ = ("_program", "_steps")
+
+    def __init__(self, text: str) -> None:
+        self._program = compile_program(text)
+        self._steps: dict[_Key, frozenset[int] | None] = {}
+
+    def search(self, text: str) -> bool:
+        """Whether the expression matches anywhere in the text."""
+        states: frozenset[int] | None = frozenset()
+        before = _END
+        for character in text:
+            states = self._step(states or frozenset(), before, character)
+            if states is None:
+                return True
+            before = character
+        return self._step(states or frozenset(), before, _END) is None
+
+    def _step(self, states: frozenset[int], before: str, character: str) -> frozenset[int] | None:
+        """The states after a character; None once there is a match. At most CACHED_STEPS are remembered."""
+        key = (states, before, character)
+        if key in self._steps:
+            return self._steps[key]
+        if len(self._steps) >= CACHED_STEPS:
+            self._steps.clear()
+        result = self._steps[key] = self._take_step(states, before, character)
+        return result
+
+    def _take_step(self, states: frozenset[int], before: str, character: str) -> frozenset[int] | None:
+        program = self._program
+        following: set[int] = set()
+        for at in self._reachable((0, *states), before, character):
+            instruction = program[at]
+            if instruction.op is Op.MATCH:
+                return None
+            if character and instruction.accepts is not None and instruction.accepts(character):
+                following.add(at + 1)
+        return frozenset(following)
+
+    def _reachable(self, states: Iterable[int], before: str, character: str) -> set[int]:
+        """Where a run can be without reading the character."""
+        seen: set[int] = set()
+        todo = list(states)
+        while todo:
+            at = todo.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            instruction = self._program[at]
+            if instruction.op is Op.SPLIT:
+                todo += (at + instruction.first, at + instruction.second)
+            elif instruction.op is Op.JUMP:
+                todo.append(at + instruction.first)
+            elif _holds(instruction.op, before, character):
+                todo.append(at + 1)
+        return seen
+
+
+def _holds(op: Op, before: str, after: str) -> bool:
+    """Whether an assertion is true between two characters, "" being an end of the text."""
+    match op:
+        case Op.START_OF_TEXT:
+            return not before
+        case Op.END_OF_TEXT:
+            return not after
+        case Op.START_OF_LINE:
+            return before in ("", "\n")
+        case Op.END_OF_LINE:
+            return after in ("", "\n")
+        case Op.WORD_BOUNDARY:
+            return is_word(before) is not is_word(after)
+        case Op.NO_WORD_BOUNDARY:
+            return is_word(before) is is_word(after)
+        case _:
+            return False
