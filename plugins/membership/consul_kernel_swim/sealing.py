@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from consul_kernel.contracts.cipher import Cipher
@@ -12,6 +13,7 @@ from .core.messages import MessageType
 from .core.streams import STREAM_BYTES_MAX, StreamDecoder, StreamMessage
 
 _READ_BYTES: Final = 65_536
+_DECODE_HERE_BYTES: Final = 32_768
 _ENCRYPT: Final = bytes((MessageType.ENCRYPT,))
 _LABEL: Final = bytes((MessageType.HAS_LABEL,))
 
@@ -79,11 +81,13 @@ class Sealing:
             raise PeerProtocolError("a plain stream, where only sealed ones are taken")
         decoder = StreamDecoder()
         message = decoder.feed(first)
+        received = 0
         while message is None:
             data = await stream.read(_READ_BYTES)
             if not data:
                 raise PeerProtocolError("a stream that ends within a message")
-            message = decoder.feed(data)
+            received += len(data)
+            message = await _decode(decoder, data, received)
         return message
 
     async def _read_label(self, stream: Stream, first: bytes) -> bytes:
@@ -106,7 +110,14 @@ class Sealing:
             raise PeerProtocolError(f"a sealed message of more than {STREAM_BYTES_MAX} bytes")
         sealed = await stream.read_exactly(size)
         plain = self._cipher.open(sealed, _ENCRYPT + length + self._label)
-        message = StreamDecoder().feed(plain)
+        message = await _decode(StreamDecoder(), plain, len(plain))
         if message is None:
             raise PeerProtocolError("a sealed message that is cut short")
         return message
+
+
+async def _decode(decoder: StreamDecoder, data: bytes, received: int) -> StreamMessage | None:
+    """Decode in the event loop what is small; what is large may be compressed, which takes a second per megabyte."""
+    if received <= _DECODE_HERE_BYTES:
+        return decoder.feed(data)
+    return await asyncio.to_thread(decoder.feed, data)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_WITNESS_MAX: Final = 1 << 62
+"""Times above this do not move a clock, so that one forged message leaves room for counting on."""
+
 
 class LamportClock:
-    """Counts up; a time seen elsewhere is always passed."""
+    """Counts up; a time seen elsewhere is passed."""
 
     __slots__ = ("time",)
 
@@ -12,8 +17,8 @@ class LamportClock:
         self.time = 1
 
     def witness(self, seen: int) -> None:
-        """After this the clock is ahead of `seen`."""
-        if seen >= self.time:
+        """After this the clock is ahead of `seen`, unless that is absurd."""
+        if self.time <= seen <= _WITNESS_MAX:
             self.time = seen + 1
 
     def stamp(self) -> int:

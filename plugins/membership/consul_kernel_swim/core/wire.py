@@ -18,8 +18,8 @@ from consul_kernel.contracts.errors import PeerProtocolError
 
 U16_MAX: Final = 0xFFFF
 U32_MAX: Final = 0xFFFF_FFFF
-LAMPORT_MAX: Final = 1 << 62
-"""Lamport times above this are refused: one forged message must not wear out everybody's clock."""
+LAMPORT_MAX: Final = (1 << 63) - 1
+"""Lamport times above this are refused; the wire has 64 bits, and no pool counts that far."""
 MSGPACK_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 
 Fields = Mapping[bytes, Any]
@@ -68,7 +68,7 @@ def read_uint(fields: Fields, name: bytes, limit: int) -> int:
 
 
 def read_lamport(fields: Fields, name: bytes) -> int:
-    """A Lamport time that leaves room for counting on."""
+    """A Lamport time."""
     return read_uint(fields, name, LAMPORT_MAX)
 
 

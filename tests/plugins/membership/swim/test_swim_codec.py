@@ -1,0 +1,339 @@
+"""The wire: vectors recorded from serf 0.9.4 and Consul 1.10.11, round trips, and arbitrary bytes."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import msgpack
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from consul_kernel.contracts.errors import MembershipError, PeerProtocolError
+from consul_kernel.contracts.transport import Address
+from consul_kernel_swim.core import lzw
+from consul_kernel_swim.core.coordinates import START_PAYLOAD
+from consul_kernel_swim.core.messages import (
+    Ack,
+    Alive,
+    Dead,
+    ErrorReply,
+    IndirectPing,
+    Message,
+    MessageType,
+    Nack,
+    NodeState,
+    Ping,
+    RemoteNode,
+    Suspect,
+    User,
+    decode_message,
+)
+from consul_kernel_swim.core.packets import add_checksum, compress_message, expand, join_messages, split_packet
+from consul_kernel_swim.core.serf_messages import (
+    JoinIntent,
+    LeaveIntent,
+    Query,
+    QueryResponse,
+    Relay,
+    SerfState,
+    UserEventMessage,
+    decode_serf,
+    decode_serf_state,
+)
+from consul_kernel_swim.core.streams import PushPull, StreamDecoder, StreamMessage, UserStream, encode_stream
+from consul_kernel_swim.core.tags import decode_tags, encode_tags
+
+VECTORS = {
+    name: bytes.fromhex(text)
+    for name, text in json.loads((Path(__file__).parent / "wire_vectors.json").read_text()).items()
+}
+SINGLE = sorted(name for name in VECTORS if "msg_" in name)
+STREAMS = sorted(
+    name for name in VECTORS if name.startswith(("tcp_", "consul_lan_tcp")) and not name.endswith("_plain")
+)
+
+small = settings(max_examples=150, deadline=None)
+
+
+def whole(data: bytes) -> StreamMessage:
+    message = StreamDecoder().feed(data)
+    assert message is not None
+    return message
+
+
+# --- recorded bytes ---
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_recorded_message_is_read_and_written_again(name: str) -> None:
+    message = decode_message(VECTORS[name])
+    assert not isinstance(message, ErrorReply)
+    if not isinstance(message, Alive) or message.meta == encode_tags(decode_tags(message.meta)):
+        assert message.encode() == VECTORS[name]
+    if isinstance(message, User):
+        inner = decode_serf(message.body)
+        assert inner is not None
+        if not isinstance(inner, Query | Relay):
+            assert inner.encode() == message.body
+
+
+def test_recorded_alive_says_who_and_where() -> None:
+    message = decode_message(VECTORS["msg_alive"])
+    assert message == Alive(
+        1, "va", b"\x7f\0\0\1", 43183, bytes.fromhex("ff82a47a6f6e65a161a4726f6c65a3776562"), b"\1\5\2\2\5\5"
+    )
+    assert decode_tags(message.meta) == {"zone": "a", "role": "web"}
+
+
+def test_recorded_ack_carries_our_start_coordinate() -> None:
+    message = decode_message(VECTORS["msg_ack"])
+    assert isinstance(message, Ack)
+    assert message.payload == START_PAYLOAD
+
+
+def test_recorded_relay_holds_a_response() -> None:
+    message = decode_message(VECTORS["msg_user_relay"])
+    assert isinstance(message, User)
+    relay = decode_serf(message.body)
+    assert isinstance(relay, Relay)
+    assert relay.target == Address("127.0.0.1", 45005)
+    response = decode_serf(relay.inner)
+    assert response == QueryResponse(11, 2066167233, "va", 1, None)
+
+
+def test_recorded_query_names_where_to_answer() -> None:
+    message = decode_message(VECTORS["msg_user_query_internal_ping"])
+    assert isinstance(message, User)
+    assert decode_serf(message.body) == Query(12, 796681885, Address("127.0.0.1", 45005), (), 1, "_serf_ping")
+
+
+@pytest.mark.parametrize(("name", "count"), [("udp_compound", 5), ("udp_compressed", 5), ("udp_crc", 4)])
+def test_recorded_packet_comes_apart(name: str, count: int) -> None:
+    messages, damaged = split_packet(VECTORS[name])
+    assert not damaged
+    assert len(messages) == count
+    packet = join_messages(messages)
+    if name != "udp_compound":
+        packet = compress_message(packet)
+    if name == "udp_crc":
+        packet = add_checksum(packet)
+    assert packet == VECTORS[name]
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+def test_recorded_stream_is_read_in_pieces_of_any_size(name: str, piece: int) -> None:
+    data = VECTORS[name]
+    decoder = StreamDecoder()
+    found = [decoder.feed(data[start : start + piece]) for start in range(0, len(data), piece)]
+    assert found[-1] is not None
+    assert found[:-1] == [None] * (len(found) - 1)
+
+
+@pytest.mark.parametrize("name", ["tcp_push_pull_initiated", "tcp_push_pull_reply", "consul_lan_tcp_push_pull_reply"])
+def test_recorded_push_pull_is_written_again(name: str) -> None:
+    message = whole(VECTORS[name])
+    plain = VECTORS[f"{name}_plain"]
+    assert isinstance(message, PushPull)
+    assert message.encode() == plain
+    assert lzw.compress(plain) == read_buffer(VECTORS[name])
+    state = decode_serf_state(message.user_state)
+    assert decode_serf_state(state.encode()) == state
+    assert whole(plain) == message
+
+
+def read_buffer(compressed: bytes) -> bytes:
+    """The LZW stream inside a compress message that a Go peer wrote."""
+    fields = msgpack.unpackb(compressed[1:], raw=True)
+    buffer = fields[b"Buf"]
+    assert isinstance(buffer, bytes)
+    return buffer
+
+
+# --- round trips ---
+
+texts = st.text(max_size=40)
+u16 = st.integers(1, 0xFFFF)
+u32 = st.integers(0, 0xFFFF_FFFF)
+lamport = st.integers(0, 1 << 62)
+hosts = st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16))
+addresses = st.builds(Address, st.ip_addresses(v=4).map(str), u16)
+alives = st.builds(Alive, u32, texts, hosts, u16, st.binary(max_size=512), st.binary(min_size=6, max_size=6))
+messages = st.one_of(
+    st.builds(Ping, u32, texts, st.one_of(st.none(), addresses), texts),
+    st.builds(IndirectPing, u32, texts, addresses, st.booleans(), st.one_of(st.none(), addresses), texts),
+    st.builds(Ack, u32, st.one_of(st.none(), st.binary(max_size=300))),
+    st.builds(Nack, u32),
+    st.builds(Suspect, u32, texts, texts),
+    st.builds(Dead, u32, texts, texts),
+    alives,
+    st.builds(User, st.binary(max_size=600)),
+    st.builds(ErrorReply, texts),
+)
+serf_messages = st.one_of(
+    st.builds(LeaveIntent, lamport, texts, st.booleans()),
+    st.builds(JoinIntent, lamport, texts),
+    st.builds(UserEventMessage, lamport, texts, st.binary(max_size=512), st.booleans()),
+    st.builds(QueryResponse, lamport, u32, texts, u32, st.one_of(st.none(), st.binary(max_size=100))),
+)
+
+
+@small
+@given(messages)
+def test_message_round_trip(message: Message) -> None:
+    assert decode_message(message.encode()) == message
+
+
+@small
+@given(serf_messages)
+def test_serf_message_round_trip(message: LeaveIntent | JoinIntent | UserEventMessage | QueryResponse) -> None:
+    assert decode_serf(message.encode()) == message
+
+
+@small
+@given(st.lists(st.builds(RemoteNode, st.sampled_from(NodeState), alives), max_size=8), st.binary(), st.booleans())
+def test_push_pull_round_trip(nodes: list[RemoteNode], state: bytes, join: bool) -> None:
+    message = PushPull(tuple(nodes), state, join)
+    assert whole(encode_stream(message, compress=False)) == message
+    assert whole(encode_stream(message, compress=True)) == message
+
+
+@small
+@given(st.binary(max_size=2000))
+def test_user_stream_round_trip(body: bytes) -> None:
+    assert whole(UserStream(body).encode()) == UserStream(body)
+
+
+@small
+@given(
+    lamport,
+    lamport,
+    lamport,
+    st.dictionaries(texts, lamport, max_size=6),
+    st.lists(texts, max_size=4),
+    st.dictionaries(
+        st.integers(1, 400), st.lists(st.tuples(texts, st.binary(max_size=30)), min_size=1, max_size=3), max_size=5
+    ),
+)
+def test_serf_state_round_trip(
+    time: int,
+    event_time: int,
+    query_time: int,
+    status_times: dict[str, int],
+    left: list[str],
+    events: dict[int, list[tuple[str, bytes]]],
+) -> None:
+    state = SerfState(time, event_time, query_time, status_times, left, events)
+    assert decode_serf_state(state.encode()) == state
+
+
+@small
+@given(st.lists(st.builds(lambda kind, body: bytes((kind,)) + body, st.integers(0, 6), st.binary()), min_size=1))
+@example([b"\x05x"] * 255)
+def test_compound_checksum_and_compression_round_trip(parts: list[bytes]) -> None:
+    packet = join_messages(parts)
+    assert split_packet(packet) == (parts, False)
+    assert split_packet(add_checksum(packet)) == (parts, False)
+    assert split_packet(add_checksum(compress_message(packet))) == (parts, False)
+
+
+@small
+@given(st.binary(max_size=5000))
+@example(b"")
+@example(bytes(300_000))
+@example(random.Random(1).randbytes(60_000))
+def test_lzw_round_trip(data: bytes) -> None:
+    assert lzw.decompress(lzw.compress(data), 400_000) == data
+
+
+@given(st.dictionaries(texts, texts, max_size=4))
+def test_tags_round_trip(tags: dict[str, str]) -> None:
+    try:
+        meta = encode_tags(tags)
+    except MembershipError:
+        return
+    assert len(meta) <= 512
+    assert decode_tags(meta) == tags
+
+
+def test_meta_without_mark_is_the_role() -> None:
+    assert decode_tags(b"web") == {"role": "web"}
+    with pytest.raises(MembershipError, match="512"):
+        encode_tags({"x": "y" * 600})
+
+
+# --- what strangers may send ---
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.integers(0, 255), st.binary(max_size=200))
+def test_arbitrary_bytes_raise_nothing_but_the_peers_fault(kind: int, rest: bytes) -> None:
+    data = bytes((kind,)) + rest
+    for decode in (decode_message, decode_serf, split_packet, decode_serf_state, decode_tags, StreamDecoder().feed):
+        try:
+            decode(data)
+        except PeerProtocolError:
+            continue
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(VECTORS)), st.data())
+def test_damaged_recordings_raise_nothing_but_the_peers_fault(name: str, draw: st.DataObject) -> None:
+    data = bytearray(VECTORS[name])
+    for _ in range(draw.draw(st.integers(1, 4))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    damaged = bytes(data[: draw.draw(st.integers(1, len(data)))])
+    for decode in (decode_message, split_packet, StreamDecoder().feed):
+        try:
+            decode(damaged)
+        except PeerProtocolError:
+            continue
+    if damaged[0] == MessageType.USER:
+        try:
+            decode_serf(damaged[1:])
+        except PeerProtocolError:
+            pass
+
+
+def test_expansion_is_bounded() -> None:
+    bomb = compress_message(bytes(2_000_000))
+    assert len(bomb) < 10_000
+    with pytest.raises(PeerProtocolError, match="expands"):
+        split_packet(bomb)
+    with pytest.raises(PeerProtocolError, match="expands"):
+        expand(bomb[1:], 1000)
+
+
+def test_nesting_is_bounded() -> None:
+    packet = b"\x05"
+    for _ in range(10):
+        packet = join_messages([packet, b"\x05"])
+    messages, damaged = split_packet(packet)
+    assert damaged
+    assert len(messages) <= 4
+
+
+def test_cut_compound_gives_what_is_whole() -> None:
+    packet = join_messages([b"\x02first", b"\x02second"])
+    assert split_packet(packet[:-1]) == ([b"\x02first"], True)
+
+
+def test_wrong_checksum_is_refused() -> None:
+    packet = bytearray(add_checksum(b"\x05x"))
+    packet[-1] ^= 1
+    with pytest.raises(PeerProtocolError, match="checksum"):
+        split_packet(bytes(packet))
+
+
+def test_array_form_and_unknown_keys_are_read() -> None:
+    assert decode_message(b"\x05\x93\x07\xa1n\xa1f") == Dead(7, "n", "f")
+    assert decode_message(b"\x05\x84\xa3new\x01\xa4Node\xa1n\xa4From\xa1f\xabIncarnation\x07") == Dead(7, "n", "f")
+
+
+def test_mapped_ipv4_is_read_as_ipv4() -> None:
+    host = bytes(10) + b"\xff\xff\x7f\0\0\1"
+    ping = b"\x00\x84\xa5SeqNo\x01\xa4Node\xa1n\xaaSourceAddr\xb0" + host + b"\xaaSourcePort\xcd\x1f\x0a"
+    assert decode_message(ping) == Ping(1, "n", Address("127.0.0.1", 7946))
