@@ -110,7 +110,7 @@ def decode_block(block: PluginBlock, config_type: type[ConfigT]) -> ConfigT:
 def collect_block(block: PluginBlock, config_type: type[ConfigT], problems: ProblemLog) -> ConfigT | None:
     """As `decode_block`, noting the errors in `problems`; None when there are any."""
     fields = {item.encode_name: item.name for item in msgspec.structs.fields(config_type)}
-    hints = get_type_hints(config_type)
+    hints = get_type_hints(config_type, include_extras=True)
     values: dict[str, Any] = {}
     good = True
     for key, value in block.options.items():

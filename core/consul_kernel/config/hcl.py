@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .hcl1 import rewrite
+from .hcl1 import mask_texts, rewrite
 from .json_source import MAX_DEPTH, parse_json
 from .problems import ConfigProblem, SourcePosition, SourceSyntaxError
 from .tree import Entry, Listing, Node, Scalar, Table
@@ -38,9 +38,10 @@ def parse_hcl(text: str, source: str) -> Table:
     import hcl2  # the parser costs 0.1 s to import: not for agents without files
     from lark.exceptions import LarkError, UnexpectedInput
 
-    for attempt in (text, rewrite(text)):
+    for rewritten in (False, True):
+        attempt = rewrite(text) if rewritten else text
         try:
-            tree = hcl2.parses_to_tree(attempt)
+            tree = hcl2.parses_to_tree(mask_texts(attempt) if rewritten else attempt)
         except UnexpectedInput as error:
             failure = _explain(error, attempt, source)
         except (LarkError, RecursionError) as error:

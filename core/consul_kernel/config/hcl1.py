@@ -5,10 +5,11 @@ Consul reads HCL 1, python-hcl2 reads HCL 2. Files of Consul's users differ from
 - quoted keys: `"datacenter" = "dc1"`, and in blocks `service_ttl { "*" = "5s" }`;
 - blocks inside of objects: `services = [{ check { … } }]`;
 - keys with dots: `telemetry { disable_compat_1.9 = true }`;
-- commas between the keys of a block.
+- commas between the keys of a block;
+- `${…}` in texts, which HCL 1 leaves as it is.
 
-`rewrite` changes only these, never adds or removes a line, and so leaves line numbers as they are. It's used for
-files that HCL 2 has refused.
+`rewrite` changes only the first four, never adds or removes a line, and so leaves line numbers as they are. It's used
+for files that HCL 2 has refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _TOKEN = re.compile(
     r"""
       (?P<comment>\#[^\n]*|//[^\n]*|/\*.*?\*/)
     | (?P<heredoc><<-?(?P<mark>[A-Za-z][\w.-]*)\r?\n.*?^[ \t]*(?P=mark)[ \t]*$)
-    | (?P<string>"(?:[^"\\\n]|\\.)*")
+    | (?P<string>"(?:\$\{[^}\n]*\}|[^"\\\n]|\\.)*")
     | (?P<word>[A-Za-z_][\w.-]*)
     | (?P<open>[{\[])
     | (?P<close>[}\]])
@@ -69,6 +70,17 @@ def rewrite(text: str) -> str:
         else:
             output.append(_rewrite_plain(tokens, index, stack[-1]))
     return "".join(output)
+
+
+def mask_texts(text: str) -> str:
+    """The text, as long as before, with nothing left inside of quotes that HCL 2 would evaluate."""
+
+    def mask(match: re.Match[str]) -> str:
+        if match.lastgroup != "string" or not ("${" in match.group() or "%{" in match.group()):
+            return match.group()
+        return f'"{"x" * (len(match.group()) - 2)}"'
+
+    return _TOKEN.sub(mask, text)
 
 
 def _tokens(text: str) -> list[_Token]:

@@ -65,7 +65,8 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
     _T.DURATION: (
         "acl.policy_ttl", "acl.role_ttl", "acl.token_ttl", "acl_ttl", "advertise_reconnect_timeout",
         "autopilot.last_contact_threshold", "autopilot.server_stabilization_time", "dns_config.cache_max_age",
-        "limits.https_handshake_timeout", "server_rejoin_age_max", "limits.rpc_client_timeout", "primary_gateways_interval",
+        "limits.https_handshake_timeout", "limits.rpc_client_timeout", "primary_gateways_interval",
+        "server_rejoin_age_max",
     ),
     _T.TEXTS: ("primary_gateways", "ui_config.metrics_provider_files"),
     _T.ANYTHING: (

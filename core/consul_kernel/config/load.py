@@ -86,19 +86,18 @@ def _load(
 ) -> AgentConfig:
     dev_mode = overrides.get(DEV_MODE) is True
     lists, values = _split_lists({key: value for key, value in overrides.items() if key != DEV_MODE})
-    tables: list[Table] = [plain_table(_DEV_SETTINGS, "-dev")] if dev_mode else []
-    tables.append(plain_table(lists, "command line"))
+    found = [read_settings(plain_table(_DEV_SETTINGS, "-dev"), problems)] if dev_mode else []
+    found.append(read_settings(plain_table(lists, "command line"), problems))
     for source in sources:
         if source.format and source.format not in FORMATS:
             problems.error("config: -config-format must be either 'hcl' or 'json'")
         elif source.path is not None:
-            tables.extend(_read_path(source.path, source.format, problems))
-    tables.append(plain_table(values, "command line"))
+            found.extend(_read_path(source.path, source.format, problems))
+    found.append(read_settings(plain_table(values, "command line"), problems))
     for source in sources:
         if source.path is None and source.format in {"", *FORMATS}:
-            tables.extend(_parse(source.text, source.name, source.format or "hcl", problems))
-    settings: list[SourceSettings] = [read_settings(table, problems) for table in tables]
-    return build_config(lay_all(settings), problems, dev_mode=dev_mode, host=host)
+            found.extend(_parse(source.text, source.name, source.format or "hcl", problems))
+    return build_config(lay_all(found), problems, dev_mode=dev_mode, host=host)
 
 
 def _split_lists(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -128,8 +127,8 @@ def _format_of(path: Path) -> str:
     return suffix if suffix in FORMATS and path.name != suffix else ""
 
 
-def _read_path(path: Path, config_format: str, problems: ProblemLog) -> list[Table]:
-    """The tables of a file, or of a folder's files by name."""
+def _read_path(path: Path, config_format: str, problems: ProblemLog) -> list[SourceSettings]:
+    """The settings of a file, or of a folder's files by name."""
     try:
         if path.is_dir():
             return _read_folder(path, config_format, problems)
@@ -139,15 +138,15 @@ def _read_path(path: Path, config_format: str, problems: ProblemLog) -> list[Tab
     return _read_file(path, config_format, problems)
 
 
-def _read_folder(folder: Path, config_format: str, problems: ProblemLog) -> list[Table]:
-    tables: list[Table] = []
+def _read_folder(folder: Path, config_format: str, problems: ProblemLog) -> list[SourceSettings]:
+    found: list[SourceSettings] = []
     for path in sorted(folder.iterdir(), key=lambda item: item.name):
         if not path.is_dir():
-            tables.extend(_read_file(path, config_format, problems))
-    return tables
+            found.extend(_read_file(path, config_format, problems))
+    return found
 
 
-def _read_file(path: Path, config_format: str, problems: ProblemLog) -> list[Table]:
+def _read_file(path: Path, config_format: str, problems: ProblemLog) -> list[SourceSettings]:
     source = SourcePosition(str(path))
     file_format = config_format or _format_of(path)
     try:
@@ -179,13 +178,14 @@ def _cause(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _parse(text: str, source: str, file_format: str, problems: ProblemLog) -> list[Table]:
+def _parse(text: str, source: str, file_format: str, problems: ProblemLog) -> list[SourceSettings]:
     try:
-        return [parse_json(text, source) if file_format == "json" else parse_hcl(text, source)]
+        table = parse_json(text, source) if file_format == "json" else parse_hcl(text, source)
     except SourceSyntaxError as error:
         problem = error.problem
         problems.error(problem.message, problem.position, key=problem.key)
         return []
+    return [read_settings(table, problems)]
 
 
 __all__ = ["ConfigErrors", "ConfigSource", "Host", "load_config", "validate_paths"]

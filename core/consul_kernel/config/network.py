@@ -39,6 +39,7 @@ class NetworkReader:
         self._merged = merged
         self._problems = problems
         self._list_addresses = list_addresses
+        self._faulty: set[str] = set()
 
     def read(self) -> Network:
         """Everything at once."""
@@ -71,6 +72,7 @@ class NetworkReader:
             return []
 
     def _error(self, path: str, text: str) -> None:
+        self._faulty.add(path)
         self._problems.error(text, self._merged.position(path), key=path)
 
     def _several(self, path: str) -> tuple[str, ...]:
@@ -93,7 +95,7 @@ class NetworkReader:
         found = self._several(path)
         if len(found) > 1:
             self._error(path, f"multiple addresses found: {' '.join(found)}; one is expected")
-        elif given and not found and "{{" in self._merged.text(path):
+        elif given and not found and path not in self._faulty:
             self._error(path, f"no address of this host matches {self._merged.text(path)}")
         return found[0] if found else ""
 

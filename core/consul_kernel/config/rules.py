@@ -56,6 +56,8 @@ def _names(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
     if config.node_id and not _is_uuid(config.node_id):
         _error(merged, problems, "node_id", f'"{config.node_id}" is not a UUID; leave it out to have one made')
     for key, name in (("datacenter", config.datacenter), ("primary_datacenter", config.primary_datacenter)):
+        if key == "primary_datacenter" and name == config.datacenter:
+            continue
         if not name:
             _error(merged, problems, key, f"{key} cannot be empty")
         elif not DATACENTER_PATTERN.fullmatch(name):
@@ -71,8 +73,8 @@ def _is_uuid(text: str) -> bool:
 
 
 def _domains(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
-    first = config.alt_domain.strip(".").split(".")[0]
-    if first in {"service", "connect", "node", "query", "addr", config.datacenter}:
+    first = config.alt_domain.strip(".").split(".")[0].lower()
+    if first and first in {"service", "connect", "node", "query", "addr", config.datacenter}:
         text = f"alt_domain cannot start with {{service,connect,node,query,addr,{config.datacenter}}}"
         _error(merged, problems, "alt_domain", text)
 
@@ -139,6 +141,9 @@ def _data_dir(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None
 
 def _folder(folder: Path, merged: Merged, problems: ProblemLog) -> None:
     """A folder that is there or can be made."""
+    if "\0" in str(folder):
+        _error(merged, problems, "data_dir", "data_dir has a zero byte in its name")
+        return
     try:
         if folder.exists() and not folder.is_dir():
             _error(merged, problems, "data_dir", f'data_dir "{folder}" is not a directory')
@@ -146,7 +151,7 @@ def _folder(folder: Path, merged: Merged, problems: ProblemLog) -> None:
         existing = folder
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
-    except (OSError, ValueError) as error:
+    except OSError as error:
         _error(merged, problems, "data_dir", f"Error getting info on data_dir: {error}")
         return
     if not existing.is_dir():

@@ -10,7 +10,7 @@ from enum import Enum
 class KeyType(Enum):
     """What a key's value must be. The value is what an error message calls it."""
 
-    TEXT = 'a text in quotes, such as "dc1"'
+    TEXT = "a text in quotes"
     BOOL = "true or false"
     INT = "a whole number"
     FLOAT = "a number"

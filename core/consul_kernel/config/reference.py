@@ -1,0 +1,68 @@
+"""The tables of docs/reference-configuration.md, made from the schema.
+
+`python -m consul_kernel.config.reference FILE` puts them between the file's two marks.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from .flags import KEY_FLAGS
+from .keys import KEY_GROUPS
+from .schema import Effect, Key
+
+BEGIN_MARK = "<!-- keys: made by python -m consul_kernel.config.reference -->"
+END_MARK = "<!-- end of keys -->"
+
+
+def render_keys() -> str:
+    """Every key in Markdown: one table for each group."""
+    flags: dict[str, list[str]] = {}
+    for flag, path in KEY_FLAGS.items():
+        flags.setdefault(path, []).append(f"`-{flag}`")
+    parts: list[str] = []
+    for title, keys in KEY_GROUPS:
+        parts.append(f"### {title}\n")
+        parts.append("| Key | Type | Default | Flag | Meaning |\n|---|---|---|---|---|")
+        parts.extend(_row(key, " ".join(flags.get(key.path, []))) for key in keys)
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _row(key: Key, flags: str) -> str:
+    return f"| `{key.path}` | {key.type.label} | {_default(key)} | {flags} | {_meaning(key)} |"
+
+
+def _default(key: Key) -> str:
+    if key.default_note:
+        return key.default_note
+    if key.default is None or key.default == "":
+        return ""
+    if isinstance(key.default, bool):
+        return "true" if key.default else "false"
+    if key.default == ():
+        return "[]"
+    return f"`{key.default}`"
+
+
+def _meaning(key: Key) -> str:
+    if key.effect is Effect.REFUSED:
+        return f"{key.doc} **Refused** unless off: {key.reason} not built yet.".strip()
+    if key.effect is Effect.UNUSED:
+        return f"{key.doc} No effect yet.".strip()
+    return key.doc
+
+
+def fill(page: str) -> str:
+    """The page with its tables made anew. Raises ValueError where a mark is missing."""
+    before, begin, rest = page.partition(BEGIN_MARK)
+    _, end, after = rest.partition(END_MARK)
+    if not begin or not end:
+        raise ValueError("the page lacks a mark")
+    return f"{before}{BEGIN_MARK}\n\n{render_keys()}\n{END_MARK}{after}"
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
