@@ -133,6 +133,10 @@ class Catalog:
             _keep(self._health, name, found, CACHED_SERVICES)
         return self._service_index(name, exists=bool(found), with_checks=True), found
 
+    def absent_service_index(self, service: str, *, with_checks: bool) -> int:
+        """The index of an answer without instances, though the service may have some of another kind."""
+        return self._service_index(service.lower().encode(), exists=False, with_checks=with_checks)
+
     def _service_index(self, name: bytes, *, exists: bool, with_checks: bool) -> int:
         """A service's own index; for an absent one, that of the last service to vanish.
 

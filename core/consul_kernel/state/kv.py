@@ -6,7 +6,7 @@ store); tombstones remember that for deleted keys until the leader has them reap
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -21,6 +21,8 @@ from .watches import KEY, Topic
 
 MAX_KV_KEY_BYTES = MAX_KEY_BYTES - 8
 """The longest key that can be stored: a tombstone's place in the order of indexes takes eight octets."""
+
+UUID_CHARACTERS = 36
 
 CACHED_ENTRIES = 8192
 CACHED_VALUE_BYTES = 4096
@@ -112,42 +114,64 @@ def tombstones_index(reader: Reader) -> int:
 
 
 def apply_kvs(transaction: Transaction, request: KVSRequest) -> bool:
-    """Carry out `KVS.Apply`. False when a check-and-set found another index; True otherwise.
+    """Carry out `KVS.Apply`: whether it took effect, which only check-and-set, lock and unlock may fail to.
 
-    Consul's own reply is false for set, delete and delete-tree; the endpoint answers so.
+    RequestError when it is refused.
     """
     entry = request.dir_ent
     if len(entry.key) > MAX_KV_KEY_BYTES:
         raise RequestError(f"Key is too long: {len(entry.key)} bytes, at most {MAX_KV_KEY_BYTES} are possible")
-    match request.op:
-        case KVOp.SET:
-            _set(transaction, entry, _entries.get(transaction, entry.key))
-            return True
-        case KVOp.CAS:
-            existing = _entries.get(transaction, entry.key)
-            if entry.modify_index != (existing.modify_index if existing else 0):
-                return False
-            _set(transaction, entry, existing)
-            return True
-        case KVOp.DELETE:
-            _delete(transaction, entry.key)
-            return True
-        case KVOp.DELETE_CAS:
-            existing = _entries.get(transaction, entry.key)
-            if existing is None:
-                return True
-            if existing.modify_index != entry.modify_index:
-                return False
-            _delete(transaction, entry.key)
-            return True
-        case KVOp.DELETE_TREE:
-            _delete_tree(transaction, entry.key)
-            return True
-        case _:
-            raise RequestError(f"Invalid KVS operation '{request.op}'")
+    operation = _OPERATIONS.get(request.op)
+    if operation is None:
+        raise RequestError(f"Invalid KVS operation '{request.op}'")
+    return operation(transaction, entry)
 
 
-def _set(transaction: Transaction, entry: DirEntry, existing: DirEntry | None) -> None:
+def _set(transaction: Transaction, entry: DirEntry) -> bool:
+    _write(transaction, entry, _entries.get(transaction, entry.key))
+    return True
+
+
+def _check_and_set(transaction: Transaction, entry: DirEntry) -> bool:
+    existing = _entries.get(transaction, entry.key)
+    if entry.modify_index != (existing.modify_index if existing else 0):
+        return False
+    _write(transaction, entry, existing)
+    return True
+
+
+def _delete(transaction: Transaction, entry: DirEntry) -> bool:
+    _remove(transaction, entry.key)
+    return True
+
+
+def _check_and_delete(transaction: Transaction, entry: DirEntry) -> bool:
+    existing = _entries.get(transaction, entry.key)
+    if existing is None:
+        return True
+    if existing.modify_index != entry.modify_index:
+        return False
+    _remove(transaction, entry.key)
+    return True
+
+
+def _lock(_: Transaction, entry: DirEntry) -> bool:
+    """Refused: no session exists on a server that does not have them, so the one that is named is unknown."""
+    if not entry.session:
+        raise RequestError("missing session")
+    if len(entry.session) != UUID_CHARACTERS:
+        raise RequestError(f"failed session lookup: index error: UUID must be {UUID_CHARACTERS} characters")
+    raise RequestError(f'invalid session "{entry.session}"')
+
+
+def _unlock(_: Transaction, entry: DirEntry) -> bool:
+    """False: no session holds a key."""
+    if not entry.session:
+        raise RequestError("missing session")
+    return False
+
+
+def _write(transaction: Transaction, entry: DirEntry, existing: DirEntry | None) -> None:
     """Write an entry unless it is there already. A session that holds the key goes on holding it."""
     if not entry.key:
         raise RequestError("Must provide key")
@@ -166,24 +190,26 @@ def _set(transaction: Transaction, entry: DirEntry, existing: DirEntry | None) -
     transaction.touch(KEY, entry.key)
 
 
-def _delete(transaction: Transaction, key: bytes) -> None:
+def _remove(transaction: Transaction, key: bytes) -> None:
     if key and _entries.delete(transaction, key):
         _bury(transaction, key)
         bump_index(transaction, _KVS)
         transaction.touch(KEY, key)
 
 
-def _delete_tree(transaction: Transaction, prefix: bytes) -> None:
+def _delete_tree(transaction: Transaction, entry: DirEntry) -> bool:
     """Delete all keys under a prefix. One tombstone at the prefix speaks for them all."""
+    prefix = entry.key
     keys = [key for key, _ in transaction.range(_entries.name, prefix, after_prefix(prefix))]
     if not keys:
-        return
+        return True
     for key in keys:
         _entries.delete(transaction, key)
         transaction.touch(KEY, key)
     if prefix:
         _bury(transaction, prefix)
     bump_index(transaction, _KVS)
+    return True
 
 
 def _bury(transaction: Transaction, key: bytes) -> None:
@@ -194,6 +220,17 @@ def _bury(transaction: Transaction, key: bytes) -> None:
     transaction.put(_TOMBSTONE_TABLE, key, index)
     _tombstones_by_index.add(transaction, index + key)
     bump_index(transaction, _TOMBSTONES)
+
+
+_OPERATIONS: dict[str, Callable[[Transaction, DirEntry], bool]] = {
+    KVOp.SET: _set,
+    KVOp.CAS: _check_and_set,
+    KVOp.DELETE: _delete,
+    KVOp.DELETE_CAS: _check_and_delete,
+    KVOp.DELETE_TREE: _delete_tree,
+    KVOp.LOCK: _lock,
+    KVOp.UNLOCK: _unlock,
+}
 
 
 def reap_tombstones(transaction: Transaction, up_to: int) -> None:

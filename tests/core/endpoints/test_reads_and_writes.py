@@ -13,7 +13,7 @@ from consul_kernel.contracts.errors import (
     RpcError,
 )
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
-from consul_kernel.structs.check import HealthCheck
+from consul_kernel.structs.check import HealthCheck, HealthCheckDefinition
 from consul_kernel.structs.event import EventFireRequest
 from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
 from consul_kernel.structs.methods import (
@@ -68,7 +68,8 @@ async def test_every_method_has_an_endpoint(endpoints: Endpoints) -> None:
     [
         (KVOp.SET, b"", "Must provide key"),
         (KVOp.DELETE, b"", "Must provide key"),
-        (KVOp.LOCK, b"a", "needs sessions"),
+        (KVOp.LOCK, b"a", "raft apply failed: missing session"),
+        (KVOp.UNLOCK, b"a", "raft apply failed: missing session"),
         ("odd", b"a", "Invalid KVS operation 'odd'"),
         (KVOp.SET, b"k" * 2000, "Key is too long"),
     ],
@@ -76,6 +77,17 @@ async def test_every_method_has_an_endpoint(endpoints: Endpoints) -> None:
 async def test_bad_writes_are_refused(endpoints: Endpoints, op: str, key: bytes, text: str) -> None:
     with pytest.raises(RpcError, match=text):
         await endpoints.call(KVS_APPLY, KVSRequest(op=op, dir_ent=DirEntry(key=key)))
+
+
+@pytest.mark.parametrize(
+    ("session", "text"),
+    [("nope", "failed session lookup: index error: UUID must be 36 characters"), (ID, f'invalid session "{ID}"')],
+)
+async def test_unknown_sessions_lock_nothing(endpoints: Endpoints, session: str, text: str) -> None:
+    entry = DirEntry(key=b"a", session=session)
+    with pytest.raises(RpcError, match=f"^raft apply failed: {text}$"):
+        await endpoints.call(KVS_APPLY, KVSRequest(op=KVOp.LOCK, dir_ent=entry))
+    assert await endpoints.call(KVS_APPLY, KVSRequest(op=KVOp.UNLOCK, dir_ent=entry)) is False
 
 
 async def test_only_conditional_writes_answer_true(endpoints: Endpoints) -> None:
@@ -177,6 +189,37 @@ async def test_a_registration_is_completed(endpoints: Endpoints) -> None:
         ("n", "c1", "critical"),
         ("n", "c2", "critical"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("definition", "kind"),
+    [
+        (HealthCheckDefinition(), ""),
+        (HealthCheckDefinition(http="http://x/"), "http"),
+        (HealthCheckDefinition(tcp="x:1"), "tcp"),
+        (HealthCheckDefinition(ttl=1), "ttl"),
+        (HealthCheckDefinition(script_args=["x"], docker_container_id="c"), "docker"),
+        (HealthCheckDefinition(script_args=["x"]), "script"),
+        (HealthCheckDefinition(alias_service="s"), "alias"),
+    ],
+)
+async def test_a_checks_type_follows_from_its_definition(
+    endpoints: Endpoints, definition: HealthCheckDefinition, kind: str
+) -> None:
+    await endpoints.register(request_for("n", check=HealthCheck(name="c", definition=definition)))
+    reply = await endpoints.call(HEALTH_NODE_CHECKS, NodeSpecificRequest(node="n"))
+    assert [check.type for check in reply.health_checks or ()] == [kind]
+
+
+async def test_an_answer_without_mesh_instances_has_the_index_of_absence(endpoints: Endpoints) -> None:
+    await endpoints.register(request_for("n", NodeService(service="gone")))
+    gone = await endpoints.deregister(DeregisterRequest(node="n"))
+    await endpoints.register(request_for("n", NodeService(service="s")))
+    asked = ServiceSpecificRequest(service_name="s", connect=True)
+    assert (await endpoints.call(HEALTH_SERVICE_NODES, asked)).index == gone
+    assert (await endpoints.call(CATALOG_SERVICE_NODES, asked)).index == gone
+    ingress = ServiceSpecificRequest(service_name="s", ingress=True)
+    assert (await endpoints.call(HEALTH_SERVICE_NODES, ingress)).index == gone
 
 
 async def test_a_deregistration_needs_a_node(endpoints: Endpoints) -> None:

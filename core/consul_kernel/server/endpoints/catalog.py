@@ -12,7 +12,7 @@ from consul_kernel.state.catalog import satisfies_meta
 from consul_kernel.state.commands import CommandType
 from consul_kernel.state.watches import NODE, SERVICE, TABLE, Topic
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
-from consul_kernel.structs.check import HealthCheck
+from consul_kernel.structs.check import HealthCheck, HealthCheckDefinition
 from consul_kernel.structs.methods import (
     CATALOG_DEREGISTER,
     CATALOG_LIST_DATACENTERS,
@@ -143,7 +143,10 @@ class CatalogEndpoint:
     def _find_service_nodes(self, request: ServiceSpecificRequest) -> tuple[int, list[ServiceNode]]:
         if request.connect:
             index, found = self._catalog.service_nodes(request.service_name)
-            return index, [node for node in found if node.service_connect.native]
+            native = [node for node in found if node.service_connect.native]
+            if not native:
+                index = self._catalog.absent_service_index(request.service_name, with_checks=False)
+            return index, native
         if request.service_address:
             return self._catalog.address_nodes(request.service_address)
         return self._catalog.service_nodes(request.service_name)
@@ -228,4 +231,20 @@ def _prepare_check(check: HealthCheck, node: str) -> HealthCheck:
     check_id = check.check_id or check.name
     if not check_id:
         raise RpcError("Must provide check ID or name")
-    return replace(check, node=check.node or node, check_id=check_id)
+    kind = check.type or _check_type(check.definition)
+    return replace(check, node=check.node or node, check_id=check_id, type=kind)
+
+
+def _check_type(definition: HealthCheckDefinition) -> str:
+    """What kind of check is defined, "" where nothing says so."""
+    kinds = (
+        ("grpc", definition.grpc),
+        ("http", definition.http),
+        ("ttl", definition.ttl > 0),
+        ("tcp", definition.tcp),
+        ("alias", definition.alias_node or definition.alias_service),
+        ("docker", definition.docker_container_id and definition.script_args),
+        ("script", definition.script_args),
+        ("h2ping", definition.h2ping),
+    )
+    return next((kind for kind, is_defined in kinds if is_defined), "")

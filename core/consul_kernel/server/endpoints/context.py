@@ -55,8 +55,11 @@ class EndpointContext:
     hold_timeout_ms: int = 7_000
     """How long a consistent read may wait for the quorum (`performance.rpc_hold_timeout`)."""
 
-    async def propose(self, kind: CommandType, request: DatacenterRequest) -> object:
-        """Order a write and wait for its result. RpcError with Consul's text when it is refused or fails."""
+    async def propose(self, kind: CommandType, request: DatacenterRequest, *, refused: str = "") -> object:
+        """Order a write and wait for its result. RpcError with Consul's text when it fails, or is refused
+
+        (that text then comes after `refused`).
+        """
         try:
             command = encode_command(kind, request)
         except UnicodeEncodeError as error:
@@ -70,5 +73,5 @@ class EndpointContext:
         except (ProposalTimeoutError, ProposalOverloadError) as error:
             raise RpcError("raft apply failed: timed out enqueuing operation") from error
         if isinstance(result, RequestError):
-            raise RpcError(str(result))
+            raise RpcError(f"{refused}{result}")
         return result

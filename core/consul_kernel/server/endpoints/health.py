@@ -85,6 +85,10 @@ class HealthEndpoint:
 
         def read() -> IndexedCheckServiceNodes:
             index, found = self._catalog.check_service_nodes(request.service_name)
+            if request.connect or request.ingress:
+                found = _mesh_instances(found, request)
+                if not found:
+                    index = self._catalog.absent_service_index(request.service_name, with_checks=True)
             return IndexedCheckServiceNodes(index=index, nodes=keep(_select(found, request)))
 
         return await answer(self._context, request, read, lambda: (topic,))
@@ -101,16 +105,17 @@ def _is_filtered(request: ServiceSpecificRequest) -> bool:
     return bool(request.filter or request.tag_filter or request.connect or request.ingress or request.node_meta_filters)
 
 
+def _mesh_instances(found: list[CheckServiceNode], request: ServiceSpecificRequest) -> list[CheckServiceNode]:
+    """Of the mesh there are only natively capable instances, and no gateways."""
+    return [instance for instance in found if instance.service.connect.native] if request.connect else []
+
+
 def _select(found: list[CheckServiceNode], request: ServiceSpecificRequest) -> list[CheckServiceNode]:
-    """Those that the request asks for. Of the mesh there are only natively capable services, and no gateways."""
+    """Those with the tags and the node metadata that the request asks for."""
     tags = wanted_tags(request)
     meta = request.node_meta_filters
-    if request.connect:
-        found = [instance for instance in found if instance.service.connect.native]
-    elif tags:
+    if tags and not request.connect:
         found = [instance for instance in found if has_tags(instance.service.tags, tags)]
-    elif request.ingress:
-        found = []
     if meta:
         found = [instance for instance in found if satisfies_meta(instance.node.meta, meta)]
     return found

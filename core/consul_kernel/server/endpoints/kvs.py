@@ -19,7 +19,7 @@ from .blocking import answer, describe, is_immediate
 from .context import EndpointContext, EndpointTable
 
 OPERATIONS = frozenset(KVOp)
-CONDITIONAL = (KVOp.CAS, KVOp.DELETE_CAS)
+CONDITIONAL = (KVOp.CAS, KVOp.DELETE_CAS, KVOp.LOCK, KVOp.UNLOCK)
 """Only these answer whether they took effect."""
 
 
@@ -39,13 +39,11 @@ class KVS:
 
     async def apply(self, request: KVSRequest) -> bool:
         """Carry out a write; the reply says whether a check-and-set took effect, and is false for the rest."""
-        if request.op in (KVOp.LOCK, KVOp.UNLOCK):
-            raise RpcError(f"KVS operation '{request.op}' needs sessions, which this server does not have")
         if request.op not in OPERATIONS:
             raise RpcError(f"Invalid KVS operation '{request.op}'")
         if not request.dir_ent.key and request.op != KVOp.DELETE_TREE:
             raise RpcError("Must provide key")
-        took_effect = await self._context.propose(CommandType.KVS, request)
+        took_effect = await self._context.propose(CommandType.KVS, request, refused="raft apply failed: ")
         return took_effect is True and request.op in CONDITIONAL
 
     async def get(self, request: KeyRequest) -> IndexedDirEntries:
