@@ -15,7 +15,7 @@ from consul_kernel.contracts.errors import (
     PluginStartError,
     TransportError,
 )
-from consul_kernel.contracts.membership import Member, MembershipContext
+from consul_kernel.contracts.membership import Member, MembershipContext, MemberStatus
 from consul_kernel.contracts.transport import Address, Listener, PacketEndpoint, Stream
 
 from .config import SwimConfig, settle
@@ -139,7 +139,11 @@ class SwimMembership:
 
     @property
     def local_member(self) -> Member:
-        return self._core().local_member()
+        """Before the start: what will be told, with status NONE."""
+        if self._swim is not None:
+            return self._swim.local_member()
+        context = self._context
+        return Member(name=context.node_name, address=context.advertise, tags=context.tags, status=MemberStatus.NONE)
 
     def members(self) -> Sequence[Member]:
         return () if self._swim is None else self._swim.members()
