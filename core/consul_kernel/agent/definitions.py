@@ -27,8 +27,7 @@ def node_service(definition: ServiceDefinition) -> NodeService:
         raise RequestError("Missing service name")
     if _is_unspecified(definition.address):
         raise RequestError("Invalid service address")
-    meta = dict(definition.meta or {})
-    fault = metadata_fault(meta)
+    fault = metadata_fault(definition.meta or {})
     if fault:
         raise RequestError(f"Invalid Service Meta: {fault}")
     weights = definition.weights or Weights()
@@ -41,7 +40,7 @@ def node_service(definition: ServiceDefinition) -> NodeService:
         tags=list(definition.tags or []),
         address=definition.address,
         tagged_addresses=definition.tagged_addresses,
-        meta=meta,
+        meta=definition.meta or None,
         port=definition.port,
         socket_path=definition.socket_path,
         weights=weights,

@@ -230,7 +230,7 @@ class LocalState:
         entry = self.check_entries.get(check_id)
         if entry is None or entry.deleted:
             return
-        output = "" if self._discard_output else truncated(output, self._output_limit(check_id))
+        output = "" if self._discard_output else output
         if entry.check.status == status and entry.check.output == output:
             return
         status_changed = entry.check.status != status

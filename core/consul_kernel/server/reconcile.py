@@ -175,9 +175,9 @@ def _consul_service(server: ServerTags, member: Member) -> NodeService:
             "non_voter": "false",
             "read_replica": "false",
             "raft_version": server.raft_version,
-            "serf_protocol_current": str(member.delegate_cur),
-            "serf_protocol_min": str(member.delegate_min),
-            "serf_protocol_max": str(member.delegate_max),
+            "serf_protocol_current": str(member.protocol_cur),
+            "serf_protocol_min": str(member.protocol_min),
+            "serf_protocol_max": str(member.protocol_max),
             "version": server.build,
         },
     )
