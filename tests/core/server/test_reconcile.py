@@ -59,7 +59,7 @@ class FakeCatalog:
 
     def _register(self, request: RegisterRequest) -> None:
         entry = self.nodes.setdefault(request.node, NodeServices(node=Node(node=request.node), services={}))
-        if not request.skip_node_update:
+        if not request.skip_node_update or not self.checks.get(request.node):
             entry.node = Node(id=request.id, node=request.node, address=request.address)
         if request.service is not None and entry.services is not None:
             entry.services[request.service.id] = request.service
