@@ -7,6 +7,7 @@ what a peer sends must not stop us.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,11 +15,12 @@ import msgpack
 import msgspec
 
 from .errors import WireError
-from .wire_plan import Converter, holds_octets, make_converter
+from .wire_plan import Converter, make_converter, make_restorer
 
 DEFAULT_MESSAGE_LIMIT = 64 * 1024 * 1024
 
 _DECODE_ERRORS = (ValueError, TypeError, RecursionError, msgpack.UnpackException)
+_FAST_ERRORS = (*_DECODE_ERRORS, AttributeError, msgspec.DecodeError)
 
 _packer = msgpack.Packer(use_bin_type=False, unicode_errors="surrogateescape")
 _lenient_packer = msgpack.Packer(use_bin_type=False, unicode_errors="replace")
@@ -34,15 +36,22 @@ def encode(value: Any) -> bytes:
 
 
 class _Decoders(NamedTuple):
-    fast: msgspec.msgpack.Decoder[Any] | None
+    fast: Callable[[bytes], Any]
     convert: Converter
 
 
 @lru_cache(maxsize=512)
 def _decoders(kind: Any) -> _Decoders:
     info = msgspec.inspect.type_info(kind)
-    fast = None if holds_octets(info) else msgspec.msgpack.Decoder(kind)
-    return _Decoders(fast, make_converter(info))
+    return _Decoders(_make_fast_decoder(kind, make_restorer(info)), make_converter(info))
+
+
+def _make_fast_decoder(kind: Any, restore: Converter | None) -> Callable[[bytes], Any]:
+    """Decoding that leaves the work to C, for messages whose raw family is all UTF-8 and whose shapes are exact."""
+    if restore is None:
+        return msgspec.msgpack.Decoder(kind).decode  # it reads the raw family as text
+    unpack, convert = msgpack.unpackb, msgspec.convert
+    return lambda message: convert(restore(unpack(message, raw=False)), kind)
 
 
 def decode(kind: Any, message: bytes) -> Any:
@@ -51,13 +60,10 @@ def decode(kind: Any, message: bytes) -> Any:
     Raises WireError when the bytes are no MessagePack or of quite another shape.
     """
     fast, convert = _decoders(kind)
-    if fast is not None:
-        # msgspec reads the raw family as text. What it is too strict for (nil, 0 for false, odd octets)
-        # takes the slow way below.
-        try:
-            return fast.decode(message)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            pass
+    try:
+        return fast(message)
+    except _FAST_ERRORS:
+        pass  # nil, 0 for false, octets that are no text: the slow way takes them, or says what is wrong
     try:
         return convert(msgpack.unpackb(message, raw=True, strict_map_key=False))
     except _DECODE_ERRORS as error:

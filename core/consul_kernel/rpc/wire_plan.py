@@ -37,6 +37,56 @@ def _inner_types(info: inspect.Type) -> tuple[inspect.Type, ...]:
     return ()
 
 
+def make_restorer(info: inspect.Type) -> Converter | None:
+    """Turns text back into octets wherever a type wants octets, in place; None where it wants none anywhere.
+
+    For messages that were decoded as if all of the raw family were UTF-8. It leaves what it does not expect, and
+    raises TypeError or AttributeError where that is not possible.
+    """
+    return _make_restorer(info, {})
+
+
+def _make_restorer(info: inspect.Type, structs: dict[Any, Converter]) -> Converter | None:
+    if not holds_octets(info):
+        return None
+    if isinstance(info, inspect.BytesType):
+        return _restore_bytes
+    if isinstance(info, inspect.StructType):
+        if info.cls in structs:
+            return lambda value: structs[info.cls](value)
+        structs[info.cls] = restore = _make_struct_restorer(info, structs)
+        return restore
+    inner = next(one for one in _inner_types(info) if holds_octets(one))
+    restore_one = _make_restorer(inner, structs)
+    if restore_one is None or isinstance(info, inspect.DictType):
+        raise TypeError(f"octets within {info} have no form on Consul's wire")
+    if isinstance(info, inspect.ListType):
+        return lambda value: [restore_one(one) for one in value]
+    return lambda value: None if value is None else restore_one(value)
+
+
+def _make_struct_restorer(info: inspect.StructType, structs: dict[Any, Converter]) -> Converter:
+    fields: list[tuple[str, Converter]] = []
+
+    def restore(value: Any) -> Any:
+        for name, restore_field in fields:
+            item = value.get(name)
+            if item is not None:
+                value[name] = restore_field(item)
+        return value
+
+    structs[info.cls] = restore
+    for field in info.fields:
+        restore_field = _make_restorer(field.type, structs)
+        if restore_field is not None:
+            fields.append((field.encode_name, restore_field))
+    return restore
+
+
+def _restore_bytes(value: Any) -> Any:
+    return value.encode() if type(value) is str else value
+
+
 def make_converter(info: inspect.Type) -> Converter:
     """A converter; it raises ValueError or TypeError for a value of another shape."""
     return _make(info, {})

@@ -12,7 +12,7 @@ from consul_kernel.contracts.transport import Address, ReceivePacket, ServeStrea
 
 from .packets import UdpEndpoint
 from .sockets import bind_socket, family_of, socket_address, to_address
-from .stream import TcpStream
+from .stream import READ_BUFFER_BYTES, TcpStream
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +24,9 @@ CLOSE_TIMEOUT_S = 5.0
 class TcpListener:
     """A listening TCP socket (contract `Listener`)."""
 
-    def __init__(self, serve: ServeStream, on_closed: Callable[[TcpListener], None]) -> None:
+    def __init__(self, serve: ServeStream, buffer: bytearray, on_closed: Callable[[TcpListener], None]) -> None:
         self._serve = serve
+        self._buffer = buffer
         self._on_closed = on_closed
         self._server: asyncio.Server | None = None
         self._serving: dict[asyncio.Task[None], TcpStream] = {}
@@ -39,7 +40,7 @@ class TcpListener:
         try:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(
-                lambda: TcpStream(self._on_made, self._streams.discard), sock=sock, backlog=ACCEPT_BACKLOG
+                lambda: TcpStream(self._buffer, self._on_made, self._streams.discard), sock=sock, backlog=ACCEPT_BACKLOG
             )
         except OSError as error:
             sock.close()
@@ -92,6 +93,7 @@ class TcpTransport:
     """Contract `Transport` over the operating system's sockets."""
 
     def __init__(self) -> None:
+        self._buffer = bytearray(READ_BUFFER_BYTES)
         self._listeners: set[TcpListener] = set()
         self._endpoints: set[UdpEndpoint] = set()
         self._dialled: set[TcpStream] = set()
@@ -105,7 +107,7 @@ class TcpTransport:
 
     async def listen(self, bind: Address, serve: ServeStream) -> TcpListener:
         """Bind a listening TCP socket."""
-        listener = TcpListener(serve, self._listeners.discard)
+        listener = TcpListener(serve, self._buffer, self._listeners.discard)
         await listener.start(bind)
         self._listeners.add(listener)
         return listener
@@ -119,7 +121,10 @@ class TcpTransport:
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 transport, stream = await loop.create_connection(
-                    lambda: TcpStream(self._dialled.add, self._dialled.discard), to.host, to.port, family=family
+                    lambda: TcpStream(self._buffer, self._dialled.add, self._dialled.discard),
+                    to.host,
+                    to.port,
+                    family=family,
                 )
         except TimeoutError as error:
             raise TransportError(f"cannot dial {to}: no answer within {timeout_ms} ms") from error
