@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
 
 class Files:
     """Blocking calls on the operating system. Every error is an OSError."""
@@ -39,13 +41,7 @@ class Files:
 
     def flush(self, descriptor: int) -> None:
         """Make what was written to a file durable, its size included."""
-        os.fdatasync(descriptor)
-
-    def resize(self, descriptor: int, size: int, reserved: int) -> None:
-        """Cut a file off at `size`, then fill it with zeros up to `reserved`."""
-        os.ftruncate(descriptor, size)
-        if reserved > size:
-            self._reserve(descriptor, reserved)
+        _flush(descriptor)
 
     def flush_folder(self, path: Path) -> None:
         """Make creations, renames and removals in a folder durable."""

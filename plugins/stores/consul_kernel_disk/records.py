@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -161,6 +162,15 @@ class BatchEncoder:
         """Append the hard state."""
         self.add(TYPE_HARD_STATE, 0, 0, hard_state.term, hard_state.vote.encode())
 
+    def add_entries(self, entries: Sequence[LogEntry]) -> array[int]:
+        """Append entries; the offset of each in the file."""
+        offsets = array("I")
+        note, add, batch = offsets.append, self.add, self._batch
+        for entry in entries:
+            note(batch + self.size)
+            add(TYPE_ENTRY, entry.kind, entry.index, entry.term, entry.data)
+        return offsets
+
     def bytes(self) -> bytes:
         """The batch as it goes to the file."""
         return b"".join(self._parts)
@@ -217,13 +227,10 @@ def may_be_torn(data: bytes, offset: int, header: Header) -> bool:
     """Whether a write that a crash of the machine cut short can explain the bad record at `offset`.
 
     The file was zeros before, and a sector is written whole or not at all: some sector of the record must
-    then still be zeros, or be missing from a file that was cut off. Where none is, the record had been
-    written whole and was damaged later.
+    then still be zeros. Where none is, the record had been written whole and was damaged later.
     """
     head = _head_end(data, offset, header.seed)
-    end = offset + RECORD_BYTES if head is None else head
-    if end > len(data):
-        return len(data) < header.capacity
+    end = min(len(data), offset + RECORD_BYTES if head is None else head)
     position = offset
     while position < end:
         boundary = min(end, (position // SECTOR_BYTES + 1) * SECTOR_BYTES)

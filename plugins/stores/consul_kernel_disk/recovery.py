@@ -41,7 +41,7 @@ class Recovered:
     checksum: int = 0
     hard_state: HardState = HardState()
     torn: bool = False
-    """Whether the last file has something to cut off, or is shorter than it was made."""
+    """Whether the last file has something to cut off."""
 
 
 def recover(folder: Path, files: Files, cache_bytes: int) -> Recovered:
@@ -85,6 +85,8 @@ class _Replay:
             header = decode_header(data)
         except BadHeaderError as error:
             raise self._damage(0, str(error)) from error
+        if len(data) != header.capacity:
+            raise self._damage(len(data), f"it has {len(data)} bytes and was made with {header.capacity}")
         self._join(header)
         recovered.headers.append(header)
         recovered.position, recovered.checksum = HEADER_BYTES, header.checksum_before
@@ -126,9 +128,8 @@ class _Replay:
         position = self._recovered.position
         rest = data[position:].rstrip(b"\x00")
         if position == HEADER_BYTES:
-            raise self._damage(position, "its first record, which was flushed before the file got its name, is bad")
+            raise self._damage(position, "its first record is bad, which was flushed before the file got its name")
         if not rest:
-            self._recovered.torn = len(data) < header.capacity
             return
         if not self._last:
             raise self._damage(position, "a bad record, although a newer file follows")

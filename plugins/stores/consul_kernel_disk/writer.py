@@ -11,7 +11,7 @@ from pathlib import Path
 from consul_kernel.contracts.store import HardState, LogEntry
 
 from .files import Files
-from .records import FLAG_RESET, HEADER_BYTES, TYPE_ENTRY, BatchEncoder, Header, record_size
+from .records import FLAG_RESET, HEADER_BYTES, BatchEncoder, Header, record_size
 from .segment import Segment, segment_name
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -34,6 +34,12 @@ class Written:
     segment: Segment | None
     offsets: array[int]
 
+    def begun(self) -> Segment:
+        """The file that was begun."""
+        if self.segment is None:
+            raise ValueError("no file was begun")
+        return self.segment
+
 
 class SegmentWriter:
     """Appends to the last file of the log, begins new ones and removes old ones.
@@ -53,7 +59,7 @@ class SegmentWriter:
 
     def begin(self) -> Segment:
         """Create the first file of a new log."""
-        return self._roll(0, 0, 0)
+        return self._roll(0, 0).begun()
 
     def resume(
         self, headers: Sequence[Header], position: int, checksum: int, hard_state: HardState, *, mend: bool
@@ -67,37 +73,31 @@ class SegmentWriter:
         header = headers[-1]
         self._descriptor = self._files.open(self._folder / segment_name(header.sequence))
         if mend:
-            self._files.resize(self._descriptor, position, header.capacity)
+            # In place: a file never has another size than it was made with, so a short one is known as damaged.
+            self._files.write(self._descriptor, bytes(header.capacity - position), position)
         self._files.flush(self._descriptor)
         self._files.flush_folder(self._folder)
 
     def append(self, batch: Batch) -> Written:
         """Write one batch and flush it."""
-        entries = batch.entries
-        size = sum(record_size(len(entry.data)) for entry in entries)
+        size = sum(record_size(len(entry.data)) for entry in batch.entries)
         if batch.hard_state is not None:
             self._hard_state = batch.hard_state
             size += self._hard_state_size()
-        segment = None
         header = self._kept[-1]
         if batch.base_index < header.base_index or self._position + size > header.capacity:
-            segment = self._roll(batch.base_index, batch.base_term, size)
-            header = segment.header
+            return self._roll(batch.base_index, batch.base_term, batch.entries, size)
         encoder = BatchEncoder(header.seed, self._position, self._checksum)
         # The vote comes first: a write cut short must not keep a term's entries and lose the term.
-        if batch.hard_state is not None and segment is None:
+        if batch.hard_state is not None:
             encoder.add_hard_state(batch.hard_state)
-        offsets = array("I")
-        position, add, note = self._position, encoder.add, offsets.append
-        for entry in entries:
-            note(position + encoder.size)
-            add(TYPE_ENTRY, entry.kind, entry.index, entry.term, entry.data)
+        offsets = encoder.add_entries(batch.entries)
         if encoder.size:
-            self._files.write(self._descriptor, encoder.bytes(), position)
+            self._files.write(self._descriptor, encoder.bytes(), self._position)
             self._files.flush(self._descriptor)
             self._position += encoder.size
             self._checksum = encoder.checksum
-        return Written(segment, offsets)
+        return Written(None, offsets)
 
     def compact(self, index: int) -> None:
         """Remove files whose entries are all at or before `index`, oldest first."""
@@ -109,7 +109,7 @@ class SegmentWriter:
 
     def reset(self, index: int, term: int) -> Segment:
         """Begin an empty log after `index`, then remove what came before."""
-        segment = self._roll(index, term, 0, FLAG_RESET)
+        segment = self._roll(index, term, flags=FLAG_RESET).begun()
         self._remove(len(self._kept) - 1)
         return segment
 
@@ -119,13 +119,16 @@ class SegmentWriter:
         if descriptor >= 0:
             self._files.close(descriptor)
 
-    def _roll(self, base_index: int, base_term: int, room: int, flags: int = 0) -> Segment:
-        """Begin a file with the hard state in it. It has its name only once all that is durable."""
+    def _roll(
+        self, base_index: int, base_term: int, entries: Sequence[LogEntry] = (), room: int = 0, *, flags: int = 0
+    ) -> Written:
+        """Begin a file with the hard state and a batch in it. It has its name only once all that is durable."""
         capacity = max(self._segment_bytes, HEADER_BYTES + self._hard_state_size() + room)
         sequence = self._kept[-1].sequence + 1 if self._kept else 1
         header = Header(capacity, sequence, secrets.randbits(64), base_index, base_term, self._checksum, flags)
         encoder = BatchEncoder(header.seed, HEADER_BYTES, self._checksum)
         encoder.add_hard_state(self._hard_state)
+        offsets = encoder.add_entries(entries)
         path = self._folder / segment_name(sequence)
         temporary = path.with_suffix(TEMPORARY_SUFFIX)
         descriptor = self._files.create(temporary, capacity)
@@ -142,7 +145,7 @@ class SegmentWriter:
         self._position = HEADER_BYTES + encoder.size
         self._checksum = encoder.checksum
         self._kept.append(header)
-        return Segment(path, header)
+        return Written(Segment(path, header), offsets)
 
     def _remove(self, count: int) -> None:
         if count <= 0:

@@ -1,0 +1,168 @@
+"""Starting the disk store: paths, the lock, the boot id, and a map that grows."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from consul_kernel.contracts.errors import PluginStartError, StoreError
+from consul_kernel.contracts.store import LogEntry, StoreContext
+from consul_kernel_disk.config import DiskConfig
+from consul_kernel_disk.store import DiskStore
+
+
+def make(folder: Path | None, boot_id: str | None = None, **settings: object) -> DiskStore:
+    """A store with these settings."""
+    config = msgspec.convert({"map_bytes": 16 << 20, **settings}, DiskConfig)
+    return DiskStore(StoreContext(data_dir=folder), config, boot_id=boot_id)
+
+
+async def test_no_path_is_a_start_error() -> None:
+    with pytest.raises(PluginStartError, match="data_dir"):
+        await make(None).start()
+
+
+async def test_path_wins_over_data_dir(tmp_path: Path) -> None:
+    store = make(tmp_path / "data", path=str(tmp_path / "elsewhere" / "deep"))
+    await store.start()
+    await store.aclose()
+    assert sorted(path.name for path in (tmp_path / "elsewhere" / "deep").iterdir()) == [
+        "consul-kernel.lock",
+        "raft",
+        "state",
+    ]
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_path_that_is_a_file_is_a_start_error(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("not a folder")
+    with pytest.raises(PluginStartError, match="file"):
+        await make(path).start()
+
+
+async def test_the_lock_names_its_holder(tmp_path: Path) -> None:
+    """D6: held by another process; free as soon as that is killed."""
+    script = (
+        "import asyncio, sys; from pathlib import Path; from consul_kernel.testing.store_subject import StoreSubject\n"
+        "async def main():\n"
+        "    store = StoreSubject('consul_kernel_disk').make(Path(sys.argv[1]))\n"
+        "    await store.start()\n"
+        "    print('ready', flush=True)\n"
+        "    await asyncio.sleep(600)\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+        with pytest.raises(PluginStartError, match=rf"process {process.pid}\b"):
+            await make(tmp_path).start()
+    finally:
+        process.kill()
+        await process.communicate()
+    store = make(tmp_path)
+    await store.start()
+    await store.aclose()
+
+
+async def _fill(store: DiskStore) -> None:
+    await store.start()
+    await store.log.append([LogEntry(1, 1, 0, b"command")])
+    with store.state.write() as batch:
+        batch.put("kv", b"k", b"v")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [("boot-1", "boot-1", True), ("boot-1", "boot-2", False), ("boot-1", "", False), ("", "", False)],
+)
+async def test_the_boot_id_decides_after_a_crash(tmp_path: Path, before: str, after: str, kept: bool) -> None:
+    """D5: the state of a process that crashed is kept, that of a machine that did is not; the log always is."""
+    crashed = make(tmp_path, before)
+    await _fill(crashed)
+    copy = tmp_path.with_name(tmp_path.name + "-copy")
+    await asyncio.to_thread(shutil.copytree, tmp_path, copy)  # as the crash left it
+    store = make(copy, after)
+    await store.start()
+    assert store.state.get("kv", b"k") == (b"v" if kept else None)
+    assert store.log.last_index == 1
+    await store.aclose()
+    await crashed.aclose()
+
+
+async def test_a_clean_stop_survives_a_new_boot(tmp_path: Path) -> None:
+    store = make(tmp_path, "boot-1")
+    await _fill(store)
+    await store.aclose()
+    store = make(tmp_path, "boot-2")
+    await store.start()
+    assert store.state.get("kv", b"k") == b"v"
+    await store.aclose()
+
+
+async def test_a_state_that_is_no_state_is_built_again(tmp_path: Path) -> None:
+    """LMDB refuses the file: the log and the snapshots have it all."""
+    store = make(tmp_path)
+    await _fill(store)
+    await store.aclose()
+    (tmp_path / "state" / "data.mdb").write_bytes(b"garbage" * 5000)
+    store = make(tmp_path)
+    await store.start()
+    assert store.state.get("kv", b"k") is None
+    assert store.log.last_index == 1
+    await store.aclose()
+
+
+async def test_the_map_grows_within_a_batch(tmp_path: Path) -> None:
+    """A batch ten times the map: repeated in larger ones, with its deletes and its clear."""
+    store = make(tmp_path, map_bytes=1 << 20)
+    await store.start()
+    with store.state.write() as batch:
+        batch.put("kv", b"old", b"v")
+    with store.state.write() as batch:
+        batch.clear()
+        for number in range(1000):
+            batch.put("kv", b"%05d" % number, b"x" * 10_000)
+            if number % 10 == 0:
+                assert batch.delete("kv", b"%05d" % (number // 2))
+    wanted = sorted(
+        {b"%05d" % number for number in range(1000)} - {b"%05d" % (number // 2) for number in range(0, 1000, 10)}
+    )
+    assert [key for key, _ in store.state.range("kv")] == wanted
+    await store.aclose()
+    store = make(tmp_path, map_bytes=1 << 20)
+    await store.start()
+    assert len(list(store.state.range("kv"))) == len(wanted)
+    with store.state.write() as batch:
+        batch.put("kv", b"after", b"x" * 500_000)
+    await store.aclose()
+
+
+async def test_a_full_map_under_a_snapshot_undoes_the_batch(tmp_path: Path) -> None:
+    """The map cannot grow under a reader: StoreError, nothing half done, and it works once the reader is gone."""
+    store = make(tmp_path, map_bytes=1 << 20)
+    await store.start()
+    with store.state.write() as batch:
+        batch.put("kv", b"a", b"1")
+    view = store.state.snapshot()
+
+    def overfill() -> None:
+        with store.state.write() as batch:
+            for number in range(1000):
+                batch.put("kv", b"%05d" % number, b"x" * 10_000)
+
+    with pytest.raises(StoreError, match="map_bytes"):
+        overfill()
+    assert list(store.state.range("kv")) == [(b"a", b"1")] == list(view.range("kv"))
+    view.close()
+    overfill()
+    assert len(list(store.state.range("kv"))) == 1001
+    await store.aclose()
