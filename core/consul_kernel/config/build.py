@@ -47,8 +47,9 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
     server = merged.flag("server")
     config = _plain_settings(merged, problems, host, server=server, dev_mode=dev_mode)
     network = NetworkReader(merged, problems, host.addresses).read()
-    has_data_dir = config.data_dir is not None
-    plugins, interfaces = choose_parts(merged, problems, has_data_dir=has_data_dir)
+    plugins, interfaces = choose_parts(
+        merged, problems, has_data_dir=config.data_dir is not None, sockets=network.sockets
+    )
     config = replace(
         config,
         bind_addr=network.bind_addr,

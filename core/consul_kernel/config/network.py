@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .addresses import AddressError, InterfaceAddress, IpAddress, ListAddresses, expand
 from .merged import Merged
 from .problems import ProblemLog
+from .settings import UNIX_SCHEME
 
 INTERFACE_NAMES = ("dns", "http", "https", "grpc")
 AGENT_PORTS = ("server", "serf_lan", "serf_wan")
@@ -30,6 +31,8 @@ class Network:
     addresses: Mapping[str, tuple[str, ...]]
     ports: Mapping[str, int]
     tagged_addresses: Mapping[str, str]
+    sockets: Mapping[str, str]
+    """Interfaces that listen on a unix socket rather than an address: `unix://` and its path, by name."""
 
 
 class NetworkReader:
@@ -40,6 +43,7 @@ class NetworkReader:
         self._problems = problems
         self._list_addresses = list_addresses
         self._faulty: set[str] = set()
+        self._sockets: dict[str, str] = {}
 
     def read(self) -> Network:
         """Everything at once."""
@@ -61,6 +65,7 @@ class NetworkReader:
             addresses=self._interface_addresses(client_addr),
             ports=self._ports(),
             tagged_addresses=self._tagged(advertise, advertise_wan),
+            sockets=self._sockets,
         )
 
     def _expand(self, path: str) -> list[str]:
@@ -79,8 +84,8 @@ class NetworkReader:
         """Any number of IPs; empty where one is bad."""
         found: list[str] = []
         for word in self._expand(path):
-            if word.startswith("unix://"):
-                self._error(path, "unix sockets are not served in this version; name an IP address")
+            if word.startswith(UNIX_SCHEME):
+                self._error(path, "cannot be a unix socket")
                 return ()
             ip = parse_ip(word)
             if ip is None:
@@ -132,7 +137,12 @@ class NetworkReader:
             if name in AGENT_PORTS:
                 continue
             path = f"addresses.{name}"
-            result[name] = self._several(path) if self._merged.text(path) else client_addr
+            text = self._merged.text(path)
+            if name != "dns" and text.startswith(UNIX_SCHEME) and len(text.split()) == 1:
+                self._sockets[name] = text
+                result[name] = ()
+            else:
+                result[name] = self._several(path) if text else client_addr
         return result
 
     def _ports(self) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
 
 from consul_kernel.contracts.plugin import PluginKind
 
@@ -23,9 +24,9 @@ KEY_LENGTHS = (16, 24, 32)
 
 
 def choose_parts(
-    merged: Merged, problems: ProblemLog, *, has_data_dir: bool
+    merged: Merged, problems: ProblemLog, *, has_data_dir: bool, sockets: Mapping[str, str]
 ) -> tuple[Mapping[PluginKind, PluginBlock], tuple[PluginBlock, ...]]:
-    """The part of each single-part kind, and the interfaces."""
+    """The part of each single-part kind, and the interfaces; those of `sockets` are told theirs as `address`."""
     parts = {kind: PluginBlock(kind, name) for kind, name in _DEFAULTS.items()}
     parts[PluginKind.STORE] = PluginBlock(PluginKind.STORE, "disk" if has_data_dir else "memory")
     if merged.text("encrypt"):
@@ -48,7 +49,13 @@ def choose_parts(
                 block.positions.get("enabled", block.source),
                 key=f"{block.path}.enabled",
             )
-    return parts, tuple(interfaces.values())
+    return parts, tuple(_with_socket(block, sockets.get(name, "")) for name, block in interfaces.items())
+
+
+def _with_socket(block: PluginBlock, socket: str) -> PluginBlock:
+    if not socket or "address" in block.options:
+        return block
+    return replace(block, options={**block.options, "address": socket})
 
 
 def _enabled(block: PluginBlock, problems: ProblemLog) -> tuple[bool, PluginBlock]:
@@ -62,7 +69,7 @@ def _enabled(block: PluginBlock, problems: ProblemLog) -> tuple[bool, PluginBloc
             "expected true or false", block.positions.get("enabled", block.source), key=f"{block.path}.enabled"
         )
         enabled = True
-    return enabled, PluginBlock(block.kind, block.name, options, block.source, block.positions)
+    return enabled, replace(block, options=options)
 
 
 def read_encrypt(merged: Merged, problems: ProblemLog) -> bytes | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .flags import KEY_FLAGS
 from .keys import KEY_GROUPS
 from .schema import Effect, Key
 
@@ -18,20 +17,17 @@ END_MARK = "<!-- end of keys -->"
 
 def render_keys() -> str:
     """Every key in Markdown: one table for each group."""
-    flags: dict[str, list[str]] = {}
-    for flag, path in KEY_FLAGS.items():
-        flags.setdefault(path, []).append(f"`-{flag}`")
     parts: list[str] = []
     for title, keys in KEY_GROUPS:
         parts.append(f"### {title}\n")
-        parts.append("| Key | Type | Default | Flag | Meaning |\n|---|---|---|---|---|")
-        parts.extend(_row(key, " ".join(flags.get(key.path, []))) for key in keys)
+        parts.append("| Key | Type | Default | Meaning |\n|---|---|---|---|")
+        parts.extend(_row(key) for key in keys)
         parts.append("")
     return "\n".join(parts)
 
 
-def _row(key: Key, flags: str) -> str:
-    return f"| `{key.path}` | {key.type.label} | {_default(key)} | {flags} | {_meaning(key)} |"
+def _row(key: Key) -> str:
+    return f"| `{key.path}` | {key.type.label} | {_default(key)} | {_meaning(key)} |"
 
 
 def _default(key: Key) -> str:

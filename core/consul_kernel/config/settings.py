@@ -19,6 +19,8 @@ from .schema import Effect, Key, KeyType
 from .tree import Entry, Listing, Node, Scalar, Table, describe
 from .values import BadValueError, read_value
 
+UNIX_SCHEME = "unix://"
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -188,7 +190,7 @@ class _Reader:
 
     def _read_plugin_block(self, block: PluginBlock) -> None:
         if block.kind is PluginKind.INTERFACE:
-            self._read_interface_options(block)
+            block = self._read_interface_options(block)
         else:
             others = [name for kind, name in self.result.blocks if kind is block.kind and name != block.name]
             if others:
@@ -200,18 +202,28 @@ class _Reader:
                 return
         _put_block(self.result.blocks, block.kind, block.name, block)
 
-    def _read_interface_options(self, block: PluginBlock) -> None:
-        """`port` and `address` of an interface are `ports.<name>` and `addresses.<name>`."""
+    def _read_interface_options(self, block: PluginBlock) -> PluginBlock:
+        """`port` and `address` of an interface are `ports.<name>` and `addresses.<name>`.
+
+        The interfaces that Consul has are told where to bind and nothing else, so the two leave the block's options;
+        other plugins may know keys of these names. A unix socket is the plugin's own business.
+        """
+        options = dict(block.options)
         for option, block_name, kind in (("port", "ports", KeyType.PORT), ("address", "addresses", KeyType.TEXT)):
-            if option not in block.options:
+            value = options.get(option)
+            if value is None or (isinstance(value, str) and value.startswith(UNIX_SCHEME)):
                 continue
-            position = block.positions.get(option, block.source or SourcePosition(""))
-            path = f"{block_name}.{block.name}"
-            node = Scalar(block.options[option], position)
-            key = SCHEMA.keys.get(path, Key(path, kind))
-            try:
-                value = read_value(kind, node, f"{block.path}.{option}", self._problems)
-            except BadValueError:
-                continue
-            if key.effect is Effect.USED or self._accept(key, value, position):
-                self._put(path, Setting(value, position, kind))
+            if block.name in SCHEMA.names_in("addresses"):
+                del options[option]
+            self._put_interface_key(block, option, f"{block_name}.{block.name}", kind)
+        return PluginBlock(block.kind, block.name, options, block.source, block.positions)
+
+    def _put_interface_key(self, block: PluginBlock, option: str, path: str, kind: KeyType) -> None:
+        position = block.positions.get(option, block.source or SourcePosition(""))
+        key = SCHEMA.keys.get(path, Key(path, kind))
+        try:
+            value = read_value(kind, Scalar(block.options[option], position), f"{block.path}.{option}", self._problems)
+        except BadValueError:
+            return
+        if key.effect is Effect.USED or self._accept(key, value, position):
+            self._put(path, Setting(value, position, kind))

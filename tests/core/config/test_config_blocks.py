@@ -107,6 +107,17 @@ def test_port_and_address_of_an_interface_are_those_of_the_agent(load: Load) -> 
     assert load("ports { http = 3 }", 'interface "http" { port = 1 }').ports["http"] == 1
     assert load('interface "http" { port = -1 }').interface_bind("http") == ()
     assert load().interface_bind("unheard") == ()
+    assert options_of(config) == {"http": {}, "dns": {}, "ui": {"port": 2}}
+
+
+def options_of(config: AgentConfig) -> dict[str, dict[str, object]]:
+    return {block.name: block.options for block in config.interfaces}
+
+
+def test_http_may_listen_on_a_unix_socket(load: Load) -> None:
+    for text in ('addresses { http = "unix:///run/x" }', 'interface "http" { address = "unix:///run/x" }'):
+        assert options_of(load(text))["http"] == {"address": "unix:///run/x"}
+    assert load('addresses { http = "unix:///run/x" }').interface_bind("http") == ()
 
 
 def test_json_names_the_plugin_by_a_key(host: Host) -> None:

@@ -139,10 +139,9 @@ def test_the_wan_pool_is_for_servers(load: Load, server: str) -> None:
             'bind_addr = "10.0.0.1 10.0.0.2"',
             "0.hcl:1: bind_addr: multiple addresses found: 10.0.0.1 10.0.0.2; one is expected",
         ),
-        (
-            'client_addr = "unix:///x"',
-            "0.hcl:1: client_addr: unix sockets are not served in this version; name an IP address",
-        ),
+        ('client_addr = "unix:///x"', "0.hcl:1: client_addr: cannot be a unix socket"),
+        ('addresses { dns = "unix:///x" }', "0.hcl:1: addresses.dns: cannot be a unix socket"),
+        ('addresses { http = "unix:///x 10.0.0.1" }', "0.hcl:1: addresses.http: cannot be a unix socket"),
         ('advertise_addr = "0.0.0.0"', "0.hcl:1: advertise_addr: Advertise address cannot be 0.0.0.0, :: or [::]"),
         (
             'advertise_addr_wan = "::"',
