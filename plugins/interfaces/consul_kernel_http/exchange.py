@@ -13,6 +13,7 @@ from consul_kernel.structs.settings import HttpSettings, LimitSettings
 
 from . import gojson
 from .answer import JSON, TEXT, Answer, HeadTemplate
+from .cache import ReadCache
 from .failures import HttpError, body_too_large
 from .target import Query, octets_of, shown
 
@@ -26,13 +27,14 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Site:
     """What all requests to one interface share."""
 
-    __slots__ = ("_closing", "agent", "blocked", "body_timeout_s", "http", "limits", "template")
+    __slots__ = ("_closing", "agent", "blocked", "body_timeout_s", "cache", "http", "limits", "template")
 
     def __init__(self, agent: AgentApi, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float) -> None:
         self.agent = agent
         self.http = http
         self.limits = limits
         self.template = HeadTemplate(http.response_headers)
+        self.cache = ReadCache(agent)
         self.body_timeout_s = body_timeout_s
         self.blocked: set[asyncio.Task[Any]] = set()
         """The tasks of blocking queries, which end at once when the interface closes."""
@@ -47,6 +49,7 @@ class Site:
         self._closing = True
         for task in list(self.blocked):
             task.cancel()
+        self.cache.close()
 
 
 class Exchange:

@@ -19,6 +19,7 @@ from .connection import DEFAULT_MAX_HEADER_OCTETS, Connection, ConnectionLimits
 from .dispatch import Dispatcher
 from .exchange import Site
 from .routes import ROUTES
+from .routes_later import ROUTES_LATER
 from .routing import Router
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class HttpInterface:
         self._bind = _binds(context.bind, config)
         self._unix_path = _unix_path(config.address)
         self._site = Site(context.agent, context.http, context.limits, body_timeout_s=config.body_timeout_ms / 1000)
-        self._dispatcher = Dispatcher(self._site, Router(ROUTES))
+        self._dispatcher = Dispatcher(self._site, Router((*ROUTES, *ROUTES_LATER)))
         self._limits = ConnectionLimits(
             max_per_client=context.limits.http_max_conns_per_client,
             max_header_octets=context.http.max_header_bytes or DEFAULT_MAX_HEADER_OCTETS,

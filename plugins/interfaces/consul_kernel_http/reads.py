@@ -43,6 +43,14 @@ async def read(exchange: Exchange, method: Method[RequestT, ReplyT], request: Re
     return reply
 
 
+async def read_cached(exchange: Exchange, method: Method[RequestT, ReplyT], request: RequestT) -> tuple[ReplyT, bytes]:
+    """Make the call, or answer from the cache where the request allows it; the header lines that tell which."""
+    if not request.use_cache:
+        return await read(exchange, method, request), b""
+    reply, age_s = await blocked(exchange, exchange.site.cache.read(method, request))
+    return reply, b"X-Cache: MISS\r\n" if age_s is None else b"X-Cache: HIT\r\nAge: %d\r\n" % age_s
+
+
 async def blocked(exchange: Exchange, work: Coroutine[Any, Any, ResultT]) -> ResultT:
     """Await something that may take minutes, but no longer than the interface stays open."""
     site = exchange.site

@@ -22,7 +22,7 @@ from consul_kernel_http.body import decode_body
 from consul_kernel_http.exchange import Endpoint, Exchange
 from consul_kernel_http.failures import BadRequestError, failure_of
 from consul_kernel_http.options import apply_node_meta, apply_source, read_options
-from consul_kernel_http.reads import UNKNOWN_META_HEAD, consistency_head, meta_head, read
+from consul_kernel_http.reads import UNKNOWN_META_HEAD, consistency_head, meta_head, read, read_cached
 from consul_kernel_http.views.node import node_service_list_view, node_services_view, node_view
 from consul_kernel_http.views.service import service_node_view
 
@@ -84,8 +84,8 @@ async def services(exchange: Exchange) -> Answer:
     """All service names with their tags."""
     request = DCSpecificRequest()
     apply_node_meta(exchange, request)
-    reply = await read(exchange, CATALOG_LIST_SERVICES, read_options(exchange, request))
-    head = meta_head(reply) + consistency_head(request)
+    reply, cache_head = await read_cached(exchange, CATALOG_LIST_SERVICES, read_options(exchange, request))
+    head = meta_head(reply) + consistency_head(request) + cache_head
     return exchange.json(reply.services or {}, head)
 
 
@@ -105,8 +105,8 @@ async def _service_nodes(exchange: Exchange, *, connect: bool) -> Answer:
     read_options(exchange, request)
     if not request.service_name:
         raise BadRequestError(MISSING_SERVICE)
-    reply = await read(exchange, CATALOG_SERVICE_NODES, request)
-    head = meta_head(reply) + consistency_head(request)
+    reply, cache_head = await read_cached(exchange, CATALOG_SERVICE_NODES, request)
+    head = meta_head(reply) + consistency_head(request) + cache_head
     return exchange.json([service_node_view(node) for node in reply.service_nodes or []], head)
 
 
@@ -142,8 +142,8 @@ async def node_services(exchange: Exchange) -> Answer:
 async def node_service_list(exchange: Exchange) -> Answer:
     """A node and its services as a list."""
     request = _node_request(exchange)
-    reply = await read(exchange, CATALOG_NODE_SERVICE_LIST, request)
-    head = meta_head(reply) + consistency_head(request)
+    reply, cache_head = await read_cached(exchange, CATALOG_NODE_SERVICE_LIST, request)
+    head = meta_head(reply) + consistency_head(request) + cache_head
     return exchange.json(node_service_list_view(reply.node_services), head)
 
 

@@ -30,6 +30,23 @@ VALUE = IndexedDirEntries(index=9, known_leader=True, entries=[DirEntry(key=b"k"
 # --- routes and methods ---
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "allow"),
+    [
+        ("/v1/query", "GET", "OPTIONS,GET,POST"),
+        ("/v1/snapshot", "PUT", "OPTIONS,GET,PUT"),
+        ("/v1/txn", "PUT", "OPTIONS,PUT"),
+    ],
+)
+async def test_routes_of_later_versions_are_absent_but_know_their_methods(
+    site: Site, path: str, method: str, allow: str
+) -> None:
+    got = await site.send(method, path)
+    assert (got.status, got.body) == (404, b"")
+    got = await site.send("PATCH", path)
+    assert (got.status, got.headers["Allow"]) == (405, allow)
+
+
 async def test_root(site: Site) -> None:
     got = await site.get("/")
     assert (got.status, got.text, got.headers["Content-Type"]) == (200, "Consul Agent", "text/plain; charset=utf-8")
@@ -46,7 +63,6 @@ async def test_root(site: Site) -> None:
         "/V1/status/leader",
         "/ui",
         "/v1/kv",
-        "/v1/session/list",
     ],
 )
 async def test_unknown_paths_are_404_without_anything(site: Site, path: str) -> None:

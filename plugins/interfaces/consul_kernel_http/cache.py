@@ -1,0 +1,143 @@
+"""Answers that are kept up to date in the background, for `?cached` (Consul: features/caching, background refresh).
+
+The first read of a kind is a miss and is answered as usual; from then on a blocking query of our own keeps its answer
+current, and further reads take it from here without asking a server. `Cache-Control` does not apply, as in Consul:
+the answer is as fresh as a blocking query sees it, and `Age` says for how long that query has been failing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from typing import Any, TypeVar
+
+import msgspec
+
+from consul_kernel.contracts.errors import ConsulKernelError
+from consul_kernel.contracts.interface import AgentApi
+from consul_kernel.structs.methods import Method
+from consul_kernel.structs.query import QueryMeta, QueryOptions
+
+logger = logging.getLogger(__name__)
+
+RequestT = TypeVar("RequestT", bound=QueryOptions)
+ReplyT = TypeVar("ReplyT", bound=QueryMeta)
+
+MAX_ENTRIES = 256
+"""Beyond, the one that was not used for the longest time is dropped."""
+IDLE_S = 600.0
+"""What nobody has asked for so long is dropped."""
+
+_POLL_NS = 60 * 1_000_000_000
+_FIRST_RETRY_S = 0.25
+_LONGEST_RETRY_S = 30.0
+
+_key_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class Entry:
+    """One answer and the task that keeps it current."""
+
+    def __init__(self, reply: Any, now_s: float) -> None:
+        self.reply = reply
+        self.used_s = now_s
+        self.lost_contact_s: float | None = None
+        self.refresher: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    def put(self, reply: Any) -> None:
+        """Take a newer answer and wake whoever waits for it."""
+        self.reply = reply
+        self.lost_contact_s = None
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def wait_beyond(self, index: int, timeout_s: float) -> None:
+        """Wait until the answer's index is another one, or the time is over."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.reply.index == index:
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+
+
+class ReadCache:
+    """The cached answers of one interface."""
+
+    def __init__(self, agent: AgentApi) -> None:
+        self._agent = agent
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+
+    async def read(self, method: Method[RequestT, ReplyT], request: RequestT) -> tuple[ReplyT, float | None]:
+        """The answer, and its age in seconds, or None for an answer that was just fetched."""
+        key = _key(method, request)
+        now_s = asyncio.get_running_loop().time()
+        entry = self._entries.get(key)
+        if entry is None:
+            reply = await self._agent.call(method, _plain(request))
+            self._keep(key, method, request, reply)
+            return reply, None
+        entry.used_s = now_s
+        self._entries.move_to_end(key)
+        if request.min_query_index and request.min_query_index == entry.reply.index:
+            await entry.wait_beyond(request.min_query_index, request.max_query_time / 1e9)
+        found: ReplyT = entry.reply
+        return found, now_s - entry.lost_contact_s if entry.lost_contact_s is not None else 0.0
+
+    def close(self) -> None:
+        """Stop refreshing."""
+        for entry in self._entries.values():
+            if entry.refresher is not None:
+                entry.refresher.cancel()
+        self._entries.clear()
+
+    def _keep(self, key: bytes, method: Method[RequestT, ReplyT], request: RequestT, reply: ReplyT) -> None:
+        if key in self._entries:  # a second miss at the same time
+            return
+        loop = asyncio.get_running_loop()
+        entry = self._entries[key] = Entry(reply, loop.time())
+        entry.refresher = loop.create_task(self._refresh(key, entry, method, request))
+        while len(self._entries) > MAX_ENTRIES:
+            _, oldest = self._entries.popitem(last=False)
+            if oldest.refresher is not None:
+                oldest.refresher.cancel()
+
+    async def _refresh(self, key: bytes, entry: Entry, method: Method[RequestT, ReplyT], request: RequestT) -> None:
+        loop = asyncio.get_running_loop()
+        retry_s = _FIRST_RETRY_S
+        while loop.time() - entry.used_s < IDLE_S:
+            watching = _plain(request)
+            watching.min_query_index = max(entry.reply.index, 1)
+            watching.max_query_time = _POLL_NS
+            try:
+                entry.put(await self._agent.call(method, watching))
+                retry_s = _FIRST_RETRY_S
+            except ConsulKernelError as error:
+                logger.debug("cannot refresh a cached %s: %s", method.name, error)
+                entry.lost_contact_s = entry.lost_contact_s or loop.time()
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+            except Exception:  # a fault is no reason to keep an answer that nobody refreshes
+                logger.exception("refreshing a cached %s failed", method.name)
+                break
+        if self._entries.get(key) is entry:
+            del self._entries[key]
+
+
+def _plain(request: RequestT) -> RequestT:
+    """The request without what says how to wait for it and how old it may be."""
+    return msgspec.structs.replace(
+        request,
+        min_query_index=0,
+        max_query_time=0,
+        use_cache=False,
+        max_age=0,
+        must_revalidate=False,
+        stale_if_error=0,
+    )
+
+
+def _key(method: Method[RequestT, ReplyT], request: RequestT) -> bytes:
+    return method.name.encode() + b"\0" + _key_encode(_plain(request))

@@ -1,0 +1,86 @@
+"""Consul's routes that this version does not have.
+
+They are answered by 404, as any unknown path; but a method that Consul would not take is refused as Consul does it, so
+that clients which probe by method learn the same.
+"""
+
+from __future__ import annotations
+
+from .answer import Answer
+from .exchange import Exchange
+from .routing import Route
+
+
+async def absent(exchange: Exchange) -> Answer:
+    """Nothing is here."""
+    return exchange.empty(status=404)
+
+
+_METHODS_BY_PATTERN: dict[str, str] = {
+    "/v1/acl/auth-method": "PUT",
+    "/v1/acl/auth-method/": "GET PUT DELETE",
+    "/v1/acl/auth-methods": "GET",
+    "/v1/acl/binding-rule": "PUT",
+    "/v1/acl/binding-rule/": "GET PUT DELETE",
+    "/v1/acl/binding-rules": "GET",
+    "/v1/acl/bootstrap": "PUT",
+    "/v1/acl/clone/": "PUT",
+    "/v1/acl/create": "PUT",
+    "/v1/acl/destroy/": "PUT",
+    "/v1/acl/info/": "GET",
+    "/v1/acl/list": "GET",
+    "/v1/acl/login": "POST",
+    "/v1/acl/logout": "POST",
+    "/v1/acl/policies": "GET",
+    "/v1/acl/policy": "PUT",
+    "/v1/acl/policy/": "GET PUT DELETE",
+    "/v1/acl/policy/name/": "GET",
+    "/v1/acl/replication": "GET",
+    "/v1/acl/role": "PUT",
+    "/v1/acl/role/": "GET PUT DELETE",
+    "/v1/acl/role/name/": "GET",
+    "/v1/acl/roles": "GET",
+    "/v1/acl/rules/translate": "POST",
+    "/v1/acl/rules/translate/": "GET",
+    "/v1/acl/token": "PUT",
+    "/v1/acl/token/": "GET PUT DELETE",
+    "/v1/acl/token/self": "GET",
+    "/v1/acl/tokens": "GET",
+    "/v1/acl/update": "PUT",
+    "/v1/agent/host": "GET",
+    "/v1/agent/maintenance": "PUT",
+    "/v1/agent/metrics": "GET",
+    "/v1/agent/monitor": "GET",
+    "/v1/agent/reload": "PUT",
+    "/v1/agent/service/maintenance/": "PUT",
+    "/v1/agent/token/": "PUT",
+    "/v1/config": "PUT",
+    "/v1/config/": "GET DELETE",
+    "/v1/coordinate/datacenters": "GET",
+    "/v1/coordinate/node/": "GET",
+    "/v1/coordinate/nodes": "GET",
+    "/v1/coordinate/update": "PUT",
+    "/v1/internal/ui/node/": "GET",
+    "/v1/internal/ui/nodes": "GET",
+    "/v1/internal/ui/services": "GET",
+    "/v1/operator/autopilot/configuration": "GET PUT",
+    "/v1/operator/autopilot/health": "GET",
+    "/v1/operator/autopilot/state": "GET",
+    "/v1/operator/keyring": "GET POST PUT DELETE",
+    "/v1/operator/raft/configuration": "GET",
+    "/v1/operator/raft/peer": "DELETE",
+    "/v1/query": "GET POST",
+    "/v1/query/": "GET PUT DELETE",
+    "/v1/session/create": "PUT",
+    "/v1/session/destroy/": "PUT",
+    "/v1/session/info/": "GET",
+    "/v1/session/list": "GET",
+    "/v1/session/node/": "GET",
+    "/v1/session/renew/": "PUT",
+    "/v1/snapshot": "GET PUT",
+    "/v1/txn": "PUT",
+}
+
+ROUTES_LATER = tuple(
+    Route(pattern, dict.fromkeys(methods.split(), absent)) for pattern, methods in _METHODS_BY_PATTERN.items()
+)
