@@ -75,10 +75,11 @@ def bind_socket(kind: socket.SocketKind, bind: Address) -> socket.socket:
     except (OSError, OverflowError) as error:
         if sock is not None:
             sock.close()
-        raise PluginStartError(f"cannot bind {purpose} {bind}: {_cause(error)}") from error
+        raise PluginStartError(f"cannot bind {purpose} {bind}: {cause_of(error)}") from error
     return sock
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
+    """The operating system's words for an error, without what asyncio puts around them."""
     number = getattr(error, "errno", None)
     return os.strerror(number).lower() if number else str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 from consul_kernel.contracts.errors import StreamClosedError, TransportError
@@ -49,6 +49,8 @@ class TcpStream(asyncio.BufferedProtocol):
         self._writing_paused = False
         self._drainers: deque[asyncio.Future[None]] = deque()
         self._linger: asyncio.TimerHandle | None = None
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        """Done once the socket is gone."""
 
     # --- asyncio's side ---
 
@@ -94,6 +96,8 @@ class TcpStream(asyncio.BufferedProtocol):
             self._linger.cancel()
         self._wake_reader()
         self._wake_drainers()
+        if not self.lost.done():
+            self.lost.set_result(None)
         self._on_lost(self)
 
     def pause_writing(self) -> None:
@@ -220,3 +224,17 @@ class TcpStream(asyncio.BufferedProtocol):
     def _raise_if_broken(self) -> None:
         if self._broken is not None:
             raise TransportError(f"connection to {self.peer} broke: {self._broken}") from self._broken
+
+
+async def close_all(streams: Collection[TcpStream], *, within_s: float) -> None:
+    """Close streams and wait until their sockets are gone; what is still queued after `within_s` is lost."""
+    if not streams:
+        return
+    lost = [stream.lost for stream in streams]
+    for stream in streams:
+        stream.close()
+    _, late = await asyncio.wait(lost, timeout=within_s)
+    if late:
+        for stream in list(streams):
+            stream.abort()
+        await asyncio.wait(lost, timeout=within_s)

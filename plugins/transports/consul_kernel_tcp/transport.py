@@ -11,14 +11,16 @@ from consul_kernel.contracts.errors import PluginStartError, TransportError
 from consul_kernel.contracts.transport import Address, ReceivePacket, ServeStream
 
 from .packets import UdpEndpoint
-from .sockets import bind_socket, family_of, socket_address, to_address
-from .stream import READ_BUFFER_BYTES, TcpStream
+from .sockets import bind_socket, cause_of, family_of, socket_address, to_address
+from .stream import READ_BUFFER_BYTES, TcpStream, close_all
 
 _log = logging.getLogger(__name__)
 
 ACCEPT_BACKLOG = 1024
 CLOSE_TIMEOUT_S = 5.0
 """How long tasks that serve streams get to end after their cancellation."""
+FLUSH_TIMEOUT_S = 1.0
+"""How long what is queued on streams may take to leave when a listener or the transport is closed."""
 
 
 class TcpListener:
@@ -44,7 +46,7 @@ class TcpListener:
             )
         except OSError as error:
             sock.close()
-            raise PluginStartError(f"cannot listen on TCP {bind}: {error.strerror or error}") from error
+            raise PluginStartError(f"cannot listen on TCP {bind}: {cause_of(error)}") from error
         self.address = to_address(sock.getsockname())
 
     def _on_made(self, stream: TcpStream) -> None:
@@ -82,8 +84,7 @@ class TcpListener:
             _, stubborn = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
             if stubborn:
                 _log.warning("%d streams of %s were still served after their cancellation", len(stubborn), self.address)
-        for stream in list(self._streams):
-            stream.close()
+        await close_all(list(self._streams), within_s=FLUSH_TIMEOUT_S)
         # Lets the event loop let go of the sockets, so that the address can be bound again at once.
         await asyncio.sleep(0)
         self._on_closed(self)
@@ -129,7 +130,7 @@ class TcpTransport:
         except TimeoutError as error:
             raise TransportError(f"cannot dial {to}: no answer within {timeout_ms} ms") from error
         except OSError as error:
-            raise TransportError(f"cannot dial {to}: {error.strerror or error}") from error
+            raise TransportError(f"cannot dial {to}: {cause_of(error)}") from error
         if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
             # A free port of this very host can be connected to itself; nobody listens there.
             stream.abort()
@@ -143,5 +144,4 @@ class TcpTransport:
             endpoint.close()
         for listener in list(self._listeners):
             await listener.aclose()
-        for stream in list(self._dialled):
-            stream.close()
+        await close_all(list(self._dialled), within_s=FLUSH_TIMEOUT_S)

@@ -155,3 +155,71 @@ async def test_streams_have_no_nagle_delay() -> None:
     options.put_nowait(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
     assert options.get_nowait()
     await transport.aclose()
+
+
+async def test_a_failing_receiver_does_not_stop_the_packets(caplog: pytest.LogCaptureFixture) -> None:
+    transport = TcpTransport()
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def receive(packet: bytes, source: Address) -> None:
+        if packet == b"bad":
+            raise ValueError("on purpose")
+        received.put_nowait(packet)
+
+    here = await transport.open_packets(Address("127.0.0.1", 0), receive)
+    there = await transport.open_packets(Address("127.0.0.1", 0), receive)
+    there.send(b"bad", here.address)
+    there.send(b"good", here.address)
+    assert await asyncio.wait_for(received.get(), 5) == b"good"
+    assert "on purpose" in caplog.text
+    await transport.aclose()
+
+
+async def test_a_second_reader_is_a_programming_error() -> None:
+    transport = TcpTransport()
+
+    async def serve(stream: Stream) -> None:
+        await stream.read(1)
+
+    listener = await transport.listen(Address("127.0.0.1", 0), serve)
+    stream = await transport.dial(listener.address, timeout_ms=2000)
+    first = asyncio.create_task(stream.read(1))
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="one task at a time"):
+        await stream.read(1)
+    stream.close()
+    assert await first == b""
+    await transport.aclose()
+
+
+async def test_listener_can_be_closed_by_what_it_serves() -> None:
+    transport = TcpTransport()
+    closed = asyncio.Event()
+
+    async def serve(stream: Stream) -> None:
+        await listener.aclose()
+        closed.set()
+
+    listener = await transport.listen(Address("127.0.0.1", 0), serve)
+    await transport.dial(listener.address, timeout_ms=2000)
+    await asyncio.wait_for(closed.wait(), 5)
+    with pytest.raises(TransportError, match="refused"):
+        await transport.dial(listener.address, timeout_ms=2000)
+    await transport.aclose()
+
+
+async def test_a_peer_that_never_reads_does_not_keep_a_closed_stream_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consul_kernel_tcp.stream.LINGER_S", 0.05)
+    transport = TcpTransport()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1)
+        stream = await transport.dial(Address(*listening.getsockname()), timeout_ms=2000)
+        accepted, _ = listening.accept()
+        stream.write(bytes(20_000_000))
+        stream.close()
+        async with asyncio.timeout(5):
+            while transport._dialled:
+                await asyncio.sleep(0.01)
+        accepted.close()
+    await transport.aclose()
