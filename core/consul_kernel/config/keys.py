@@ -14,7 +14,13 @@ _T = KeyType
 IDENTITY_KEYS = (
     Key("node_name", _T.TEXT, None, "Name of the agent, unique in its datacenter.", default_note="the host's name"),
     Key("node_id", _T.TEXT, "", "UUID of the agent; generated and kept in `data_dir` when empty."),
-    Key("disable_host_node_id", _T.BOOL, True, "Generate a random `node_id` rather than one from the host's hardware."),
+    Key(
+        "disable_host_node_id",
+        _T.BOOL,
+        True,
+        "Generate a random `node_id` rather than one from the host's hardware.",
+        Effect.UNUSED,
+    ),
     Key("node_meta", _T.TEXT_MAP, None, "Metadata of the node in the catalog.", default_note="{}"),
     Key("tagged_addresses", _T.TEXT_MAP, None, "Further addresses of the node in the catalog.", default_note="{}"),
     Key("datacenter", _T.TEXT, "dc1", "Name of the datacenter; letters, digits, `-` and `_`."),
@@ -38,7 +44,7 @@ NETWORK_KEYS = (
     Key("advertise_addr_wan_ipv4", _T.TEXT, "", "IPv4 WAN address in the node's tagged addresses."),
     Key("advertise_addr_wan_ipv6", _T.TEXT, "", "IPv6 WAN address in the node's tagged addresses."),
     Key("serf_lan", _T.TEXT, "", "Address for LAN gossip.", default_note="`bind_addr`"),
-    Key("serf_wan", _T.TEXT, "", "Address for WAN gossip.", default_note="`bind_addr`"),
+    Key("serf_wan", _T.TEXT, "", "Address for WAN gossip.", Effect.UNUSED, default_note="`bind_addr`"),
     Key("addresses.dns", _T.TEXT, "", "Addresses of DNS, separated by spaces.", default_note="`client_addr`"),
     Key("addresses.http", _T.TEXT, "", "Addresses of HTTP, separated by spaces.", default_note="`client_addr`"),
     Key("addresses.https", _T.TEXT, "", "Addresses of HTTPS, separated by spaces.", default_note="`client_addr`"),
@@ -49,19 +55,19 @@ NETWORK_KEYS = (
     Key("ports.grpc", _T.PORT, -1, "Port of gRPC.", Effect.UNUSED),
     Key("ports.server", _T.PORT, 8300, "Port for calls between agents."),
     Key("ports.serf_lan", _T.PORT, 8301, "Port of LAN gossip, UDP and TCP."),
-    Key("ports.serf_wan", _T.PORT, 8302, "Port of WAN gossip, UDP and TCP."),
+    Key("ports.serf_wan", _T.PORT, 8302, "Port of WAN gossip, UDP and TCP.", Effect.UNUSED),
 )
 
 JOIN_KEYS = (
     Key("start_join", _T.TEXTS, (), "Agents to join at the start; failing to is fatal."),
-    Key("start_join_wan", _T.TEXTS, (), "Servers of other datacenters to join at the start."),
+    Key("start_join_wan", _T.TEXTS, (), "Servers of other datacenters to join at the start.", Effect.UNUSED),
     Key("retry_join", _T.TEXTS, (), "Agents to join, tried again until one answers."),
-    Key("retry_join_wan", _T.TEXTS, (), "Servers of other datacenters to join, tried again."),
+    Key("retry_join_wan", _T.TEXTS, (), "Servers of other datacenters to join, tried again.", Effect.UNUSED),
     Key("retry_interval", _T.DURATION, "30s", "Wait between rounds of `retry_join`."),
-    Key("retry_interval_wan", _T.DURATION, "30s", "Wait between rounds of `retry_join_wan`."),
+    Key("retry_interval_wan", _T.DURATION, "30s", "Wait between rounds of `retry_join_wan`.", Effect.UNUSED),
     Key("retry_max", _T.INT, 0, "Rounds of `retry_join` before the agent stops; 0 is no end."),
-    Key("retry_max_wan", _T.INT, 0, "Rounds of `retry_join_wan` before the agent stops; 0 is no end."),
-    Key("rejoin_after_leave", _T.BOOL, False, "Rejoin at the start even after having left on purpose."),
+    Key("retry_max_wan", _T.INT, 0, "Rounds of `retry_join_wan` before the agent stops; 0 is no end.", Effect.UNUSED),
+    Key("rejoin_after_leave", _T.BOOL, False, "Rejoin at the start even after having left on purpose.", Effect.UNUSED),
     Key(
         "leave_on_terminate",
         _T.BOOL,
@@ -77,7 +83,7 @@ JOIN_KEYS = (
         default_note="false for clients, true for servers",
     ),
     Key("reconnect_timeout", _T.DURATION, "72h", "Forget a failed member after this; at least 8h."),
-    Key("reconnect_timeout_wan", _T.DURATION, "72h", "The same in the WAN pool; at least 8h."),
+    Key("reconnect_timeout_wan", _T.DURATION, "72h", "The same in the WAN pool; at least 8h.", Effect.UNUSED),
 )
 
 _GOSSIP = (
@@ -91,10 +97,13 @@ _GOSSIP = (
 
 GOSSIP_KEYS = (
     Key("encrypt", _T.TEXT, "", "Gossip key: 16, 24 or 32 bytes in base64 (`consul-kernel keygen`)."),
-    Key("encrypt_verify_incoming", _T.BOOL, True, "Refuse plaintext gossip when there is a key."),
-    Key("encrypt_verify_outgoing", _T.BOOL, True, "Send no plaintext gossip when there is a key."),
+    Key("encrypt_verify_incoming", _T.BOOL, True, "Refuse plaintext gossip when there is a key.", Effect.UNUSED),
+    Key("encrypt_verify_outgoing", _T.BOOL, True, "Send no plaintext gossip when there is a key.", Effect.UNUSED),
     *(Key(f"gossip_lan.{name}", kind, None, doc, default_note="the pool's own") for name, kind, doc in _GOSSIP),
-    *(Key(f"gossip_wan.{name}", kind, None, doc, default_note="the pool's own") for name, kind, doc in _GOSSIP),
+    *(
+        Key(f"gossip_wan.{name}", kind, None, doc, Effect.UNUSED, default_note="the pool's own")
+        for name, kind, doc in _GOSSIP
+    ),
 )
 
 RAFT_KEYS = (
@@ -135,11 +144,13 @@ HTTP_KEYS = (
     Key("discovery_max_stale", _T.DURATION, "0s", "Answer discovery reads from any server, at most this old."),
     Key("limits.http_max_conns_per_client", _T.INT, 200, "HTTP connections from one address; 0 is no limit."),
     Key("limits.kv_max_value_size", _T.INT, 524288, "Largest value of a key, bytes."),
-    Key("limits.txn_max_req_len", _T.INT, 524288, "Largest body of a transaction, bytes."),
+    Key("limits.txn_max_req_len", _T.INT, 524288, "Largest body of a transaction, bytes.", Effect.UNUSED),
     Key("limits.rpc_handshake_timeout", _T.DURATION, "5s", "Wait for a connection's first byte."),
     Key("limits.rpc_max_conns_per_client", _T.INT, 100, "Connections between agents from one address."),
-    Key("limits.rpc_rate", _T.FLOAT, -1.0, "Calls per second an agent makes to servers; -1 is no limit."),
-    Key("limits.rpc_max_burst", _T.INT, 1000, "Calls above `rpc_rate` in a burst."),
+    Key(
+        "limits.rpc_rate", _T.FLOAT, -1.0, "Calls per second an agent makes to servers; -1 is no limit.", Effect.UNUSED
+    ),
+    Key("limits.rpc_max_burst", _T.INT, 1000, "Calls above `rpc_rate` in a burst.", Effect.UNUSED),
 )
 
 SERVICE_KEYS = (
@@ -158,14 +169,14 @@ SERVICE_KEYS = (
     Key("check_update_interval", _T.DURATION, "5m", "How often changed output alone is sent to the servers."),
     Key("check_output_max_size", _T.INT, 4096, "Bytes kept of a check's output."),
     Key("discard_check_output", _T.BOOL, False, "Keep no output of checks."),
-    Key("session_ttl_min", _T.DURATION, "0s", "The shortest TTL of a session.", default_note="10s"),
+    Key("session_ttl_min", _T.DURATION, "0s", "The shortest TTL of a session.", Effect.UNUSED, default_note="10s"),
 )
 
 LOG_KEYS = (
     Key("log_level", _T.TEXT, "INFO", "Least severe level that is logged: trace, debug, info, warn, err."),
     Key("log_json", _T.BOOL, False, "Log lines as JSON objects."),
     Key("log_file", _T.TEXT, "", "File to log to, besides standard output."),
-    Key("log_rotate_duration", _T.DURATION, "24h", "Age at which a log file is rotated."),
+    Key("log_rotate_duration", _T.DURATION, "24h", "Age at which a log file is rotated.", Effect.UNUSED),
     Key("log_rotate_bytes", _T.INT, 0, "Size at which a log file is rotated; 0 is none."),
     Key("log_rotate_max_files", _T.INT, 0, "Rotated files kept; 0 is all, -1 none."),
 )

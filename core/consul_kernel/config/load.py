@@ -86,7 +86,7 @@ def _load(
 ) -> AgentConfig:
     dev_mode = overrides.get(DEV_MODE) is True
     lists, values = _split_lists({key: value for key, value in overrides.items() if key != DEV_MODE})
-    found = [read_settings(plain_table(_DEV_SETTINGS, "-dev"), problems)] if dev_mode else []
+    found = [read_settings(plain_table(_DEV_SETTINGS, "-dev"), ProblemLog())] if dev_mode else []
     found.append(read_settings(plain_table(lists, "command line"), problems))
     for source in sources:
         if source.format and source.format not in FORMATS:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from consul_kernel.structs.duration import MILLISECOND, parse_duration_ns
+from consul_kernel.structs.duration import MILLISECOND
 
 from .keys import SCHEMA
 from .problems import SourcePosition
-from .schema import KeyType
 from .settings import SourceSettings
 
 
@@ -40,10 +39,7 @@ class Merged:
         setting = self._settings.get(path)
         if setting is not None:
             return setting.value
-        default = SCHEMA.keys[path].default if path in SCHEMA.keys else None
-        if isinstance(default, str) and SCHEMA.keys[path].type is KeyType.DURATION:
-            return parse_duration_ns(default)
-        return default
+        return SCHEMA.keys[path].default_value if path in SCHEMA.keys else None
 
     def text(self, path: str) -> str:
         """A text."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from consul_kernel.structs.duration import parse_duration_ns
+
 
 class KeyType(Enum):
     """What a key's value must be. The value is what an error message calls it."""
@@ -80,6 +82,19 @@ class Key:
     reason: str = ""
     default_note: str = ""
 
+    @property
+    def default_value(self) -> Default:
+        """The default in the form of a value that was read: a duration in nanoseconds."""
+        if self.type is KeyType.DURATION and isinstance(self.default, str):
+            return parse_duration_ns(self.default)
+        return self.default
+
+    def is_off(self, value: object) -> bool:
+        """Whether a value asks for nothing: it's the default, or there is none and it switches something off."""
+        if self.type is KeyType.PORT and value == -1:
+            return True
+        return value == self.default_value if self.default is not None else not value
+
 
 class Schema:
     """Keys by path, and the blocks that hold them."""
@@ -101,7 +116,3 @@ class Schema:
     def is_block(self, path: str) -> bool:
         """Whether the path is a block of known keys."""
         return bool(path) and path in self._children
-
-    def default(self, path: str) -> Default:
-        """The default of a key."""
-        return self.keys[path].default

@@ -159,8 +159,7 @@ class _Reader:
 
     def _accept(self, key: Key, value: object, position: SourcePosition) -> bool:
         """Whether a key without an effect may be given this value."""
-        is_off = value == key.default if key.default is not None else not value
-        if is_off:
+        if key.is_off(value):
             return True
         if key.effect is Effect.REFUSED:
             self._problems.error(

@@ -93,7 +93,7 @@ def test_each_key_refuses_another_type(key: Key, host: Host) -> None:
 @pytest.mark.parametrize("key", SCHEMA.keys.values(), ids=lambda key: key.path)
 def test_each_default_is_what_the_key_takes(key: Key, host: Host) -> None:
     if key.default is not None and key.path not in {"data_dir", "node_id"}:
-        default = list(key.default) if isinstance(key.default, tuple) else key.default
+        default: object = list(key.default) if isinstance(key.default, tuple) else key.default
         base = {"server": True, "data_dir": "/tmp"} if key.path.startswith("bootstrap") else {"data_dir": "/tmp"}
         assert load_config([], base | nested(key.path, default), host=host) == load_config([], base, host=host)
 
