@@ -18,11 +18,10 @@ READ_BYTES = 256 * 1024
 class CallStream:
     """Calls over one yamux stream, one after the other, as net/rpc serves them."""
 
-    __slots__ = ("_messages", "_sequence", "stream", "unused_since")
+    __slots__ = ("_messages", "_sequence", "stream")
 
     def __init__(self, stream: YamuxStream, reply_limit: int) -> None:
         self.stream = stream
-        self.unused_since = 0.0
         self._messages = MessageReader(reply_limit)
         self._sequence = 0
 

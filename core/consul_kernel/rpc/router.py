@@ -117,7 +117,8 @@ class Router:
 
     async def _call_leader(self, consensus: Consensus, method: Method[Any, Any], request: Any) -> Any:
         """Answer as the leader or have it answer, waiting for one at most the hold time."""
-        deadline = self._now_ms() + self._hold_ms
+        started = self._now_ms()
+        deadline = started + self._hold_ms
         failure: RpcError = RpcError(NO_LEADER)
         while True:
             try:
@@ -133,6 +134,7 @@ class Router:
                 if not _may_retry(error, method):
                     raise
                 failure = error
+                deadline = self._extend(deadline, started, error)
             if self.is_leaving:
                 raise RpcError(NO_LEADER)
             await self._wait_before_retry(deadline, failure)
@@ -152,7 +154,8 @@ class Router:
 
     async def _call_from_client(self, method: Method[Any, Any], request: Any) -> Any:
         """Have a server of our datacenter answer: the first of the list, after a failure the next."""
-        deadline = self._now_ms() + self._hold_ms
+        started = self._now_ms()
+        deadline = started + self._hold_ms
         attempts = 0
         while True:
             server = self._directory.pick(self._datacenter)
@@ -162,10 +165,13 @@ class Router:
             try:
                 return await self._call_at(server.address, method, request)
             except RpcError as error:
-                self._directory.fail(server)
-                if not _may_retry(error, method):
+                may_retry = _may_retry(error, method)
+                if may_retry or isinstance(error, RpcTransportError):
+                    self._directory.fail(server)
+                if not may_retry:
                     raise
                 failure = error
+                deadline = self._extend(deadline, started, error)
             if self._now_ms() >= deadline:
                 raise failure
             # The next server is asked at once; only after all of them there is a pause.
@@ -184,6 +190,16 @@ class Router:
         query_ms: int = request.max_query_time // 1_000_000
         query_ms = DEFAULT_QUERY_TIME_MS if query_ms <= 0 else min(query_ms, MAX_QUERY_TIME_MS)
         return query_ms + query_ms // JITTER_FRACTION + self._hold_ms + self._call_timeout_ms
+
+    def _extend(self, deadline: int, started: int, error: RpcError) -> int:
+        """The hold time begins anew, once, where a call broke off that had been waiting for longer than that.
+
+        So a blocking query outlives the server that carried it out.
+        """
+        now = self._now_ms()
+        if isinstance(error, RpcTransportError) and now >= deadline == started + self._hold_ms:
+            return now + self._hold_ms
+        return deadline
 
     async def _wait_before_retry(self, deadline: int, failure: RpcError) -> None:
         pause = self._rng.uniform(0, self._hold_ms / JITTER_FRACTION)

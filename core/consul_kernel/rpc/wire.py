@@ -70,6 +70,14 @@ def decode(kind: Any, message: bytes) -> Any:
         raise WireError(f"undecodable message: {error}") from error
 
 
+_KEPT_BUFFER_BYTES = 64 * 1024
+
+
+def _make_scanner() -> msgpack.Unpacker:
+    # Its buffer grows as needed; the default is 1 MiB from the start.
+    return msgpack.Unpacker(raw=True, max_buffer_size=0, read_size=4096)
+
+
 class MessageReader:
     """Cuts a stream of bytes into MessagePack messages. Each byte is looked at once, however it arrives."""
 
@@ -80,7 +88,7 @@ class MessageReader:
         self._limit = limit
         self._buffer = bytearray()
         self._base = 0
-        self._scanner = msgpack.Unpacker(raw=True, max_buffer_size=0)
+        self._scanner = _make_scanner()
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the stream."""
@@ -106,7 +114,17 @@ class MessageReader:
         message = bytes(self._buffer[:size])
         del self._buffer[:size]
         self._base = end
+        if size > _KEPT_BUFFER_BYTES and not self._buffer:
+            # A long message leaves long buffers; a stream that waits for its next call should not keep them.
+            self._buffer = bytearray()
+            self._scanner = _make_scanner()
+            self._base = 0
         return message
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that wait for the rest of their message."""
+        return len(self._buffer)
 
     @property
     def is_empty(self) -> bool:

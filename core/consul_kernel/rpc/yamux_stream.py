@@ -72,7 +72,7 @@ class YamuxStream:
         self._credit = WINDOW_BYTES
         self._consumed = 0
         self._chunks: deque[bytes] = deque()
-        self._pending: deque[bytes] = deque()
+        self._pending: deque[memoryview] = deque()
         self._ended = False
         self._write_ended = False
         self._error: TransportError | None = None
@@ -118,7 +118,7 @@ class YamuxStream:
             self._credit -= len(data)
             self._session.send(header(DATA, 0, self.id, len(data)) + data)
         else:
-            self._pending.append(data)
+            self._pending.append(memoryview(data))
             self._flush()
 
     async def drain(self) -> None:
@@ -208,7 +208,7 @@ class YamuxStream:
                 pending[0] = piece[self._credit :]
                 piece = piece[: self._credit]
             self._credit -= len(piece)
-            self._session.send(header(DATA, 0, self.id, len(piece)) + piece)
+            self._session.send(header(DATA, 0, self.id, len(piece)) + bytes(piece))
         if pending:
             return
         if self._write_ended:

@@ -339,3 +339,50 @@ def test_directory_forgets_names_of_empty_datacenters() -> None:
         directory.remove(f"s{number}")
     assert not directory.knows_datacenter("dc0")
     assert directory.knows_datacenter("dc1099")
+
+
+def test_blocking_query_outlives_the_server_that_carried_it() -> None:
+    async def program() -> None:
+        network, nodes = await _three()
+        client, _ = make_client(network, *nodes)
+        for router in (client, nodes[1].router):
+            asked = asyncio.Event()
+
+            async def hang(request: KeyRequest, asked: asyncio.Event = asked) -> IndexedDirEntries:
+                asked.set()
+                await asyncio.sleep(10**6)
+                raise AssertionError("never")
+
+            nodes[0].endpoints.on_get = hang
+            nodes[0].lead(*nodes[1:])
+            query = asyncio.create_task(router.call(KVS_GET, KeyRequest(min_query_index=7, max_query_time=200 * 10**9)))
+            await asked.wait()
+            await asyncio.sleep(100)
+            nodes[0].consensus.is_leader = False
+            await nodes[0].pool.aclose()
+            await nodes[0].transport.aclose()
+            await asyncio.sleep(3)
+            nodes[2].lead(nodes[1])
+            assert _answered_by(await query) == "s3"
+            nodes[2].consensus.is_leader = False
+            nodes[0] = Node(network.transport(nodes[0].host), nodes[0].host, "s1")
+            await nodes[0].start()
+
+    run_virtual(program())
+
+
+def test_an_endpoint_error_does_not_cost_the_server_its_place() -> None:
+    async def program() -> None:
+        network, nodes = await _three()
+        client, pool = make_client(network, *nodes)
+
+        async def refuse(request: KVSRequest) -> bool:
+            raise RpcError("Must provide key")
+
+        nodes[0].endpoints.on_apply = refuse
+        for _ in range(5):
+            with pytest.raises(RpcError, match="Must provide key"):
+                await client.call(KVS_APPLY, KVSRequest())
+        assert pool.connection_count == 1
+
+    run_virtual(program())

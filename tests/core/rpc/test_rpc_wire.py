@@ -260,3 +260,13 @@ def test_deep_nesting_is_a_wire_error() -> None:
     reader.feed(b"\x91" * 5000 + b"\xc0")
     with pytest.raises(WireError):
         reader.next()
+
+
+def test_long_messages_leave_no_long_buffers_behind() -> None:
+    reader = MessageReader()
+    for size in (300_000, 10, 70_000):
+        message = msgpack.packb(bytes(size), use_bin_type=False)
+        reader.feed(message)
+        assert reader.next() == message
+        assert reader.is_empty
+        assert reader._buffer.__alloc__() < 66_000
