@@ -30,6 +30,10 @@ IDLE_S = 600.0
 """What nobody has asked for so long is dropped."""
 
 _POLL_NS = 60 * 1_000_000_000
+_PAUSE_S = 0.01
+"""Between two refreshes: what changes more often is fetched less often than it changes."""
+_PAUSE_UNCHANGED_S = 1.0
+"""After an answer that brought nothing new: a server need not block, and must not be asked without end."""
 _FIRST_RETRY_S = 0.25
 _LONGEST_RETRY_S = 30.0
 
@@ -112,8 +116,11 @@ class ReadCache:
             watching.min_query_index = max(entry.reply.index, 1)
             watching.max_query_time = _POLL_NS
             try:
-                entry.put(await self._agent.call(method, watching))
+                reply = await self._agent.call(method, watching)
+                pause_s = _PAUSE_UNCHANGED_S if reply.index == entry.reply.index else _PAUSE_S
+                entry.put(reply)
                 retry_s = _FIRST_RETRY_S
+                await asyncio.sleep(pause_s)
             except ConsulKernelError as error:
                 logger.debug("cannot refresh a cached %s: %s", method.name, error)
                 entry.lost_contact_s = entry.lost_contact_s or loop.time()

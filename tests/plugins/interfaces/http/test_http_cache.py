@@ -107,6 +107,14 @@ async def test_failed_first_read_is_not_kept(site: Site) -> None:
         assert "X-Cache" not in (await site.get(f"{path}?cached")).headers
 
 
+async def test_agent_that_does_not_block_is_not_asked_without_end(site: Site) -> None:
+    site.agent.answer(CATALOG_LIST_SERVICES, IndexedServices(index=5, known_leader=True, services={}))
+    await site.get("/v1/catalog/services?cached")
+    for _ in range(5):
+        assert (await site.get("/v1/catalog/services?cached")).headers["X-Cache"] == "HIT"
+    assert len(site.agent.calls) <= 3
+
+
 async def test_number_of_entries_is_bounded() -> None:
     agent = FakeAgent()
     Catalog(agent)
