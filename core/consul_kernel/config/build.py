@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from consul_kernel.structs.check import CheckDefinition
@@ -12,7 +12,7 @@ from consul_kernel.structs.service import ServiceDefinition
 from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings, SoaSettings
 
 from .addresses import ListAddresses, host_addresses
-from .definitions import check_fault, read_checks, read_services, service_faults
+from .definitions import check_faults, read_checks, read_services, service_faults
 from .merged import Merged
 from .model import AgentConfig
 from .network import NetworkReader
@@ -46,7 +46,8 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
     merged = Merged(settings)
     server = merged.flag("server")
     config = _plain_settings(merged, problems, host, server=server, dev_mode=dev_mode)
-    network = NetworkReader(merged, problems, host.addresses).read()
+    reader = NetworkReader(merged, problems, host.addresses)
+    network = reader.read()
     plugins, interfaces = choose_parts(
         merged, problems, has_data_dir=config.data_dir is not None, sockets=network.sockets
     )
@@ -61,10 +62,14 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
         addresses=network.addresses,
         ports=network.ports,
         tagged_addresses=network.tagged_addresses,
+        start_join=reader.expand_all("start_join"),
+        start_join_wan=reader.expand_all("start_join_wan"),
+        retry_join=reader.expand_all("retry_join"),
+        retry_join_wan=reader.expand_all("retry_join_wan"),
         encrypt=read_encrypt(merged, problems),
         services=_services(merged, problems),
         checks=_checks(merged, problems),
-        dns=_dns(merged),
+        dns=_dns(merged, reader.expand_all("recursors")),
         http=_http(merged, problems, dev_mode=dev_mode),
         limits=_limits(merged),
         plugins=plugins,
@@ -93,10 +98,6 @@ def _plain_settings(merged: Merged, problems: ProblemLog, host: Host, *, server:
         dev_mode=dev_mode,
         data_dir=None if dev_mode else merged.path("data_dir"),
         pid_file=merged.path("pid_file"),
-        start_join=merged.texts("start_join"),
-        start_join_wan=merged.texts("start_join_wan"),
-        retry_join=merged.texts("retry_join"),
-        retry_join_wan=merged.texts("retry_join_wan"),
         retry_interval_ms=merged.duration_ms("retry_interval"),
         retry_interval_wan_ms=merged.duration_ms("retry_interval_wan"),
         retry_max=merged.number("retry_max"),
@@ -161,12 +162,12 @@ def _log_level(merged: Merged, problems: ProblemLog) -> str:
     return level
 
 
-def _dns(merged: Merged) -> DnsSettings:
+def _dns(merged: Merged, recursors: Sequence[str]) -> DnsSettings:
     ttls = {name: int(ns) // _NS_PER_S for name, ns in merged.mapping("dns_config.service_ttl").items()}
     return DnsSettings(
         domain=_absolute(merged.text("domain")),
         alt_domain=_absolute(merged.text("alt_domain")),
-        recursors=tuple(dict.fromkeys(merged.texts("recursors"))),
+        recursors=tuple(dict.fromkeys(recursors)),
         recursor_timeout_ms=merged.duration_ms("dns_config.recursor_timeout"),
         allow_stale=merged.flag("dns_config.allow_stale"),
         max_stale_ms=merged.duration_ms("dns_config.max_stale"),
@@ -236,9 +237,7 @@ def _services(merged: Merged, problems: ProblemLog) -> tuple[ServiceDefinition, 
 def _checks(merged: Merged, problems: ProblemLog) -> tuple[CheckDefinition, ...]:
     found: list[CheckDefinition] = []
     for check, node in read_checks(merged.raw("checks") or (), problems):
-        name = check.name or check.check_id or check.id
-        fault = check_fault(check) or ("" if name else "a check has a name")
-        if fault:
-            problems.error(fault, node.position, key=f'check "{name}"')
+        for fault in check_faults(check):
+            problems.error(fault, node.position, key=f'check "{check.name or check.id}"')
         found.append(check)
     return tuple(found)

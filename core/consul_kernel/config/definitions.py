@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
-from consul_kernel.structs.check import CheckDefinition, CheckStatus
+from consul_kernel.agent.definitions import node_check, node_service, service_checks
+from consul_kernel.contracts.errors import RequestError
+from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.decoding import DURATION_FIELDS, FieldPlan, full_plan, strip_optional
 from consul_kernel.structs.service import ServiceDefinition
 
 from .problems import ProblemLog, nearest_key, plain
 from .schema import KeyType
 from .tree import Entry, Listing, Node, Scalar, Table, describe, to_plain, unlabelled
-from .values import BadValueError, read_value
+from .values import MAX_PORT, BadValueError, read_value
 
 RecordT = TypeVar("RecordT", bound=msgspec.Struct)
-
-MAX_WEIGHT = 65_535
 
 _UNUSED_FIELDS: Mapping[type, frozenset[str]] = {
     CheckDefinition: frozenset({"h2ping_use_tls", "os_service", "udp", "partition", "namespace"}),
@@ -137,57 +137,25 @@ def _convert_dict(hint: Any, node: Node, path: str, problems: ProblemLog) -> dic
     return result
 
 
-# --- what a definition must be, whatever its types (Consul: ServiceDefinition.Validate, CheckType.Validate) ---
-
-
-def check_fault(check: CheckDefinition) -> str:
-    """Why a check cannot be run, in Consul's words; "" when it can."""
-    if check.status and check.status not in {CheckStatus.PASSING, CheckStatus.WARNING, CheckStatus.CRITICAL}:
-        return "Status for checks must 'passing', 'warning', 'critical'"
-    polled = bool(
-        check.script_args or check.http or check.tcp or check.grpc or check.h2ping or check.docker_container_id
-    )
-    is_alias = bool(check.alias_node or check.alias_service)
-    if check.interval > 0 and check.ttl > 0:
-        return "Interval and TTL cannot both be specified"
-    if polled and check.interval <= 0:
-        return "Interval must be > 0 for Script, HTTP, H2PING, or TCP checks"
-    if not polled and not is_alias and check.ttl <= 0:
-        return "TTL must be > 0 for TTL checks"
-    if check.output_max_size < 0:
-        return "MaxOutputMaxSize must be positive"
-    return ""
+# --- what a definition must be, whatever its types ---
 
 
 def service_faults(service: ServiceDefinition) -> Iterable[str]:
-    """Why a service cannot be registered, in Consul's words."""
-    for fault in _SERVICE_RULES:
-        text = fault(service)
-        if text:
-            yield text
-    for check in (*([service.check] if service.check else []), *(service.checks or [])):
-        if check != CheckDefinition() and (text := check_fault(check)):
-            yield f"check {check.name or check.check_id or check.id!r}: {text}"
+    """Why a service cannot be registered: what the agent would say, and what only files are asked."""
+    if not 0 <= service.port <= MAX_PORT:
+        yield f"port {service.port} is not in 0 to {MAX_PORT}"
+    if service.socket_path and (service.address or service.port):
+        yield "cannot have both socket path and address/port"
+    for register in (node_service, service_checks):
+        try:
+            register(service)
+        except RequestError as error:
+            yield str(error)
 
 
-def _weight_fault(service: ServiceDefinition) -> str:
-    weights = service.weights
-    if weights is None:
-        return ""
-    if weights.passing < 1:
-        return "Passing must be greater than 0"
-    if weights.warning < 0:
-        return "Warning must be greater or equal than 0"
-    return "DNS Weight must be between 0 and 65535" if max(weights.passing, weights.warning) > MAX_WEIGHT else ""
-
-
-_SERVICE_RULES: tuple[Callable[[ServiceDefinition], str], ...] = (
-    lambda service: "" if service.name else "a service has a name",
-    lambda service: "" if 0 <= service.port <= 65_535 else f"port {service.port} is not in 0 to 65535",
-    lambda service: (
-        "cannot have both socket path and address/port"
-        if service.socket_path and (service.address or service.port)
-        else ""
-    ),
-    _weight_fault,
-)
+def check_faults(check: CheckDefinition) -> Iterable[str]:
+    """Why a check cannot be registered, as the agent would say."""
+    try:
+        node_check(check)
+    except RequestError as error:
+        yield str(error)

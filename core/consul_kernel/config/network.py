@@ -76,6 +76,18 @@ class NetworkReader:
             self._error(path, f"error parsing {self._merged.text(path)!r}: {error}")
             return []
 
+    def expand_all(self, path: str) -> tuple[str, ...]:
+        """A list of hosts, each a name, an address or a template of addresses."""
+        found: list[str] = []
+        for text in self._merged.texts(path):
+            try:
+                expanded = expand(text, self._list_addresses)
+            except AddressError as error:
+                self._error(path, f"error parsing {text!r}: {error}")
+                continue
+            found.extend([text] if expanded == text else expanded.split())
+        return tuple(found)
+
     def _error(self, path: str, text: str) -> None:
         self._faulty.add(path)
         self._problems.error(text, self._merged.position(path), key=path)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from consul_kernel.agent.definitions import metadata_fault
 from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.transport import Address
 
@@ -18,10 +19,6 @@ from .problems import ProblemLog
 DATACENTER_PATTERN = re.compile(r"[a-z0-9_-]+")
 _NOT_IN_DNS = re.compile(r"[^A-Za-z0-9\-]")
 _MAX_LABEL = 63
-_META_KEY = re.compile(r"[a-zA-Z0-9_-]+")
-MAX_META_PAIRS = 64
-MAX_META_KEY = 128
-MAX_META_VALUE = 512
 MIN_RECONNECT_MS = 8 * 3600 * 1000
 MAX_RAFT_MULTIPLIER = 10
 
@@ -221,27 +218,6 @@ def _node_meta(config: AgentConfig, merged: Merged, problems: ProblemLog) -> Non
         _error(merged, problems, "node_meta", f"node_meta invalid: {fault}")
 
 
-def metadata_fault(meta: Mapping[str, str]) -> str:
-    """Why metadata of a node or service is refused, in Consul's words; "" when it's good."""
-    if len(meta) > MAX_META_PAIRS:
-        return f"Node metadata cannot contain more than {MAX_META_PAIRS} key/value pairs"
-    for key, value in meta.items():
-        text = ""
-        if not key:
-            text = "Key cannot be blank"
-        elif not _META_KEY.fullmatch(key):
-            text = "Key contains invalid characters"
-        elif len(key.encode()) > MAX_META_KEY:
-            text = f"Key is too long (limit: {MAX_META_KEY} characters)"
-        elif key.lower().startswith("consul-"):
-            text = "Key prefix 'consul-' is reserved for internal use"
-        elif len(value.encode("utf-8", "surrogatepass")) > MAX_META_VALUE:
-            text = f"Value is too long (limit: {MAX_META_VALUE} characters)"
-        if text:
-            return f"Couldn't load metadata pair ('{key}', '{value}'): {text}"
-    return ""
-
-
 def _ports(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
     """No two listeners may have one address and port; and servers need theirs."""
     listeners: list[tuple[str, Sequence[Address]]] = [(name, config.interface_bind(name)) for name in config.addresses]
@@ -276,6 +252,13 @@ def _joins(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
 
 
 def _scripts(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
+    if config.enable_script_checks and not config.http.allow_write_http_from:
+        problems.warn(
+            "lets everybody who reaches HTTP run commands on this host; use enable_local_script_checks instead, or "
+            "name in http_config.allow_write_http_from who may",
+            merged.position("enable_script_checks"),
+            key="enable_script_checks",
+        )
     if config.enable_local_script_checks or config.enable_script_checks:
         return
     text = (

@@ -160,6 +160,14 @@ def test_refuses(text: str, error: str, refuse: Refuse) -> None:
     assert line.startswith(error)
 
 
+def test_hosts_to_join_may_be_templates(load: Load, refuse: Refuse) -> None:
+    text = 'retry_join = ["consul.example:8301", "{{ GetPrivateIPs }}"]\nrecursors = ["{{ GetPublicIP }}"]'
+    config = load(text)
+    assert config.retry_join == ("consul.example:8301", "10.1.2.3", "192.168.7.9")
+    assert config.dns.recursors == ("8.8.4.4",)
+    assert refuse('start_join = ["{{ X }}"]')[0].startswith("0.hcl:1: start_join: error parsing '{{ X }}'")
+
+
 def test_a_host_without_addresses_is_told_so() -> None:
     config = load_config([], {"data_dir": "/tmp"}, host=Host(hostname=lambda: "box", addresses=lambda: ()))
     assert config.advertise_addr == "127.0.0.1"

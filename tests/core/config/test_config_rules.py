@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from consul_kernel.config.model import AgentConfig
-from consul_kernel.config.rules import metadata_fault
 
 Load = Callable[..., AgentConfig]
 Refuse = Callable[..., list[str]]
@@ -190,36 +189,15 @@ def test_script_checks_may_be_allowed_for_files_only(load: Load) -> None:
     assert (local.enable_script_checks, local.enable_local_script_checks) == (False, True)
     everywhere = load(check + "enable_script_checks = true")
     assert (everywhere.enable_script_checks, everywhere.enable_local_script_checks) == (True, True)
+    assert "lets everybody who reaches HTTP run commands" in "".join(map(str, everywhere.warnings))
+    guarded = load("enable_script_checks = true", 'http_config { allow_write_http_from = ["127.0.0.0/8"] }')
+    assert "run commands" not in "".join(map(str, guarded.warnings))
 
 
 def test_a_data_dir_that_is_not_there_yet_is_fine(load: Load, tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     assert load(f'data_dir = "{folder}"').data_dir == folder
     assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("meta", "fault"),
-    [
-        ({"a": "b"}, ""),
-        ({"": "v"}, "Couldn't load metadata pair ('', 'v'): Key cannot be blank"),
-        (
-            {"consul-x": "v"},
-            "Couldn't load metadata pair ('consul-x', 'v'): Key prefix 'consul-' is reserved for internal use",
-        ),
-        (
-            {"k" * 129: "v"},
-            f"Couldn't load metadata pair ('{'k' * 129}', 'v'): Key is too long (limit: 128 characters)",
-        ),
-        (
-            {"k": "v" * 513},
-            f"Couldn't load metadata pair ('k', '{'v' * 513}'): Value is too long (limit: 512 characters)",
-        ),
-        ({f"k{n}": "" for n in range(65)}, "Node metadata cannot contain more than 64 key/value pairs"),
-    ],
-)
-def test_metadata(meta: dict[str, str], fault: str) -> None:
-    assert metadata_fault(meta) == fault
 
 
 def test_settings_reach_the_interfaces(load: Load) -> None:
