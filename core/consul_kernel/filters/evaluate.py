@@ -23,7 +23,7 @@ from .regexp_syntax import RegexpError
 RecordT = TypeVar("RecordT")
 Predicate = Callable[[Any], bool]
 
-CACHED_FILTERS = 1024
+CACHED_FILTERS = 128
 _HIDDEN = frozenset({"CreateIndex", "ModifyIndex", "Definition", "LocallyRegisteredAsSidecar"})
 """Fields that Consul does not let filters see."""
 
@@ -66,12 +66,12 @@ def compile_filter(expression: str, record_type: type[Any]) -> Predicate:
 
 def _build(expression: Expression, record_type: type[Any]) -> Predicate:
     match expression:
-        case And(left, right):
-            first, second = _build(left, record_type), _build(right, record_type)
-            return lambda record: first(record) and second(record)
-        case Or(left, right):
-            first, second = _build(left, record_type), _build(right, record_type)
-            return lambda record: first(record) or second(record)
+        case And(operands):
+            needed = [_build(operand, record_type) for operand in operands]
+            return lambda record: all(predicate(record) for predicate in needed)
+        case Or(operands):
+            enough = [_build(operand, record_type) for operand in operands]
+            return lambda record: any(predicate(record) for predicate in enough)
         case Not(operand):
             inner = _build(operand, record_type)
             return lambda record: not inner(record)

@@ -37,18 +37,16 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """Both."""
+    """All of them."""
 
-    left: Expression
-    right: Expression
+    operands: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Either."""
+    """Any of them."""
 
-    left: Expression
-    right: Expression
+    operands: tuple[Expression, ...]
 
 
 Expression = Match | Not | And | Or

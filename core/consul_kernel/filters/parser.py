@@ -18,6 +18,8 @@ from .expression import And, Expression, Match, Not, Operator, Or
 MAX_EXPRESSION_CHARACTERS = 16384
 MAX_DEPTH = 64
 """How deep parentheses and negations may lie within each other."""
+MAX_REGEXPS = 16
+"""How many `matches` an expression may have: each remembers steps."""
 
 _TOKEN = re.compile(
     r"""
@@ -81,6 +83,7 @@ class _Parser:
         self._tokens = _tokens(text)
         self._at = 0
         self._depth = 0
+        self._regexps = 0
 
     def parse(self) -> Expression:
         expression = self._expression(0)
@@ -108,13 +111,19 @@ class _Parser:
         left = self._operand()
         while True:
             if self._is("or") and power <= _OR_POWER:
-                self._take()
-                left = Or(left, self._expression(_OR_POWER + 1))
+                left = Or(self._operands("or", left, _OR_POWER))
             elif self._is("and") and power <= _AND_POWER:
-                self._take()
-                left = And(left, self._expression(_AND_POWER + 1))
+                left = And(self._operands("and", left, _AND_POWER))
             else:
                 return left
+
+    def _operands(self, word: str, first: Expression, power: int) -> tuple[Expression, ...]:
+        """All that the same word joins: side by side, so that a long chain is no deep tree."""
+        operands = [first]
+        while self._is(word):
+            self._take()
+            operands.append(self._expression(power + 1))
+        return tuple(operands)
 
     def _operand(self) -> Expression:
         self._depth += 1
@@ -147,6 +156,10 @@ class _Parser:
         operator = self._operator()
         if operator in (Operator.IS_EMPTY, Operator.IS_NOT_EMPTY):
             return Match(selector, operator)
+        if operator in (Operator.MATCHES, Operator.NOT_MATCHES):
+            self._regexps += 1
+            if self._regexps > MAX_REGEXPS:
+                self._fail(f"at most {MAX_REGEXPS} regular expressions")
         return Match(selector, operator, _value(self._take_value("a value")))
 
     def _operator(self) -> Operator:

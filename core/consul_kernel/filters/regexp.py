@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from .regexp_syntax import Op, compile_program, is_word
 
-CACHED_STEPS = 4096
+CACHED_STATES = 4096
 _END = ""
 _Key = tuple[frozenset[int], str, str]
 
@@ -19,11 +19,12 @@ _Key = tuple[frozenset[int], str, str]
 class Regexp:
     """A compiled expression. RegexpError when the text is none."""
 
-    __slots__ = ("_program", "_steps")
+    __slots__ = ("_kept_states", "_program", "_steps")
 
     def __init__(self, text: str) -> None:
         self._program = compile_program(text)
         self._steps: dict[_Key, frozenset[int] | None] = {}
+        self._kept_states = 0
 
     def search(self, text: str) -> bool:
         """Whether the expression matches anywhere in the text."""
@@ -37,13 +38,18 @@ class Regexp:
         return self._step(states or frozenset(), before, _END) is None
 
     def _step(self, states: frozenset[int], before: str, character: str) -> frozenset[int] | None:
-        """The states after a character; None once there is a match. At most CACHED_STEPS are remembered."""
+        """The states after a character; None once there is a match.
+
+        Steps are remembered until their states are CACHED_STATES together; then all are forgotten.
+        """
         key = (states, before, character)
         if key in self._steps:
             return self._steps[key]
-        if len(self._steps) >= CACHED_STEPS:
+        if self._kept_states >= CACHED_STATES:
             self._steps.clear()
+            self._kept_states = 0
         result = self._steps[key] = self._take_step(states, before, character)
+        self._kept_states += len(states) + len(result or ()) + 1
         return result
 
     def _take_step(self, states: frozenset[int], before: str, character: str) -> frozenset[int] | None:

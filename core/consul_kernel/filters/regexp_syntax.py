@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-MAX_PROGRAM = 500
+MAX_PROGRAM = 250
 MAX_REPEAT = 1000
 MAX_DEPTH = 50
 

@@ -10,7 +10,7 @@ from consul_kernel.contracts.store import SnapshotSource, StateStore
 from .catalog import Catalog
 from .commands import apply_command
 from .keys import pack_index, unpack_index
-from .kv import KeyValues
+from .kv import KeyValues, tombstones_index
 from .snapshot import NOTES_TABLE, MachineSnapshot, read_snapshot
 from .transaction import Transaction
 from .watches import Watches
@@ -75,6 +75,10 @@ class ReplicatedState:
         This is stored with the next batch: passing such entries once more after a restart does no harm.
         """
         self._applied_index = max(self._applied_index, index)
+
+    def newest_tombstone(self) -> int:
+        """Index of the newest tombstone, 0 when there is none: what `TombstoneAges` observes."""
+        return tombstones_index(self._store)
 
     def snapshot(self) -> MachineSnapshot:
         """A frozen view at `applied_index`."""

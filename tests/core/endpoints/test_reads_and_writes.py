@@ -149,9 +149,10 @@ async def test_tokens_stay_out_of_the_log(endpoints: Endpoints) -> None:
     assert b"secret-token" not in endpoints.consensus.proposals[0]
 
 
-async def test_text_that_is_no_unicode_is_refused(endpoints: Endpoints) -> None:
-    with pytest.raises(RpcError, match="no Unicode"):
-        await endpoints.register(request_for("n\ud800"))
+@pytest.mark.parametrize("request_", [request_for("n\ud800"), request_for("n", NodeService(service="s", port=1 << 70))])
+async def test_what_no_command_can_carry_is_refused(endpoints: Endpoints, request_: RegisterRequest) -> None:
+    with pytest.raises(RpcError, match="cannot be encoded"):
+        await endpoints.register(request_)
 
 
 # --- catalog ---

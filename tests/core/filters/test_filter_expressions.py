@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kernel.filters import FilterError, compile_filter, create_filter
-from consul_kernel.filters.parser import MAX_DEPTH, MAX_EXPRESSION_CHARACTERS
+from consul_kernel.filters.parser import MAX_DEPTH, MAX_EXPRESSION_CHARACTERS, MAX_REGEXPS
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.health import CheckServiceNode
 from consul_kernel.structs.node import Node
@@ -66,6 +66,7 @@ INSTANCE = CheckServiceNode(
         ("not not Service.Port == 80", True),
         ("Service.Port == 81 or Service.Port == 80 and t in Service.Tags", True),
         ("(Service.Port == 81 or Service.Port == 80) and x in Service.Tags", False),
+        ('Service.Port == 80 and not ("old" in Service.Tags or Node.Meta.rack == r7)', True),
         ("not Service.Port == 81 and Service.Port == 80", True),
         ("not (Service.Port == 81 or Service.Port == 80)", False),
         (' ( Service.Port == 80 ) and\n\tNode.Node != "x" ', True),
@@ -143,6 +144,15 @@ def test_expressions_are_bounded() -> None:
         compile_filter("x" * (MAX_EXPRESSION_CHARACTERS + 1), CheckServiceNode)
     with pytest.raises(FilterError, match="nesting"):
         compile_filter("(" * (MAX_DEPTH + 1) + "Service.Port == 80" + ")" * (MAX_DEPTH + 1), CheckServiceNode)
+
+    with pytest.raises(FilterError, match="regular expressions"):
+        compile_filter(" or ".join(["Node.Node matches x"] * (MAX_REGEXPS + 1)), CheckServiceNode)
+
+
+def test_a_long_chain_is_no_deep_tree() -> None:
+    chain = " or ".join(["Node.ID == x"] * 900)
+    assert compile_filter(chain, CheckServiceNode)(INSTANCE) is False
+    assert compile_filter(f"not ({chain})", CheckServiceNode)(INSTANCE) is True
 
 
 def test_an_empty_expression_keeps_all() -> None:

@@ -85,6 +85,6 @@ def test_no_text_breaks_the_compiler(pattern: str) -> None:
 
 
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b$", "(.*)*x", "a*a*a*a*a*a*b", "(a?){60}a{60}$"])
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b$", "(.*)*x", "a*a*a*a*a*a*b", "(a?){40}a{40}b$", "[ab]{0,99}x"])
 def test_no_expression_takes_for_ever(pattern: str) -> None:
     assert Regexp(pattern).search("a" * 2000 + "!") is False

@@ -62,8 +62,8 @@ class EndpointContext:
         """
         try:
             command = encode_command(kind, request)
-        except UnicodeEncodeError as error:
-            raise RpcError(f"the request has text that is no Unicode: {error.reason}") from None
+        except (ValueError, OverflowError, TypeError, RecursionError) as error:
+            raise RpcError(f"The request cannot be encoded: {error}") from None
         try:
             result = await self.consensus.propose(command, timeout_ms=self.propose_timeout_ms)
         except NotLeaderError as error:
