@@ -25,6 +25,8 @@ BYTE_RAFT = 1
 BYTE_MULTIPLEX = 4
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
+MAX_UNFINISHED_BYTES = 128 * 1024 * 1024
+"""What requests that are still arriving may hold in all; a stream that needs more is refused."""
 REPLY_TIMEOUT_MS = 60_000
 """How long a peer may leave a reply unread before its stream is reset."""
 
@@ -45,14 +47,19 @@ class RpcServer:
         consensus_serve: Callable[[Stream], Awaitable[None]] | None = None,
         limits: LimitSettings | None = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
+        max_unfinished_bytes: int = MAX_UNFINISHED_BYTES,
         settings: YamuxSettings = DEFAULT_SETTINGS,
     ) -> None:
-        """`dispatch` carries a call out (`Router.call`); `consensus_serve` takes connections of the quorum."""
+        """`dispatch` carries a call out (`Router.call`); `consensus_serve` takes connections of the quorum.
+
+        One request has at most `max_request_bytes`, all that are still arriving `max_unfinished_bytes`.
+        """
         self._endpoints = endpoints
         self._dispatch = dispatch
         self._consensus_serve = consensus_serve
         self._limits = limits or LimitSettings()
         self._max_request_bytes = max_request_bytes
+        self._budget = _Budget(max_unfinished_bytes)
         self._settings = settings
         self._connections: Counter[str] = Counter()
 
@@ -120,13 +127,13 @@ class RpcServer:
 
     async def _serve_calls(self, stream: Stream) -> None:
         """Answer calls strictly one after the other, as net/rpc does, until the peer ends or errs."""
-        messages = MessageReader(self._max_request_bytes)
+        requests = _Requests(stream, self._max_request_bytes, self._budget)
         name, sequence = "", 0
         try:
-            while (message := await _next_message(stream, messages)) is not None:
+            while (message := await requests.next()) is not None:
                 header: RequestHeader = decode(RequestHeader, message)
                 name, sequence = header.service_method, header.seq
-                body = await _next_message(stream, messages)
+                body = await requests.next()
                 if body is None:
                     return
                 answer, goes_on = await self._answer(header, body)
@@ -164,11 +171,43 @@ class RpcServer:
             raise TransportError(f"{stream.peer} does not read its reply") from error
 
 
-async def _next_message(stream: Stream, messages: MessageReader) -> bytes | None:
-    """The next message, or None at the end of the stream."""
-    while (message := messages.next()) is None:
-        data = await stream.read(READ_BYTES)
-        if not data:
-            return None
-        messages.feed(data)
-    return message
+class _Requests:
+    """Messages of one stream. What is still incomplete counts against a budget that all streams share."""
+
+    def __init__(self, stream: Stream, limit: int, budget: _Budget) -> None:
+        self._stream = stream
+        self._messages = MessageReader(limit)
+        self._budget = budget
+
+    async def next(self) -> bytes | None:
+        """The next message, or None at the end of the stream. Raises WireError when it is too long to take."""
+        message = self._messages.next()
+        if message is not None:
+            return message
+        held = 0
+        try:
+            while message is None:
+                data = await self._stream.read(READ_BYTES)
+                if not data:
+                    return None
+                self._messages.feed(data)
+                message = self._messages.next()
+                self._budget.take(self._messages.buffered_bytes - held)
+                held = self._messages.buffered_bytes
+            return message
+        finally:
+            self._budget.take(-held)
+
+
+class _Budget:
+    """Bytes that unfinished requests may hold in all."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+
+    def take(self, amount: int) -> None:
+        """Take bytes, or give some back. Raises WireError, and takes nothing, where there are not enough."""
+        if amount > 0 and self.held + amount > self._limit:
+            raise WireError(f"unfinished requests hold more than {self._limit} bytes")
+        self.held += amount
