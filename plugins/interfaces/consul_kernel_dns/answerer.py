@@ -48,7 +48,7 @@ class Answerer:
         self._datacenter = agent.datacenter
         self._plans = PlanCache(max_plans)
         self._zones = Zones(settings.domain, settings.alt_domain, agent.datacenter)
-        self._recursors = Recursors(settings.recursors, timeout_ms=settings.recursor_timeout_ms, rng=rng)
+        self._recursors = Recursors(settings.recursors, timeout_ms=settings.recursor_timeout_ms)
         self._catalog = CatalogReader(agent, settings, timeout_ms=catalog_timeout_ms)
         self._builder = RecordBuilder(settings, can_resolve=self._can_resolve)
         self._chaser = Chaser(self._zones, self._catalog, self._builder, self._recursors)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import TypeVar
+
+import msgspec
 
 from consul_kernel.contracts.errors import ConsulKernelError
 from consul_kernel.contracts.interface import AgentApi
@@ -29,6 +32,8 @@ from consul_kernel.structs.settings import DnsSettings
 
 from .naming import NodeRead, ServiceRead
 from .wire import Rcode
+
+_log = logging.getLogger(__name__)
 
 RequestT = TypeVar("RequestT", bound=QueryOptions)
 ReplyT = TypeVar("ReplyT", bound=QueryMeta)
@@ -94,10 +99,12 @@ class CatalogReader:
             async with asyncio.timeout(self._timeout_s):
                 reply = await self._agent.call(method, request)
                 if request.allow_stale and reply.last_contact > self._max_stale:
-                    request.allow_stale = False
-                    reply = await self._agent.call(method, request)
+                    reply = await self._agent.call(method, msgspec.structs.replace(request, allow_stale=False))
                 return reply
         except TimeoutError as error:
             raise ReadError(Rcode.SERVFAIL) from error
         except (ConsulKernelError, OSError) as error:
             raise ReadError(Rcode.NXDOMAIN if _UNKNOWN_DATACENTER in str(error) else Rcode.SERVFAIL) from error
+        except Exception as error:
+            _log.exception("%s failed", method.name)
+            raise ReadError(Rcode.SERVFAIL) from error

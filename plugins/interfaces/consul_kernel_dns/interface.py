@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 
@@ -49,10 +50,9 @@ class DnsInterface:
         return [f"{address} ({network})" for address in self._addresses for network in ("udp", "tcp")]
 
     async def aclose(self) -> None:
-        """Close every socket; queries under way get no answer, and their askers ask another server."""
+        """Take no more queries, give those under way a second, and close every socket."""
         servers, self._servers, self._addresses = self._servers, [], []
-        for server in servers:
-            await server.aclose()
+        await asyncio.gather(*(server.aclose() for server in servers))
 
     async def _open(self, bind: Address) -> Address:
         """One address on both networks. A port that was free for UDP may be taken for TCP: then another one."""

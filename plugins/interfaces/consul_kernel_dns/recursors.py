@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import secrets
 from collections.abc import Sequence
 from typing import cast
 
@@ -16,6 +16,8 @@ from .wire import HEADER_BYTES, Rcode, Record, RecordType, UnpackableNameError, 
 _ANSWERED = (Rcode.NOERROR, Rcode.NXDOMAIN)
 _MAX_ID = 0xFFFF
 _DNS_PORT = 53
+MAX_FORWARDED = 256
+"""Queries that are with recursors at once: each has a socket of its own."""
 
 
 def parse_server(server: str) -> tuple[str, int]:
@@ -64,17 +66,29 @@ def is_answer_to(packet: bytes, data: bytes) -> bool:
 class Recursors:
     """The configured servers, asked in order; each has `timeout_ms` to answer."""
 
-    def __init__(self, servers: Sequence[str], *, timeout_ms: int, rng: random.Random) -> None:
+    def __init__(self, servers: Sequence[str], *, timeout_ms: int) -> None:
         self._servers = [parse_server(server) for server in servers]
         self._timeout_s = timeout_ms / 1000
-        self._rng = rng
+        self._under_way = 0
 
     def __bool__(self) -> bool:
         return bool(self._servers)
 
     async def forward(self, packet: bytes, *, is_tcp: bool) -> bytes | None:
-        """The first answer that says yes or no such name; None when every server fails. Its id is the packet's."""
-        own_id = self._rng.randint(0, _MAX_ID).to_bytes(2, "big")
+        """The first answer that says yes or no such name; None when every server fails. Its id is the packet's.
+
+        When as many queries as may be are under way, the answer is None at once.
+        """
+        if self._under_way >= MAX_FORWARDED:
+            return None
+        self._under_way += 1
+        try:
+            return await self._ask_in_order(packet, is_tcp=is_tcp)
+        finally:
+            self._under_way -= 1
+
+    async def _ask_in_order(self, packet: bytes, *, is_tcp: bool) -> bytes | None:
+        own_id = secrets.randbelow(_MAX_ID + 1).to_bytes(2, "big")
         asked = own_id + packet[2:]
         for server in self._servers:
             try:

@@ -11,6 +11,7 @@ from consul_kernel.contracts.transport import Address
 from .answerer import Answerer
 from .config import DnsInterfaceConfig
 from .plans import Plan
+from .udp import CLOSE_PATIENCE_S
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class TcpServer:
         self._idle_timeout_s = config.tcp_idle_timeout_ms / 1000
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def open(self, bind: Address) -> Address:
         """Bind and serve; the bound address. Raises OSError."""
@@ -32,10 +34,12 @@ class TcpServer:
         return Address(*self._server.sockets[0].getsockname()[:2])
 
     async def aclose(self) -> None:
-        """Stop accepting and close every connection. Idempotent."""
+        """Stop accepting, give queries under way a second, and close every connection. Idempotent."""
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=CLOSE_PATIENCE_S)
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -56,8 +60,9 @@ class TcpServer:
                 await free.acquire()
                 packet = await self._read_frame(reader)
                 task = asyncio.get_running_loop().create_task(self._answer(packet, writer, free))
-                answering.add(task)
-                task.add_done_callback(answering.discard)
+                for tasks in (answering, self._answering):
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
         except (TimeoutError, EOFError, OSError):
             # The asker has nothing more to say, or is gone; what it has asked it may still wait for.
             await asyncio.gather(*answering, return_exceptions=True)

@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 _MAX_BURST = 64
 _MAX_PACKET_BYTES = 4096
 _RECEIVE_BUFFER_BYTES = 1 << 20
+CLOSE_PATIENCE_S = 1.0
+"""What queries under way are given when the interface closes."""
 
 Waiting = tuple[Plan, bytes, Any]
 """A plan, the packet that asked, and where to answer."""
@@ -60,11 +62,15 @@ class UdpServer:
         return Address(*server.getsockname()[:2])
 
     async def aclose(self) -> None:
-        """Stop. Idempotent."""
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
+        """Take no more; give queries under way a second. Idempotent."""
+        if self._socket is None:
+            return
+        server = self._socket
+        asyncio.get_running_loop().remove_reader(server.fileno())
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_PATIENCE_S)
+        self._socket = None
+        server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
