@@ -45,24 +45,20 @@ Convert = Callable[[Any, str], Any]
 
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
-    """One field: its attribute, its Go name, its Python type, and how a value becomes one of its own."""
+    """One field: its attribute, its place in Go's words (`Type.Field`), its Python type, and how a value is read."""
 
     attribute: str
-    go_name: str
+    place: str
     type: Any
     convert: Convert
 
 
 @dataclass(frozen=True, slots=True)
 class RecordPlan:
-    """How a record type is read: its fields by every lower-case name under which they may come."""
+    """How a record type is read: its fields by their Go name, its lower case, and their name in snake_case."""
 
     type: type[msgspec.Struct]
     fields: Mapping[str, FieldPlan]
-
-    def find(self, key: str) -> FieldPlan | None:
-        """The field that a key means, or None."""
-        return self.fields.get(key) or self.fields.get(key.lower())
 
 
 def decode_record(record_type: type[RecordT], data: bytes | Mapping[str, Any]) -> RecordT:
@@ -87,12 +83,13 @@ def decode_record(record_type: type[RecordT], data: bytes | Mapping[str, Any]) -
 def read_fields(plan: RecordPlan, value: Mapping[str, Any]) -> msgspec.Struct:
     """A record of the plan's type from a JSON object."""
     arguments: dict[str, Any] = {}
+    fields = plan.fields
     for key, item in value.items():
-        field = plan.find(key)
+        field = fields.get(key) or fields.get(key.lower())
         if field is None:
             raise RequestError(f'json: unknown field "{key}"')
         if item is not None:
-            arguments[field.attribute] = field.convert(item, f"{plan.type.__name__}.{field.go_name}")
+            arguments[field.attribute] = field.convert(item, field.place)
     return plan.type(**arguments)
 
 
@@ -119,7 +116,9 @@ def _make_plan(record_type: type[msgspec.Struct], hidden: frozenset[str]) -> Rec
         if field.name in hidden:
             continue
         hint = hints[field.name]
-        plan = FieldPlan(field.name, field.encode_name, hint, _converter(hint, field.name, record_type))
+        place = f"{record_type.__name__}.{field.encode_name}"
+        plan = FieldPlan(field.name, place, hint, _converter(hint, field.name, record_type))
+        fields[field.encode_name] = plan
         fields[field.encode_name.lower()] = plan
         fields[field.name] = plan
     for alias, name in _ALIASES.get(record_type, {}).items():
