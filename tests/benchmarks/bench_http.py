@@ -133,9 +133,9 @@ def started(role: str) -> Iterator[str]:
         process.wait(10)
 
 
-def rate(url: str, seconds: float, connections: int, script: str = "") -> float:
+def rate(url: str, seconds: int, connections: int, script: str = "") -> float:
     """Requests per second by wrk. RuntimeError when any was not answered well."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", *(["-s", script] if script else []), url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *(["-s", script] if script else []), url]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     failed = _FAILED.search(output)
     if failed:
@@ -186,7 +186,7 @@ def report(baseline: str, subject: str, arguments: argparse.Namespace) -> float:
 def main() -> int:
     """Measure, print, and fail below the floor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--url", help="measure the agent that runs here, instead of a fake one")
     parser.add_argument("--serve", choices=("interface", "baseline"), help=argparse.SUPPRESS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from .cache import ReadCache
 from .failures import HttpError, body_too_large
 from .target import Query, octets_of, shown
 
+logger = logging.getLogger(__name__)
+
 MAX_JSON_BODY_OCTETS = 8 * 1024 * 1024
 """No definition that makes sense is longer. Consul has no such limit; an agent's memory has."""
 
@@ -27,7 +30,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Site:
     """What all requests to one interface share."""
 
-    __slots__ = ("_closing", "agent", "blocked", "body_timeout_s", "cache", "http", "limits", "template")
+    __slots__ = ("_closing", "_kept", "agent", "blocked", "body_timeout_s", "cache", "http", "limits", "template")
 
     def __init__(self, agent: AgentApi, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float) -> None:
         self.agent = agent
@@ -39,10 +42,21 @@ class Site:
         self.blocked: set[asyncio.Task[Any]] = set()
         """The tasks of blocking queries, which end at once when the interface closes."""
         self._closing = False
+        self._kept: set[asyncio.Future[None]] = set()
 
     def is_closing(self) -> bool:
         """Whether the interface is on its way out."""
         return self._closing
+
+    def keep(self, work: asyncio.Future[None]) -> None:
+        """Hold on to work that outlives its request; a failure that nobody is left to hear of is logged."""
+        self._kept.add(work)
+        work.add_done_callback(self._let_go)
+
+    def _let_go(self, work: asyncio.Future[None]) -> None:
+        self._kept.discard(work)
+        if not work.cancelled() and work.exception() is not None:
+            logger.warning("what a request began has failed: %s", work.exception())
 
     def close(self) -> None:
         """End the blocking queries, and let no new one begin."""

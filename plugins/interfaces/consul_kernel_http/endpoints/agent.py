@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from consul_kernel.contracts.errors import MembershipError
 from consul_kernel_http.answer import Answer
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
+from consul_kernel_http.reads import blocked
 from consul_kernel_http.views.member import member_view
 
 _ALL_SEGMENTS = "_all"
@@ -38,9 +41,23 @@ async def join(exchange: Exchange) -> Answer:
 
 
 async def leave(exchange: Exchange) -> Answer:
-    """Leave the pool and shut the agent down."""
-    await exchange.agent.leave()
+    """Leave the pool and shut the agent down.
+
+    Leaving ends with the agent's interfaces, this one included, so the answer goes out when that begins; and a client
+    that does not wait for it does not stop the agent half-way.
+    """
+    leaving = asyncio.ensure_future(exchange.agent.leave())
+    exchange.site.keep(leaving)
+    try:
+        await blocked(exchange, _outcome(leaving))
+    except HttpError:
+        if not exchange.site.is_closing():
+            raise
     return exchange.empty()
+
+
+async def _outcome(work: asyncio.Future[None]) -> None:
+    await asyncio.shield(work)
 
 
 async def force_leave(exchange: Exchange) -> Answer:

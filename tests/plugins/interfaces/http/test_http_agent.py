@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,6 +76,46 @@ async def test_join(site: Site) -> None:
 async def test_leave(site: Site) -> None:
     assert (await site.put("/v1/agent/leave")).status == 200
     assert site.agent.has_left
+
+
+async def test_leaving_closes_the_interface_and_is_answered_all_the_same(site: Site) -> None:
+    done = asyncio.Event()
+
+    async def leave() -> None:
+        await site.interface.aclose()
+        done.set()
+
+    site.agent.leave = leave  # type: ignore[method-assign]
+    assert (await asyncio.wait_for(site.put("/v1/agent/leave"), 5)).status == 200
+    await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_client_that_goes_away_does_not_stop_the_leaving(site: Site) -> None:
+    begun, proceed, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def leave() -> None:
+        begun.set()
+        await proceed.wait()
+        done.set()
+
+    site.agent.leave = leave  # type: ignore[method-assign]
+    _, writer = await site.connect()
+    writer.write(b"PUT /v1/agent/leave HTTP/1.1\r\nHost: t\r\n\r\n")
+    await asyncio.wait_for(begun.wait(), 5)
+    writer.close()
+    await writer.wait_closed()
+    assert (await site.get("/")).status == 200
+    proceed.set()
+    await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_failed_leaving(site: Site) -> None:
+    async def leave() -> None:
+        raise MembershipError("nobody heard it")
+
+    site.agent.leave = leave  # type: ignore[method-assign]
+    got = await site.put("/v1/agent/leave")
+    assert (got.status, got.text) == (500, "nobody heard it")
 
 
 async def test_force_leave(site: Site) -> None:
