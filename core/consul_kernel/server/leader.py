@@ -10,6 +10,7 @@ from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
 from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, Membership
 
 from .reconcile import Reconciler
+from .tombstones import TombstoneReaper
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +21,22 @@ NEW_LEADER_EVENT = "consul:new-leader"
 
 
 class LeaderDuties:
-    """Starts with leadership and ends with it: barrier, announcement, reconciliation."""
+    """Starts with leadership and ends with it: barrier, announcement, reconciliation, reaping of tombstones."""
 
-    def __init__(self, *, node_name: str, consensus: Consensus, membership: Membership, reconciler: Reconciler) -> None:
+    def __init__(
+        self,
+        *,
+        node_name: str,
+        consensus: Consensus,
+        membership: Membership,
+        reconciler: Reconciler,
+        reaper: TombstoneReaper,
+    ) -> None:
         self._node_name = node_name
         self._consensus = consensus
         self._membership = membership
         self._reconciler = reconciler
+        self._reaper = reaper
         self._changed: dict[str, tuple[Member, bool]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -80,6 +90,7 @@ class LeaderDuties:
                 while self._changed:
                     member, forgotten = self._changed.pop(next(iter(self._changed)))
                     await self._reconciler.reconcile(member, forgotten=forgotten)
+                await self._reaper.reap()
             except ConsulKernelError as error:
                 log = logger.info if isinstance(error, ConsensusError) else logger.warning
                 log("reconciliation failed and is tried again: %s", error)

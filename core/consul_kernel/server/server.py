@@ -32,6 +32,7 @@ from .bootstrap import AskPeers, Bootstrap
 from .endpoints import EndpointContext, attach_endpoints
 from .leader import LeaderDuties
 from .reconcile import Reconciler
+from .tombstones import TombstoneReaper
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ class RaftServer:
                 node_name=settings.node_name,
                 datacenter=settings.datacenter,
             ),
+            reaper=TombstoneReaper(state=self.state, consensus=self.consensus, now_ms=parts.now_ms),
         )
         self._bootstrap = Bootstrap(
             consensus=self.consensus,
