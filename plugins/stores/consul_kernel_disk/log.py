@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future as ThreadFuture
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from .index import LogIndex
 from .records import MAX_DATA_BYTES
 from .recovery import Recovered, recover
 from .segment import SUFFIX
+from .worker import Worker
 from .writer import Batch, SegmentWriter, Written
 
 FLUSH_BYTES = 4 << 20
@@ -67,7 +66,7 @@ class DiskLog:
         self._busy = False
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: Worker | None = None
 
     @property
     def first_index(self) -> int:
@@ -110,8 +109,8 @@ class DiskLog:
     async def start(self) -> None:
         """Recover, or begin a log. Raises CorruptStoreError and OSError."""
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="consul-kernel-log")
-        recovered = await self._loop.run_in_executor(self._thread, self._open)
+        self._thread = Worker("consul-kernel-log")
+        recovered: Recovered = await self._thread.call(self._open)
         self._index, self._hard_state = recovered.index, recovered.hard_state
         self._queued_last = recovered.index.last_index
         self._refusal = None
@@ -131,28 +130,28 @@ class DiskLog:
             await self._enqueue(_Append(entries, hard_state, size, self._future()))
 
     async def compact(self, index: int) -> None:
-        if self._refusal is not None:
-            raise StoreError(self._refusal)
-
         def work() -> None:
-            # The event loop waits for nothing here, and the index cannot change meanwhile.
+            # The index cannot change meanwhile: the operation has the log to itself.
             self._writer.compact(min(index, self._index.last_index))
 
         def finish(_: None) -> None:
             self._index.compact(min(index, self._index.last_index))
 
-        await self._enqueue(_Operation(work, finish, self._future()))
+        async with self._turns:
+            if self._refusal is not None:
+                raise StoreError(self._refusal)
+            await self._enqueue(_Operation(work, finish, self._future()))
 
     async def reset(self, index: int, term: int) -> None:
-        if self._refusal is not None:
-            raise StoreError(self._refusal)
-
         def finish(segment: Any) -> None:
             self._index.clear(index, term)
             self._index.begin(segment)
 
-        self._queued_last = index
-        await self._enqueue(_Operation(lambda: self._writer.reset(index, term), finish, self._future()))
+        async with self._turns:
+            if self._refusal is not None:
+                raise StoreError(self._refusal)
+            self._queued_last = index
+            await self._enqueue(_Operation(lambda: self._writer.reset(index, term), finish, self._future()))
 
     async def aclose(self) -> None:
         """Flush what is queued and close the files."""
@@ -162,10 +161,11 @@ class DiskLog:
             self._queue.append(_Operation(self._writer.close, lambda _: None, closed))
             self._schedule()
             await asyncio.wait([closed])
+            closed.exception()  # who waited for the flush that failed has been told
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.submit(self._writer.close)
-            thread.shutdown(wait=True)
+            await thread.call(self._writer.close)
+            await thread.aclose()
 
     def _open(self) -> Recovered:
         """Runs in the thread."""
@@ -280,21 +280,19 @@ class DiskLog:
         return group
 
     def _submit(self, work: Callable[[], Any], group: list[Any], finish: Callable[[Any], None]) -> None:
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
+        if self._thread is None:
             raise StoreError("the log is not open")
 
-        def done(result: ThreadFuture[Any]) -> None:
-            loop.call_soon_threadsafe(self._done, result, group, finish)
+        def done(result: Any, error: BaseException | None) -> None:
+            self._done(result, error, group, finish)
 
-        thread.submit(work).add_done_callback(done)
+        self._thread.submit(work, done)
 
-    def _done(self, result: ThreadFuture[Any], group: list[Any], finish: Callable[[Any], None]) -> None:
+    def _done(self, result: Any, error: BaseException | None, group: list[Any], finish: Callable[[Any], None]) -> None:
         """Back in the event loop: take the outcome over, wake who waited, and go on."""
         self._busy = False
-        error = result.exception()
         if error is None:
-            finish(result.result())
+            finish(result)
             for item in group:
                 if not item.done.done():
                     item.done.set_result(None)

@@ -48,16 +48,21 @@ class PreImages:
         if key not in images.rows:
             images.rows[key] = value
 
+    def rows(self, table: str) -> dict[bytes, bytes | None]:
+        """The pre-images of a table, to which keys may be added."""
+        return self._tables.setdefault(table, _Images()).rows
+
     def save_all(self, table: str, rows: Mapping[bytes, bytes]) -> None:
         """Remember a whole table that is about to be emptied."""
-        images = self._tables.setdefault(table, _Images())
-        images.rows = {**images.rows, **{key: value for key, value in rows.items() if key not in images.rows}}
+        saved = self.rows(table)
+        for key, value in rows.items():
+            saved.setdefault(key, value)
 
     def copy(self) -> PreImages:
         """The same pre-images, to go their own way."""
         twin = PreImages()
         for table, images in self._tables.items():
-            twin._tables.setdefault(table, _Images()).rows.update(images.rows)
+            twin.rows(table).update(images.rows)
         return twin
 
     def restore(self, live: dict[str, SortedDict]) -> None:

@@ -20,6 +20,7 @@ from consul_kernel.contracts.store import MAX_KEY_BYTES
 from .preimages import PreImages
 
 Tables = dict[str, SortedDict]
+_replace = dict.__setitem__
 
 
 def read_range(
@@ -71,10 +72,11 @@ class MemoryStateSnapshot:
 class MemoryStateWriter:
     """The open batch. Unusable once its block has ended."""
 
-    def __init__(self, tables: Tables, undo: PreImages, saved_in: list[PreImages]) -> None:
+    def __init__(self, tables: Tables, undo: PreImages, views: list[PreImages]) -> None:
         self._tables = tables
         self._undo = undo
-        self._saved_in = saved_in
+        self._views = views
+        self._opened: dict[str, tuple[SortedDict, dict[bytes, bytes | None]]] = {}
         self._open = True
 
     def get(self, table: str, key: bytes) -> bytes | None:
@@ -92,36 +94,49 @@ class MemoryStateWriter:
     def put(self, table: str, key: bytes, value: bytes) -> None:
         if not 0 < len(key) <= MAX_KEY_BYTES:
             raise StoreError(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one {len(key)}")
-        self._check_open()
-        rows = self._tables.get(table)
-        if rows is None:
-            rows = self._tables[table] = SortedDict()
+        rows, undo = self._opened.get(table) or self._open_table(table)
         before = rows.get(key)
-        for images in self._saved_in:
-            images.save(table, key, before)
-        rows[key] = value
+        undo.setdefault(key, before)
+        for view in self._views:
+            view.save(table, key, before)
+        if before is None:
+            rows[key] = value
+        else:
+            # The key has its place already: past SortedDict, which would look for it.
+            _replace(rows, key, value)
 
     def delete(self, table: str, key: bytes) -> bool:
-        self._check_open()
-        rows = self._tables.get(table)
-        before = None if rows is None else rows.get(key)
-        if rows is None or before is None:
+        rows, undo = self._opened.get(table) or self._open_table(table)
+        before = rows.get(key)
+        if before is None:
             return False
-        for images in self._saved_in:
-            images.save(table, key, before)
+        undo.setdefault(key, before)
+        for view in self._views:
+            view.save(table, key, before)
         del rows[key]
         return True
 
     def clear(self) -> None:
         self._check_open()
         for table, rows in self._tables.items():
-            for images in self._saved_in:
-                images.save_all(table, rows)
+            self._undo.save_all(table, rows)
+            for view in self._views:
+                view.save_all(table, rows)
             rows.clear()
 
     def end(self) -> None:
         """Refuse writes from now on."""
         self._open = False
+        self._opened.clear()
+
+    def _open_table(self, table: str) -> tuple[SortedDict, dict[bytes, bytes | None]]:
+        """A table's rows and their pre-images, which stay the same objects while the batch is open."""
+        self._check_open()
+        rows = self._tables.get(table)
+        if rows is None:
+            rows = self._tables[table] = SortedDict()
+        self._opened[table] = opened = (rows, self._undo.rows(table))
+        return opened
 
     def _check_open(self) -> None:
         if not self._open:
@@ -148,7 +163,7 @@ class MemoryState:
 
     def __init__(self) -> None:
         self.live: Tables = {}
-        self._saved_in: list[PreImages] = []
+        self._views: list[PreImages] = []
         self._batch: PreImages | None = None
         self._writer: MemoryStateWriter | None = None
         self._closed = False
@@ -177,7 +192,7 @@ class MemoryState:
     def snapshot(self) -> MemoryStateSnapshot:
         self._check_open()
         before = PreImages() if self._batch is None else self._batch.copy()
-        self._saved_in.append(before)
+        self._views.append(before)
         return MemoryStateSnapshot(self, before)
 
     def begin(self) -> MemoryStateWriter:
@@ -186,8 +201,7 @@ class MemoryState:
         if self._batch is not None:
             raise StoreError("a batch is already open: one at a time")
         self._batch = PreImages()
-        self._saved_in.append(self._batch)
-        self._writer = MemoryStateWriter(self.live, self._batch, self._saved_in)
+        self._writer = MemoryStateWriter(self.live, self._batch, self._views)
         return self._writer
 
     def end(self, *, undo: bool) -> None:
@@ -197,20 +211,19 @@ class MemoryState:
         if batch is None or writer is None:
             return
         writer.end()
-        self.forget(batch)
         if undo:
             batch.restore(self.live)
 
     def forget(self, images: PreImages) -> None:
         """Save no more pre-images there."""
         # Identity, not equality: two views may have saved the same.
-        self._saved_in[:] = [kept for kept in self._saved_in if kept is not images]
+        self._views[:] = [kept for kept in self._views if kept is not images]
 
     def close(self) -> None:
         """Drop everything; open snapshots read an empty state from now on, so close them first."""
         self._closed = True
         self.live = {}
-        self._saved_in = []
+        self._views = []
 
     def _check_open(self) -> None:
         if self._closed:
