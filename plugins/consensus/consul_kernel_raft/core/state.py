@@ -61,7 +61,8 @@ class RaftState:
         snapshot_index, snapshot_term = (snapshot.index, snapshot.term) if snapshot else (0, 0)
         self.log = RaftLog(store, snapshot_index, snapshot_term, limits)
         self.configurations = ConfigurationHistory(snapshot.configuration if snapshot else Configuration())
-        self.commit_index = self.applied_index = max(snapshot_index, applied_index)
+        self.commit_index = max(snapshot_index, applied_index)
+        self.applied_index = applied_index
         self.role = Role.FOLLOWER
         self.pre_voting = False
         self.votes: set[str] = set()
