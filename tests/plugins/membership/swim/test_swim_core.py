@@ -17,6 +17,7 @@ from consul_kernel.contracts.transport import Address
 from consul_kernel_swim.core.broadcasts import BroadcastQueue
 from consul_kernel_swim.core.events import (
     Answer,
+    Dial,
     Effect,
     Input,
     Notify,
@@ -48,6 +49,7 @@ from consul_kernel_swim.core.serf_messages import (
     JoinIntent,
     LeaveIntent,
     QueryResponse,
+    SerfState,
     UserEventMessage,
     decode_serf,
 )
@@ -217,6 +219,15 @@ def test_alive_of_the_same_incarnation_does_not_end_a_suspicion() -> None:
     assert bench.state("n") is NodeState.ALIVE
     bench.wait(60_000)
     assert "n" in {message.node for _, message in bench.sent if isinstance(message, Ping)}
+
+
+def test_death_counts_for_its_incarnation() -> None:
+    bench = Bench()
+    bench.add("n", 2, 1)
+    bench.receive(Dead(5, "n", "x"), alive("n", 2, 5))
+    assert bench.status("n") is MemberStatus.FAILED
+    bench.receive(alive("n", 2, 6))
+    assert bench.status("n") is MemberStatus.ALIVE
 
 
 def test_name_at_another_address_waits_until_the_old_one_is_dead_for_long() -> None:
@@ -467,6 +478,30 @@ def test_pruned_member_is_forgotten() -> None:
     bench.receive_serf(LeaveIntent(5, "n", True).encode())
     assert bench.status("n") is None
     assert bench.kinds("n")[-1] is MemberEventKind.REAP
+
+
+def test_failed_member_is_called_on_now_and_then() -> None:
+    bench = Bench()
+    address = bench.add("n", 2)
+    bench.receive(Dead(1, "n", "x"))
+    bench.wait(120_000)
+    dials = [effect for effect in bench.effects if isinstance(effect, Dial)]
+    assert dials
+    assert {dial.to for dial in dials} == {address}
+    request = StreamDecoder().feed(dials[0].request)
+    assert isinstance(request, PushPull)
+    assert request.join
+
+
+def test_leave_learnt_from_a_whole_state_beats_the_status_it_names() -> None:
+    bench = Bench()
+    bench.add("n", 2)
+    bench.receive_serf(JoinIntent(5, "n").encode())
+    bench.receive(Dead(1, "n", "x"))
+    assert bench.status("n") is MemberStatus.FAILED
+    state = SerfState(9, 1, 1, {"n": 5}, ["n"], {}).encode()
+    bench.do(StreamReceived(1, PushPull((), state, False), PEER))
+    assert bench.status("n") is MemberStatus.LEFT
 
 
 def test_failed_and_left_are_reaped_in_time() -> None:
