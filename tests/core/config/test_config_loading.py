@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consul_kernel.config.build import Host
@@ -197,6 +197,7 @@ def settings_of(source: dict[str, object]) -> SourceSettings:
     return settings
 
 
+@settings(deadline=None, derandomize=True)
 @given(_SOURCES, _SOURCES, _SOURCES)
 def test_merging_is_associative_and_nothing_changes_nothing(
     first: dict[str, object], second: dict[str, object], third: dict[str, object]
@@ -206,6 +207,7 @@ def test_merging_is_associative_and_nothing_changes_nothing(
     assert lay_over(a, SourceSettings()) == lay_over(SourceSettings(), a) == a
 
 
+@settings(deadline=None, derandomize=True)
 @given(_SOURCES, _SOURCES)
 def test_the_later_source_decides_and_lists_grow(first: dict[str, object], second: dict[str, object]) -> None:
     a, b = settings_of(first), settings_of(second)
@@ -232,12 +234,39 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(_JSON)
 def test_whatever_is_written_only_config_errors_are_raised(value: object) -> None:
     text = json.dumps(value if isinstance(value, dict) else {"services": value, "store": value})
     host = Host(hostname=lambda: "box", addresses=lambda: ())
     try:
         config = load_config([ConfigSource(text=text, format="json")], host=host)
+    except ConfigErrors as errors:
+        problems = errors.problems
+    else:
+        problems = config.warnings
+    assert all(problem.format() for problem in problems)
+
+
+_HCL = st.recursive(
+    st.sampled_from(['"x"', '"10s"', "5", "-1", "true", "null", "[]", '["a"]', "{}", "[{}]", "2.5"]).map(
+        lambda text: f"= {text}"
+    ),
+    lambda inner: st.builds(
+        lambda labels, body: labels + "{ " + " ".join(body) + " }",
+        st.sampled_from(["", "", '"a" ', '"a" "b" ', '"" ', "x "]),
+        st.lists(st.builds(lambda key, value: f"{key} {value}", st.sampled_from(_KEYS.split()), inner), max_size=3),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.builds(lambda key, value: f"{key} {value}", st.sampled_from(_KEYS.split()), _HCL), max_size=3))
+def test_whatever_blocks_are_written_only_config_errors_are_raised(lines: list[str]) -> None:
+    host = Host(hostname=lambda: "box", addresses=lambda: ())
+    try:
+        config = load_config([ConfigSource(text="\n".join(lines))], host=host)
     except ConfigErrors as errors:
         problems = errors.problems
     else:

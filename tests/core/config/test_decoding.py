@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consul_kernel.contracts.errors import RequestError
@@ -142,6 +142,7 @@ def test_what_follows_the_first_value_is_not_looked_at() -> None:
     assert decode_json(b'{"a": [1, "\xff"]} trailing') == {"a": [1, "�"]}
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_value_or_a_request_error(body: bytes) -> None:
     with contextlib.suppress(RequestError):
@@ -150,6 +151,7 @@ def test_any_bytes_are_a_value_or_a_request_error(body: bytes) -> None:
         decode_record(ServiceDefinition, body)
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
