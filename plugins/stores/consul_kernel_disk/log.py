@@ -19,7 +19,7 @@ from consul_kernel.contracts.store import HardState, LogEntry
 
 from .files import Files
 from .index import LogIndex
-from .records import MAX_DATA_BYTES
+from .records import MAX_DATA_BYTES, RECORD_BYTES
 from .recovery import Recovered, recover
 from .segment import SUFFIX
 from .worker import Worker
@@ -208,7 +208,7 @@ class DiskLog:
                 raise StoreError(f"entries to append are not contiguous: {entry.index} where {index} was due")
             if not (0 <= entry.kind < _U32 and 0 <= entry.term < _U64):
                 raise StoreError(f"entry {index}: kind {entry.kind} or term {entry.term} is out of range")
-            size += len(entry.data)
+            size += len(entry.data) + RECORD_BYTES
         if size > MAX_DATA_BYTES:
             raise StoreError(f"an append of {size} bytes is larger than the {MAX_DATA_BYTES} that are allowed")
         return size

@@ -99,6 +99,11 @@ class DiskSnapshots:
         if thread is not None:
             thread.shutdown(wait=True)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the thread is gone."""
+        return self._thread is None
+
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do blocking work in the thread. Raises StoreError for what the operating system refuses."""
         if self._thread is None:
@@ -117,7 +122,11 @@ class DiskSnapshots:
         self._known[meta.id] = description
         for surplus in self.list()[self._retained :]:
             del self._known[surplus.id]
-            await self.run(self._drop, surplus.id)
+            try:
+                await self.run(self._drop, surplus.id)
+            except StoreError as error:
+                # The new one is safe; what is left of the old one is dropped at the next start, or listed again.
+                logger.warning("an old snapshot could not be removed: %s", error)
 
     # --- in the thread ---
 
@@ -209,6 +218,7 @@ class DiskSnapshotSink:
         self._size = 0
         self._descriptor = -1
         self._usable = True
+        self._committed = False
 
     def begin(self) -> None:
         """Make the folder; runs in the thread."""
@@ -229,11 +239,17 @@ class DiskSnapshotSink:
         await self._owner.run(self._finish)
         meta = msgspec.structs.replace(self._meta, size=self._size)
         await self._owner.publish(self._temporary, meta, self._digest.hexdigest())
+        self._committed = True
         return meta
 
     async def abort(self) -> None:
         self._usable = False
-        await self._owner.run(self._discard)
+        if self._committed:
+            return
+        if self._owner.closed:
+            self._close()  # the next start removes the rest
+        else:
+            await self._owner.run(self._discard)
 
     def _check_usable(self) -> None:
         if not self._usable:

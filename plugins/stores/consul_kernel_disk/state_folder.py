@@ -15,6 +15,7 @@ import lmdb
 
 from .files import Files
 from .state import DiskState
+from .writer import TEMPORARY_SUFFIX
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +34,18 @@ def read_boot_id(path: Path = BOOT_ID) -> str:
 class StateFolder:
     """The folder that `state` lives in."""
 
-    def __init__(self, folder: Path, files: Files, state: DiskState, boot_id: str) -> None:
+    def __init__(self, folder: Path, files: Files, state: DiskState, boot_id: str | None) -> None:
         self._folder = folder
         self._files = files
         self._state = state
-        self._boot_id = boot_id
+        self._given_boot_id = boot_id
+        self._boot_id = ""
         self._marker = folder / MARKER
+        self._opened = False
 
     def open(self) -> None:
         """Open the state, discarding it first where it cannot be trusted. Raises OSError and lmdb.Error."""
+        self._boot_id = read_boot_id() if self._given_boot_id is None else self._given_boot_id
         self._files.make_folder(self._folder)
         if not self._trusted():
             self._discard("the machine stopped while the state was open")
@@ -51,6 +55,7 @@ class StateFolder:
         except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.PageNotFoundError) as error:
             self._discard(str(error))
             self._state.open()
+        self._opened = True
 
     def discard(self) -> None:
         """Empty the state before it is opened."""
@@ -58,9 +63,10 @@ class StateFolder:
         self._discard("the log is new, and the state is not its outcome")
 
     def close(self) -> None:
-        """Flush the state, then remove the marker."""
+        """Flush the state, then remove the marker; one that a crash left stays until a start has acted on it."""
         self._state.close()
-        if self._marker.exists():
+        if self._opened:
+            self._opened = False
             self._files.remove(self._marker)
             self._files.flush_folder(self._folder)
 
@@ -81,14 +87,16 @@ class StateFolder:
         self._files.flush_folder(self._folder)
 
     def _mark(self) -> None:
-        """Durable before the state's first page can be."""
+        """Durable before the state's first page can be; at no moment is there none where there was one."""
         data = (self._boot_id or "unknown").encode()
-        if self._marker.exists():
-            self._files.remove(self._marker)
-        descriptor = self._files.create(self._marker, len(data))
+        temporary = self._marker.with_suffix(TEMPORARY_SUFFIX)
+        if temporary.exists():
+            self._files.remove(temporary)
+        descriptor = self._files.create(temporary, len(data))
         try:
             self._files.write(descriptor, data, 0)
             self._files.flush(descriptor)
         finally:
             self._files.close(descriptor)
+        self._files.rename(temporary, self._marker)
         self._files.flush_folder(self._folder)

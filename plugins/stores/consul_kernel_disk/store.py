@@ -16,7 +16,7 @@ from .log import DiskLog
 from .segment import REMEDY
 from .snapshots import DiskSnapshots
 from .state import DiskState
-from .state_folder import StateFolder, read_boot_id
+from .state_folder import StateFolder
 
 
 class DiskStore:
@@ -29,9 +29,7 @@ class DiskStore:
         folder = self._path or Path()
         self._files = files = files or Files()
         self._state = DiskState(folder / "state", map_bytes=config.map_bytes)
-        self._state_folder = StateFolder(
-            folder / "state", files, self._state, read_boot_id() if boot_id is None else boot_id
-        )
+        self._state_folder = StateFolder(folder / "state", files, self._state, boot_id)
         self._log = DiskLog(
             folder / "raft" / "log",
             files,

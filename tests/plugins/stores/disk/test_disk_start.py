@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from consul_kernel.contracts.errors import PluginStartError, StoreError
+from consul_kernel.contracts.errors import CorruptStoreError, PluginStartError, StoreError
 from consul_kernel.contracts.store import LogEntry, StoreContext
 from consul_kernel_disk.config import DiskConfig
 from consul_kernel_disk.store import DiskStore
@@ -96,6 +96,45 @@ async def test_the_boot_id_decides_after_a_crash(tmp_path: Path, before: str, af
     assert store.log.last_index == 1
     await store.aclose()
     await crashed.aclose()
+
+
+async def test_a_start_that_fails_does_not_make_a_torn_state_whole(tmp_path: Path) -> None:
+    """The marker of the crash is there until a start has acted on it."""
+    crashed = make(tmp_path / "first", "boot-1")
+    await _fill(crashed)
+    copy = tmp_path / "copy"
+    await asyncio.to_thread(shutil.copytree, tmp_path / "first", copy)
+    await crashed.aclose()
+    segment = copy / "raft" / "log" / "0000000000000001.log"
+    saved = segment.read_bytes()
+    segment.write_bytes(b"damaged")
+    with pytest.raises(CorruptStoreError):
+        await make(copy, "boot-2").start()
+    segment.write_bytes(saved)
+    store = make(copy, "boot-2")
+    await store.start()
+    assert store.state.get("kv", b"k") is None
+    await store.aclose()
+
+
+async def test_little_address_space_is_enough(tmp_path: Path) -> None:
+    """Where the process may not map what the configuration says, a smaller map does."""
+    script = (
+        "import asyncio, resource, sys; from pathlib import Path\n"
+        "from consul_kernel.testing.store_subject import StoreSubject\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "async def main():\n"
+        "    async with StoreSubject('consul_kernel_disk').opened(Path(sys.argv[1])) as store:\n"
+        "        with store.state.write() as batch:\n"
+        "            batch.put('kv', b'k', b'v')\n"
+        "        print(store.state.get('kv', b'k'))\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert output == b"b'v'\n"
 
 
 async def test_a_clean_stop_survives_a_new_boot(tmp_path: Path) -> None:
