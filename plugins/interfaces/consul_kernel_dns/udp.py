@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Coroutine
 from typing import Any
 
@@ -16,6 +15,7 @@ from consul_kernel.contracts.transport import Address
 
 from .answerer import Answerer
 from .catalog_reader import ReadError
+from .datagrams import DatagramSocket
 from .material import Found
 from .naming import NodeRead, ServiceRead
 from .plans import Plan
@@ -23,8 +23,6 @@ from .plans import Plan
 _log = logging.getLogger(__name__)
 
 _MAX_BURST = 64
-_MAX_PACKET_BYTES = 4096
-_RECEIVE_BUFFER_BYTES = 1 << 20
 CLOSE_PATIENCE_S = 1.0
 """What queries under way are given when the interface closes."""
 
@@ -40,26 +38,15 @@ class UdpServer:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._socket: socket.socket | None = None
+        self._socket: DatagramSocket | None = None
         self.dropped = 0
         """Queries that were dropped because too many waited."""
 
     def open(self, bind: Address) -> Address:
         """Bind and serve; the bound address. Raises OSError."""
-        family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
-        server = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            server.setblocking(False)
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-            if family == socket.AF_INET6:
-                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            server.bind((bind.host, bind.port))
-        except OSError:
-            server.close()
-            raise
-        self._socket = server
-        asyncio.get_running_loop().add_reader(server.fileno(), self._receive)
-        return Address(*server.getsockname()[:2])
+        self._socket = DatagramSocket(bind)
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._receive)
+        return self._socket.address
 
     async def aclose(self) -> None:
         """Take no more; give queries under way a second. Idempotent."""
@@ -84,7 +71,7 @@ class UdpServer:
         understand = self._answerer.understand
         for _ in range(_MAX_BURST):
             try:
-                packet, asker = server.recvfrom(_MAX_PACKET_BYTES)
+                packet, asker = server.receive()
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
@@ -144,7 +131,7 @@ class UdpServer:
         if self._socket is None:
             return
         try:
-            self._socket.sendto(packet[:2] + message, asker)
+            self._socket.send(packet[:2] + message, asker)
         except OSError:
             # A full buffer or an unreachable asker: a lost datagram, as the network loses them.
             self.dropped += 1

@@ -262,3 +262,21 @@ async def test_a_port_that_only_tcp_has_taken_is_an_error_too() -> None:
         await interface.start()
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("wildcard", "asked"), [("0.0.0.0", "127.0.0.5"), ("0.0.0.0", "127.0.0.1"), ("::", "::1")], ids=str
+)
+async def test_a_wildcard_socket_answers_from_the_address_that_was_asked(wildcard: str, asked: str) -> None:
+    """A connected client hears nothing from any other address."""
+    interface = DnsInterface(context([Address(wildcard, 0)]), DnsInterfaceConfig())
+    await interface.start()
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_datagram_endpoint(_Exchange, remote_addr=(asked, port_of(interface)))
+    try:
+        transport.sendto(b"\0\7" + QUERY)
+        async with asyncio.timeout(5):
+            assert (await protocol.answer)[:2] == b"\0\7"
+    finally:
+        transport.close()
+        await interface.aclose()
