@@ -12,7 +12,8 @@ from consul_kernel.structs.methods import Method
 from .call_stream import CallStream
 from .errors import CONNECT_PREFIX, RpcUnreachableError
 from .wire import DEFAULT_MESSAGE_LIMIT
-from .yamux import DEFAULT_SETTINGS, YamuxSession, YamuxSettings
+from .yamux import YamuxSession
+from .yamux_settings import DEFAULT_SETTINGS, YamuxSettings
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -75,6 +76,8 @@ class ConnectionPool:
         connection = self._connections.get(address)
         if connection is None or not connection.session.is_open:
             connection = await self._connect(address, timeout_ms)
+        if not connection.idle and not connection.session.has_room:
+            await self._wait_for_room(connection, timeout_ms)
         stream = self._take_stream(connection)
         connection.calls += 1
         try:
@@ -96,6 +99,17 @@ class ConnectionPool:
             stream.stream.close()
         try:
             return CallStream(connection.session.open_stream(), self._reply_limit)
+        except TransportError as error:
+            raise RpcUnreachableError(f"{CONNECT_PREFIX}{error}") from error
+
+    async def _wait_for_room(self, connection: _Connection, timeout_ms: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                while not connection.idle and not connection.session.has_room and connection.session.is_open:
+                    await connection.session.wait_for_room()
+        except TimeoutError as error:
+            text = f"{CONNECT_PREFIX}{connection.session.peer} accepts no stream within {timeout_ms:.0f} ms"
+            raise RpcUnreachableError(text) from error
         except TransportError as error:
             raise RpcUnreachableError(f"{CONNECT_PREFIX}{error}") from error
 

@@ -15,7 +15,8 @@ from .call_stream import READ_BYTES
 from .endpoints import Dispatch, EndpointTable
 from .errors import WireError
 from .wire import MessageReader, RequestHeader, decode, encode_error, encode_response
-from .yamux import DEFAULT_SETTINGS, YamuxSession, YamuxSettings
+from .yamux import YamuxSession
+from .yamux_settings import DEFAULT_SETTINGS, YamuxSettings
 from .yamux_stream import YamuxStream
 
 _log = logging.getLogger(__name__)

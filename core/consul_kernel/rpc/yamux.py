@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
 
 from consul_kernel.contracts.errors import PeerProtocolError, StreamClosedError, TransportError
 from consul_kernel.contracts.transport import Address, Stream
@@ -31,6 +30,7 @@ from .yamux_frames import (
     WINDOW_UPDATE,
     header,
 )
+from .yamux_settings import DEFAULT_SETTINGS, YamuxSettings
 from .yamux_stream import YamuxStream
 
 _log = logging.getLogger(__name__)
@@ -39,27 +39,6 @@ _READ_BYTES = 256 * 1024
 _FLUSH_BYTES = 64 * 1024
 _CONTROL_FRAMES_BEFORE_DRAIN = 256
 _CONTROL_FRAMES_MAX = 8192
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class YamuxSettings:
-    """Times and bounds of a session; the defaults are those of Consul's servers."""
-
-    accept_backlog: int = 256
-    """Streams that a peer has opened and nobody has accepted yet; more are reset."""
-    max_streams: int = 16_384
-    """Live streams; more are reset, or refused where they are opened here."""
-    keepalive_interval_ms: int = 30_000
-    keepalive_timeout_ms: int = 10_000
-    write_timeout_ms: int = 10_000
-    """How long the connection may refuse to take what is queued."""
-    open_timeout_ms: int = 75_000
-    """How long a peer may leave a stream that we opened without its ACK."""
-    close_timeout_ms: int = 300_000
-    """How long a peer may keep its half of a stream that we closed; then it is reset."""
-
-
-DEFAULT_SETTINGS = YamuxSettings()
 
 
 class YamuxSession:
@@ -76,6 +55,7 @@ class YamuxSession:
         self._unacknowledged: dict[int, YamuxStream] = {}
         self._lingering: dict[int, float] = {}
         self._backlog: deque[YamuxStream] = deque()
+        self._room_waiters: dict[asyncio.Future[None], None] = {}
         self._acceptor: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._error: TransportError | None = None
@@ -112,13 +92,31 @@ class YamuxSession:
         """Live streams, half-closed ones included."""
         return len(self._streams)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a stream can be opened at once: the peer resets those beyond its backlog."""
+        return len(self._unacknowledged) < self._settings.accept_backlog
+
+    async def wait_for_room(self) -> None:
+        """Wait until `has_room`, or until the session ends. Raises TransportError when too many wait already."""
+        if len(self._room_waiters) >= self._settings.max_streams:
+            raise TransportError(f"too many streams to {self.peer}")
+        while not self.has_room and self.is_open:
+            waiter = self._loop.create_future()
+            self._room_waiters[waiter] = None
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter not in self._room_waiters:
+                    self._wake_room_waiter()  # it was this one's turn already
+                self._room_waiters.pop(waiter, None)
+                raise
+
     def open_stream(self) -> YamuxStream:
         """Open a stream; the peer's consent is not waited for. Raises TransportError when there can be none."""
         if not self.is_open:
             raise self._error or TransportError(f"session with {self.peer} takes no more streams")
-        if len(self._streams) >= self._settings.max_streams or (
-            len(self._unacknowledged) >= self._settings.accept_backlog
-        ):
+        if not self.has_room or len(self._streams) >= self._settings.max_streams:
             raise TransportError(f"too many streams to {self.peer}")
         stream = YamuxStream(self, self._next_id, self._loop.time())
         self._next_id += 2
@@ -177,12 +175,25 @@ class YamuxSession:
     def forget(self, stream_id: int) -> None:
         """A stream is over."""
         self._streams.pop(stream_id, None)
-        self._unacknowledged.pop(stream_id, None)
         self._lingering.pop(stream_id, None)
+        self._settle(stream_id)
 
     def linger(self, stream: YamuxStream) -> None:
         """A stream is closed here; its peer gets some time to do the same."""
         self._lingering[stream.id] = self._loop.time() + self._settings.close_timeout_ms / 1000
+
+    def _settle(self, stream_id: int) -> None:
+        """The peer has taken a stream, or it is over: there is room for another."""
+        if self._unacknowledged.pop(stream_id, None) is not None:
+            self._wake_room_waiter()
+
+    def _wake_room_waiter(self) -> None:
+        while self._room_waiters:
+            waiter = next(iter(self._room_waiters))
+            del self._room_waiters[waiter]
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
     def _reset_lingering(self) -> None:
         now = self._loop.time()
@@ -271,7 +282,7 @@ class YamuxSession:
     def _receive_flags(self, stream: YamuxStream, flags: int) -> None:
         if flags & ACK:
             stream.acknowledged = True
-            self._unacknowledged.pop(stream.id, None)
+            self._settle(stream.id)
         if flags & RST:
             self.forget(stream.id)
             stream.fail(TransportError(f"{self.peer} reset the stream"))
@@ -371,6 +382,6 @@ class YamuxSession:
         self._unacknowledged.clear()
         self._lingering.clear()
         self._backlog.clear()
-        for waiter in (self._acceptor, self._pong):
+        for waiter in (self._acceptor, self._pong, *self._room_waiters):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)

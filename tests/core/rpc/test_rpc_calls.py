@@ -80,6 +80,25 @@ def test_calls_share_a_connection_and_do_not_wait_for_each_other() -> None:
     run_virtual(program())
 
 
+def test_a_burst_waits_until_the_peer_accepts_its_streams() -> None:
+    async def program() -> None:
+        server, pool, network = await _start()
+        at = server.entry.address
+        calls = [pool.call(at, STATUS_PEERS, DatacenterRequest(), timeout_ms=TIMEOUT_MS) for _ in range(2000)]
+        assert await asyncio.gather(*calls) == [["s1"]] * 2000
+        assert virtual_now_ms() < 2500
+        network.partition("10.0.0.50", server.host)
+        pings = [pool.call(at, STATUS_PING, Empty(), timeout_ms=300) for _ in range(500)]
+        results = await asyncio.gather(*pings, return_exceptions=True)
+        assert {type(result) for result in results} == {RpcTransportError, RpcUnreachableError}
+        assert sum("accepts no stream within 300 ms" in str(result) for result in results) == 500 - 64 - 256
+        network.heal()
+        assert await pool.call(at, STATUS_PING, Empty(), timeout_ms=TIMEOUT_MS) == Empty()
+        await pool.aclose()
+
+    run_virtual(program())
+
+
 def test_one_stream_is_served_strictly_in_order() -> None:
     async def program() -> None:
         server, _, network = await _start()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from consul_kernel.contracts.errors import StreamClosedError, TransportError
 from consul_kernel.contracts.transport import Address, Stream
-from consul_kernel.rpc.yamux import YamuxSession, YamuxSettings
+from consul_kernel.rpc.yamux import YamuxSession
+from consul_kernel.rpc.yamux_settings import YamuxSettings
 from consul_kernel.rpc.yamux_stream import YamuxStream
 from consul_kernel.testing.memory_network import MemoryNetwork
 from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms

@@ -1,0 +1,26 @@
+"""Times and bounds of yamux sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YamuxSettings:
+    """Times and bounds of a session; the defaults are those of Consul's servers."""
+
+    accept_backlog: int = 256
+    """Streams that a peer has opened and nobody has accepted yet; more are reset."""
+    max_streams: int = 16_384
+    """Live streams; more are reset, or refused where they are opened here."""
+    keepalive_interval_ms: int = 30_000
+    keepalive_timeout_ms: int = 10_000
+    write_timeout_ms: int = 10_000
+    """How long the connection may refuse to take what is queued."""
+    open_timeout_ms: int = 75_000
+    """How long a peer may leave a stream that we opened without its ACK."""
+    close_timeout_ms: int = 300_000
+    """How long a peer may keep its half of a stream that we closed; then it is reset."""
+
+
+DEFAULT_SETTINGS = YamuxSettings()
