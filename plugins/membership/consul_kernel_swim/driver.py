@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 from consul_kernel.contracts.errors import (
     CipherError,
@@ -44,6 +44,8 @@ from .core.events import (
 from .core.messages import ErrorReply
 from .core.swim import Swim
 from .sealing import Sealing
+from .snapshot import Recalled
+from .snapshot_keeper import SnapshotKeeper
 
 logger = logging.getLogger("consul_kernel.swim")
 
@@ -80,6 +82,7 @@ class SwimMembership:
         self._streams: dict[int, asyncio.Future[bytes | None]] = {}
         self._last_id = 0
         self._closed = False
+        self._snapshot: SnapshotKeeper | None = None
         self._counters: Counter[str] = Counter()
 
     # --- life ---
@@ -99,9 +102,30 @@ class SwimMembership:
         except (MembershipError, ValueError) as error:
             await self.aclose()
             raise PluginStartError(f"gossip cannot start as {context.node_name!r} at {advertise}: {error}") from error
-        self._step(Started())
+        if context.snapshot_path is not None:
+            self._snapshot = await SnapshotKeeper.open(context.snapshot_path)
+        recalled = Recalled() if self._snapshot is None else self._snapshot.recalled
+        self._step(Started(*recalled.clocks))
         self._rearm()
         self._task = asyncio.create_task(self._run(), name=f"swim-{context.pool}")
+        self._spawn(self._rejoin(recalled), "swim-rejoin")
+
+    async def _rejoin(self, recalled: Recalled) -> None:
+        """Call on those who were alive in an earlier life, one after the other in random order, until one answers."""
+        known = [address for name, address in recalled.alive.items() if name != self._context.node_name]
+        self._context.rng.shuffle(known)
+        for address in known:
+            try:
+                await self.join([address])
+            except MembershipError:
+                continue
+            logger.info("pool %s: rejoined through %s", self._context.pool, address)
+            return
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _bind(self) -> None:
         """Streams first; where the port was left open, packets get the same, or both try another."""
@@ -134,6 +158,8 @@ class SwimMembership:
         for command in list(self._commands.values()):
             if not command.done():
                 command.set_result("the membership is closed")
+        if self._snapshot is not None:
+            await self._snapshot.aclose()
 
     # --- the contract's inputs ---
 
@@ -167,6 +193,8 @@ class SwimMembership:
         return joined
 
     async def leave(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.note_leave()
         self._check(await self._command(Leave))
 
     async def force_leave(self, name: str, *, prune: bool = False) -> None:
@@ -242,6 +270,8 @@ class SwimMembership:
                     await asyncio.sleep(0)
             else:
                 self._step(TimerFired())
+            if self._snapshot is not None:
+                self._snapshot.note_clocks(self._core().lamport_times())
             self._rearm()
 
     def _step(self, event: Input) -> None:
@@ -276,9 +306,7 @@ class SwimMembership:
             case Notify():
                 self._tell_application(effect)
             case Dial():
-                task = asyncio.create_task(self._dial(effect), name=f"swim-dial-{effect.to}")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._spawn(self._dial(effect), "swim-dial")
             case Answer():
                 self._settle(self._streams, effect.stream_id, effect.reply)
             case CommandDone():
@@ -297,6 +325,8 @@ class SwimMembership:
             future.set_result(result)  # type: ignore[arg-type]
 
     def _tell_application(self, notice: Notify) -> None:
+        if self._snapshot is not None:
+            self._snapshot.note(notice.event)
         try:
             self._context.on_event(notice.event)
         except Exception:

@@ -15,7 +15,14 @@ from .streams import StreamMessage
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Begin: become a pool of one, and start the timers."""
+    """Begin: become a pool of one, and start the timers.
+
+    The Lamport times are the last ones seen in an earlier life; what is not later than they are is old news.
+    """
+
+    member_time: int = 0
+    event_time: int = 0
+    query_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,14 @@ class Serf:
         self.queries = courier.add_queue(lambda: len(self.roster))
         self.user_events = courier.add_queue(lambda: len(self.roster))
 
+    def resume(self, member_time: int, event_time: int, query_time: int) -> None:
+        """Go on after an earlier life that had seen these times: events and queries up to them are not news."""
+        self.clock.witness(member_time)
+        self.event_clock.witness(event_time)
+        self.query_clock.witness(query_time)
+        self._recent_events.minimum_time = event_time + 1 if event_time else 0
+        self._recent_queries.minimum_time = query_time + 1 if query_time else 0
+
     # --- watching SWIM ---
 
     def refuses(self, alive: Alive) -> bool:

@@ -95,6 +95,11 @@ class Swim:
             raise MembershipError("the membership has not been started")
         return member
 
+    def lamport_times(self) -> tuple[int, int, int]:
+        """The last times seen of members, events and queries; 0 for none."""
+        serf = self.serf
+        return serf.clock.time - 1, serf.event_clock.time - 1, serf.query_clock.time - 1
+
     @property
     def counters(self) -> Mapping[str, int]:
         """How often something odd was seen, by name."""
@@ -151,14 +156,15 @@ class Swim:
             case DialFailed():
                 self._env.settle_dial(event.dial_id, event.reason)
             case Started():
-                self._start()
+                self._start(event)
             case _:
                 self._command(event)
 
-    def _start(self) -> None:
+    def _start(self, event: Started) -> None:
         if self._started:
             return
         self._started = True
+        self.serf.resume(event.member_time, event.event_time, event.query_time)
         self._courier.start()
         self._rules.announce(self._own_alive(incarnation=1))
         self._prober.start()

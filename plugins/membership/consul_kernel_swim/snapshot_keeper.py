@@ -1,0 +1,75 @@
+"""Keeps the snapshot file in step with the core, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final
+
+from consul_kernel.contracts.membership import GossipEvent, MemberEvent
+
+from .snapshot import Clocks, Recalled, SnapshotLog, read_snapshot
+
+logger = logging.getLogger("consul_kernel.swim")
+
+_FLUSH_INTERVAL_S: Final = 0.5
+
+
+class SnapshotKeeper:
+    """One task, which sleeps until something is noted and writes at most twice a second."""
+
+    def __init__(self, path: Path, recalled: Recalled) -> None:
+        self.recalled = Recalled(dict(recalled.alive), recalled.clocks)
+        self._path = path
+        self._wanted = asyncio.Event()
+        self._log = SnapshotLog(path, recalled, self._wanted.set)
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, path: Path) -> SnapshotKeeper:
+        """Read what is there. A file that cannot be read is reported, and replaced by the next write."""
+        try:
+            recalled = await asyncio.to_thread(read_snapshot, path)
+        except OSError as error:
+            logger.warning("the snapshot of members %s cannot be read: %s", path, error)
+            recalled = Recalled()
+        keeper = cls(path, recalled)
+        keeper._task = asyncio.create_task(keeper._run(), name="swim-snapshot")
+        return keeper
+
+    def note(self, event: GossipEvent) -> None:
+        """Something happened in the pool."""
+        if isinstance(event, MemberEvent):
+            self._log.note_event(event)
+
+    def note_clocks(self, clocks: Clocks) -> None:
+        self._log.note_clocks(clocks)
+
+    def note_leave(self) -> None:
+        self._log.note_leave()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            await self._flush()
+            await asyncio.sleep(_FLUSH_INTERVAL_S)
+
+    async def _flush(self) -> None:
+        self._wanted.clear()
+        write = self._log.take()
+        if write is None:
+            return
+        try:
+            await asyncio.to_thread(write)
+        except OSError as error:
+            self._log.retry()
+            logger.warning("the snapshot of members %s cannot be written: %s", self._path, error)
+
+    async def aclose(self) -> None:
+        """Write what is noted, then stop. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+            await self._flush()

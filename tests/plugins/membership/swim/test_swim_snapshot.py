@@ -1,0 +1,196 @@
+"""The snapshot of members: Serf's format, and rejoining without any configured address."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from consul_kernel.contracts.membership import (
+    GossipEvent,
+    Member,
+    MemberEvent,
+    MemberEventKind,
+    MembershipContext,
+    MemberStatus,
+    UserEvent,
+)
+from consul_kernel.contracts.transport import Address
+from consul_kernel.testing.membership_world import FAST_TUNING
+from consul_kernel.testing.memory_network import MemoryNetwork
+from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
+from consul_kernel_swim import SwimConfig, SwimMembership
+from consul_kernel_swim.snapshot import Recalled, SnapshotLog, read_snapshot
+
+RECORDED = """\
+alive: va 127.0.0.1:43183
+alive: py1 127.0.0.1:45005
+clock: 1
+alive: py2 127.0.0.1:38863
+clock: 2
+event-clock: 1
+query-clock: 13
+clock: 4
+event-clock: 30
+not-alive: py2
+not-alive: py2
+alive: vb 127.0.0.1:39749
+clock: 6
+not-alive: vb
+"""
+
+
+def event(kind: MemberEventKind, name: str, port: int = 1) -> MemberEvent:
+    return MemberEvent(kind, Member(name=name, address=Address("::1", port), tags={}, status=MemberStatus.ALIVE))
+
+
+def test_recorded_serf_snapshot_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    path.write_text(RECORDED + "# a comment\ncoordinate: {}\nalive: half 127.0.\nclock: x\n")
+    recalled = read_snapshot(path)
+    assert recalled.alive == {"va": Address("127.0.0.1", 43183), "py1": Address("127.0.0.1", 45005)}
+    assert recalled.clocks == (6, 30, 13)
+    again = Recalled()
+    for line in recalled.lines():
+        again.apply(line)
+    assert again == recalled
+
+
+def test_leave_forgets_all() -> None:
+    recalled = Recalled()
+    for line in [*RECORDED.splitlines(), "leave"]:
+        recalled.apply(line)
+    assert recalled == Recalled()
+
+
+def test_log_writes_serfs_lines(tmp_path: Path) -> None:
+    path = tmp_path / "serf" / "local.snapshot"
+    woken: list[int] = []
+    log = SnapshotLog(path, Recalled(), lambda: woken.append(1))
+    log.note_event(event(MemberEventKind.JOIN, "a", 7))
+    log.note_event(event(MemberEventKind.JOIN, "forged\nleave", 7))
+    first = log.take()
+    assert first is not None
+    first()
+    assert path.read_text() == "alive: a [::1]:7\n"
+    log.note_event(event(MemberEventKind.UPDATE, "a", 7))
+    log.note_event(event(MemberEventKind.FAILED, "a", 7))
+    log.note_clocks((3, 0, 0))
+    log.note_clocks((3, 0, 0))
+    second = log.take()
+    assert second is not None
+    second()
+    assert path.read_text() == "alive: a [::1]:7\nnot-alive: a\nclock: 3\n"
+    log.note_leave()
+    log.note_event(event(MemberEventKind.JOIN, "late"))
+    third = log.take()
+    assert third is not None
+    third()
+    assert path.read_text().endswith("clock: 3\nleave\n")
+    assert log.take() is None
+    assert len(woken) == 4
+
+
+def test_long_log_is_compacted(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    log = SnapshotLog(path, Recalled(), lambda: None)
+    sizes = []
+    for round_ in range(40):
+        for number in range(200):
+            log.note_event(event(MemberEventKind.JOIN, f"member-{number}", 1 + round_))
+        write = log.take()
+        assert write is not None
+        write()
+        sizes.append(path.stat().st_size)
+    assert max(sizes) < 200_000
+    assert len(read_snapshot(path).alive) == 200
+    assert sizes != sorted(sizes)
+
+
+class Life:
+    """One life of an agent on the in-memory network."""
+
+    def __init__(self, network: MemoryNetwork, name: str, host: str, path: Path | None) -> None:
+        self.events: list[GossipEvent] = []
+        self.membership = SwimMembership(
+            MembershipContext(
+                node_name=name,
+                bind=Address(host, 8301),
+                advertise=Address(host, 8301),
+                tags={},
+                transport=network.transport(host),
+                cipher=None,
+                on_event=self.events.append,
+                now_ms=virtual_now_ms,
+                rng=random.Random(name),
+                snapshot_path=path,
+                tuning=FAST_TUNING,
+            ),
+            SwimConfig(),
+        )
+
+    def alive(self) -> set[str]:
+        return {member.name for member in self.membership.members() if member.status is MemberStatus.ALIVE}
+
+    def user_events(self) -> list[str]:
+        return [found.name for found in self.events if isinstance(found, UserEvent)]
+
+
+async def until_alive(life: Life, names: set[str]) -> None:
+    async with asyncio.timeout(120):
+        while life.alive() != names:
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_restarted_agent_rejoins_by_itself_unless_it_left(tmp_path: Path, leaves: bool) -> None:
+    path = tmp_path / "serf" / "local.snapshot"
+
+    async def run() -> None:
+        network = MemoryNetwork(random.Random(3))
+        stable = Life(network, "stable", "10.0.0.1", None)
+        first = Life(network, "restarts", "10.0.0.2", path)
+        await stable.membership.start()
+        await first.membership.start()
+        await first.membership.join([Address("10.0.0.1", 8301)])
+        await stable.membership.send_user_event("before", b"")
+        async with asyncio.timeout(60):
+            while first.user_events() != ["before"]:
+                await asyncio.sleep(0.1)
+        if leaves:
+            await first.membership.leave()
+        await first.membership.aclose()
+        second = Life(network, "restarts", "10.0.0.2", path)
+        await second.membership.start()
+        if leaves:
+            await asyncio.sleep(60)
+            assert second.alive() == {"restarts"}
+        else:
+            await until_alive(second, {"stable", "restarts"})
+            await until_alive(stable, {"stable", "restarts"})
+            await stable.membership.send_user_event("after", b"")
+            async with asyncio.timeout(60):
+                while "after" not in second.user_events():
+                    await asyncio.sleep(0.1)
+            assert second.user_events() == ["after"]
+        await second.membership.aclose()
+        await stable.membership.aclose()
+
+    run_virtual(run())
+
+
+def test_snapshot_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    async def run() -> None:
+        network = MemoryNetwork(random.Random(3))
+        life = Life(network, "a", "10.0.0.1", tmp_path / "file" / "local.snapshot")
+        await life.membership.start()
+        await asyncio.sleep(5)
+        assert life.alive() == {"a"}
+        await life.membership.aclose()
+
+    run_virtual(run())
+    assert "cannot be written" in caplog.text
