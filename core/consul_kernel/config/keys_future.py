@@ -6,6 +6,16 @@ from .schema import Effect, Key, KeyType
 
 _T = KeyType
 
+_TLS_PLACES = ("defaults", "internal_rpc", "https", "grpc")
+_TLS_FILES = ("ca_file", "ca_path", "cert_file", "key_file", "tls_cipher_suites", "tls_min_version", "use_auto_cert")
+
+_LATER = (
+    "acl.tokens.dns", "cloud", "default_intention_policy", "experiments", "license_path", "limits.request_limits",
+    "locality", "partition", "peering", "performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout",
+    "raft_boltdb", "reporting",
+)  # fmt: skip
+"""Keys of Consul after 1.10."""
+
 _REFUSED_BOOLS = (
     ("acl.enabled", "Check every request against ACL policies.", "ACLs"),
     ("verify_incoming", "Demand a client certificate from everyone.", "TLS"),
@@ -18,7 +28,7 @@ _REFUSED_BOOLS = (
     ("auto_config.enabled", "Fetch the configuration from servers.", "automatic configuration"),
     *(
         (f"tls.{place}.{name}", "TLS between agents and clients.", "TLS")
-        for place in ("defaults", "internal_rpc", "https", "grpc")
+        for place in _TLS_PLACES
         for name in ("verify_incoming", "verify_outgoing", "verify_server_hostname")
     ),
 )
@@ -73,11 +83,7 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
         "acl.tokens.managed_service_provider", "audit", "auto_config.authorization", "auto_config.dns_sans",
         "auto_config.intro_token", "auto_config.intro_token_file", "auto_config.ip_sans",
         "auto_config.server_addresses", "auto_encrypt.dns_san", "auto_encrypt.ip_san", "config_entries", "connect",
-        "raft_logstore", "segments", "snapshot_agent", "telemetry", "tls.defaults.ca_file", "tls.defaults.ca_path",
-        "tls.defaults.cert_file", "tls.defaults.key_file", "tls.defaults.tls_min_version",
-        "tls.defaults.tls_cipher_suites", "tls.internal_rpc.ca_file", "tls.internal_rpc.cert_file",
-        "tls.internal_rpc.key_file", "tls.https.ca_file", "tls.https.cert_file", "tls.https.key_file",
-        "tls.grpc.ca_file", "tls.grpc.cert_file", "tls.grpc.key_file", "ui_config.dashboard_url_templates",
+        "raft_logstore", "segments", "snapshot_agent", "telemetry", "ui_config.dashboard_url_templates",
         "ui_config.metrics_proxy", "watches", "xds",
     ),
 }  # fmt: skip
@@ -101,5 +107,7 @@ FUTURE_KEYS = (
     *(_refused(path, _T.TEXT, doc, reason) for path, doc, reason in _REFUSED_TEXTS),
     *(_refused(path, _T.TEXTS, doc, reason) for path, doc, reason in _REFUSED_LISTS),
     *_ALREADY_SO,
+    *(Key(path, _T.ANYTHING, None, "", Effect.UNUSED) for path in _LATER),
+    *(Key(f"tls.{place}.{name}", _T.ANYTHING, None, "", Effect.UNUSED) for place in _TLS_PLACES for name in _TLS_FILES),
     *(Key(path, kind, None, "", Effect.UNUSED) for kind, paths in _UNUSED.items() for path in paths),
 )
