@@ -54,6 +54,7 @@ _STEPS_PER_TURN: Final = 256
 _STREAMS_MAX: Final = 128
 _JOINS_AT_ONCE: Final = 16
 _BIND_ATTEMPTS: Final = 16
+_WARNINGS_PER_MINUTE: Final = 60
 
 
 class SwimMembership:
@@ -82,6 +83,8 @@ class SwimMembership:
         self._streams: dict[int, asyncio.Future[bytes | None]] = {}
         self._last_id = 0
         self._closed = False
+        self._warned_minute = -1
+        self._warnings = 0
         self._snapshot: SnapshotKeeper | None = None
         self._counters: Counter[str] = Counter()
 
@@ -312,7 +315,18 @@ class SwimMembership:
             case CommandDone():
                 self._settle(self._commands, effect.command_id, effect.error)
             case Warn():
-                logger.warning("pool %s: %s", self._context.pool, effect.text)
+                self._warn(effect.text)
+
+    def _warn(self, text: str) -> None:
+        """Log, but not without end: a stranger decides how often there is something to say."""
+        minute = self._context.now_ms() // 60_000
+        if minute != self._warned_minute:
+            self._warned_minute, self._warnings = minute, 0
+        self._warnings += 1
+        if self._warnings <= _WARNINGS_PER_MINUTE:
+            logger.warning("pool %s: %s", self._context.pool, text)
+        else:
+            self._counters["warnings_suppressed"] += 1
 
     @staticmethod
     def _settle(

@@ -12,6 +12,7 @@ from .events import Notify
 from .messages import NodeState
 from .nodes import Node
 from .serf_messages import JoinIntent, LeaveIntent
+from .settings import NAME_LENGTH_MAX
 from .tags import decode_tags
 
 _INTENTS_MAX = 4_096
@@ -174,7 +175,7 @@ class Roster:
     def _buffer(self, name: str, lamport_time: int, *, leaving: bool) -> bool:
         """Keep the newest intent about somebody unknown."""
         known = self._intents.get(name)
-        if known is not None and known[0] >= lamport_time:
+        if (known is not None and known[0] >= lamport_time) or len(name) > NAME_LENGTH_MAX:
             return False
         if known is None and len(self._intents) >= _INTENTS_MAX:
             del self._intents[next(iter(self._intents))]

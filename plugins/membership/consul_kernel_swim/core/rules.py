@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from consul_kernel.contracts.transport import Address
+
 from .courier import Courier
 from .environment import Environment
 from .messages import Alive, Dead, NodeState, RemoteNode, Suspect
 from .nodes import Node, NodeTable
-from .settings import META_BYTES_MAX
+from .settings import META_BYTES_MAX, NAME_LENGTH_MAX
 from .suspicion import Awareness, Suspicion, suspicion_timeout_ms
-from .wire import U32_MAX
+from .wire import U32_MAX, unpack_host
 
 VERSION_BYTES = 6
 
@@ -67,7 +69,9 @@ class MembershipRules:
 
     def _is_well_formed(self, alive: Alive) -> bool:
         versions = alive.versions
-        if len(versions) < VERSION_BYTES or not alive.node or len(alive.meta) > META_BYTES_MAX:
+        if len(versions) < VERSION_BYTES or len(alive.meta) > META_BYTES_MAX:
+            return False
+        if not 0 < len(alive.node) <= NAME_LENGTH_MAX:
             return False
         return 0 < versions[0] <= versions[1]
 
@@ -133,7 +137,8 @@ class MembershipRules:
 
     def _conflict(self, node: Node, alive: Alive) -> None:
         if not self._env.counters["name_conflicts"]:
-            self._env.warn(f"two agents are named {node.name!r}: {node.address} and one with port {alive.port}")
+            other = Address(unpack_host(alive.host), alive.port)
+            self._env.warn(f"two agents are named {node.name!r}: at {node.address} and at {other}")
         self._env.count("name_conflicts")
 
     # --- this agent's own record ---

@@ -9,6 +9,8 @@ HOUR_MS: Final = 3600 * 1000
 PACKET_BYTES_MAX: Final = 1400
 """memberlist's UDPBufferSize: no packet we build is longer, sealing and checksum included."""
 META_BYTES_MAX: Final = 512
+NAME_LENGTH_MAX: Final = 255
+"""Longer node names are refused: no host is named so, and names are kept."""
 PROTOCOL_VERSIONS: Final = bytes((1, 5, 2, 2, 5, 4))
 """What this agent speaks, as Consul's does: memberlist's min, max, current, then Serf's min, max, current."""
 

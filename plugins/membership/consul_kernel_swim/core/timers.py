@@ -42,11 +42,9 @@ class Timers:
         return heap[0][0] if heap else None
 
     def run_due(self, now_ms: int) -> None:
-        """Run what is due. What an action schedules for now or earlier waits for the next step."""
-        due: list[Timer] = []
-        heap = self._heap
-        while heap and heap[0][0] <= now_ms:
-            due.append(heapq.heappop(heap)[2])
-        for timer in due:
+        """Run what is due. What an action schedules meanwhile waits for the next step, also when it is due already."""
+        heap, last = self._heap, self._created
+        while heap and heap[0][0] <= now_ms and heap[0][1] <= last:
+            timer = heapq.heappop(heap)[2]
             if not timer.cancelled:
                 timer.action()
