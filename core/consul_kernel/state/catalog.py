@@ -15,7 +15,7 @@ from consul_kernel.structs.node import Node
 from consul_kernel.structs.service import NodeService, ServiceNode, Weights
 
 from . import catalog_tables as rows
-from .keys import after_prefix, pack
+from .keys import after_prefix, encode_text, fold, pack
 from .tables import Reader, known_index, table_index
 from .watches import SERVICE, SERVICE_HEALTH, Topic
 
@@ -77,7 +77,7 @@ class Catalog:
         digits = text.replace("-", "")
         if len(digits) < 2 or len(digits) % 2 or text.count("-") > 4:
             return None
-        prefix = text.encode()
+        prefix = encode_text(text)
         found = [key for _, key in self._reader.range(rows.NODE_IDS, prefix, after_prefix(prefix))]
         return found[0] if len(found) == 1 else None
 
@@ -108,7 +108,7 @@ class Catalog:
 
     def service_nodes(self, service: str) -> tuple[int, list[ServiceNode]]:
         """The instances of a service with their nodes, by node and id."""
-        name = service.lower().encode()
+        name = fold(service)
         found = self._service_nodes.get(name)
         if found is None:
             found = [_join(instance.node, instance.service) for instance in self._instances_of(name)]
@@ -126,7 +126,7 @@ class Catalog:
 
     def check_service_nodes(self, service: str) -> tuple[int, list[CheckServiceNode]]:
         """The instances of a service with nodes and checks, the node's checks before the service's."""
-        name = service.lower().encode()
+        name = fold(service)
         found = self._health.get(name)
         if found is None:
             found = self._instances_of(name)
@@ -135,7 +135,7 @@ class Catalog:
 
     def absent_service_index(self, service: str, *, with_checks: bool) -> int:
         """The index of an answer without instances, though the service may have some of another kind."""
-        return self._service_index(service.lower().encode(), exists=False, with_checks=with_checks)
+        return self._service_index(fold(service), exists=False, with_checks=with_checks)
 
     def _service_index(self, name: bytes, *, exists: bool, with_checks: bool) -> int:
         """A service's own index; for an absent one, that of the last service to vanish.
@@ -196,7 +196,7 @@ class Catalog:
         found = self._checks_at(rows.checks_by_service.scan(self._reader, pack(service.lower())))
         if not filters:
             return table_index(self._reader, rows.CHECKS), found
-        index = self._service_index(service.lower().encode(), exists=True, with_checks=True)
+        index = self._service_index(fold(service), exists=True, with_checks=True)
         return index, self._with_node_meta(found, filters)
 
     def _checks_at(self, keys: Iterable[bytes]) -> list[HealthCheck]:

@@ -9,7 +9,7 @@ from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.service import NodeService
 
-from .keys import pack, unpack
+from .keys import fold, pack, unpack
 from .tables import KeySet, Reader, Table, bump_index
 from .transaction import Transaction
 from .watches import SERVICE, SERVICE_HEALTH
@@ -55,7 +55,7 @@ def check_key(node: str, check_id: str) -> bytes:
 
 def service_index_name(service: str) -> bytes:
     """Name of a service's own index: the last change to its instances, their nodes or their checks."""
-    return b"service." + service.lower().encode()
+    return b"service." + fold(service)
 
 
 def topic_name(key: bytes) -> bytes:
@@ -71,7 +71,7 @@ def services_of_node(reader: Reader, node: bytes) -> list[tuple[bytes, NodeServi
 def bump_service(transaction: Transaction, instance: bytes, service: str, *, checks_only: bool) -> None:
     """Say that an instance, its node, or (`checks_only`) a check of either has changed."""
     bump_index(transaction, service_index_name(service))
-    name = service.lower().encode()
+    name = fold(service)
     transaction.touch(SERVICE_HEALTH, name)
     if not checks_only:
         transaction.touch(SERVICE, name)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.contracts.store import MAX_KEY_BYTES
 
+RESERVED_BYTES = 16
+"""What is left free behind a packed key, so that it can also be part of an index's name."""
+
 _END = b"\x00\x01"
 
 
@@ -17,12 +20,27 @@ def pack(*components: str | bytes) -> bytes:
     key = b"".join(
         [
             (raw.replace(b"\x00", b"\x00\xff") if b"\x00" in raw else raw) + _END
-            for raw in [part.encode() if isinstance(part, str) else part for part in components]
+            for raw in [encode_text(part) if isinstance(part, str) else part for part in components]
         ]
     )
-    if len(key) > MAX_KEY_BYTES:
-        raise RequestError(f"Names are too long: {len(key)} bytes together, at most {MAX_KEY_BYTES} are possible")
+    require_short(key, MAX_KEY_BYTES - RESERVED_BYTES)
     return key
+
+
+def require_short(key: bytes, limit: int = MAX_KEY_BYTES) -> None:
+    """RequestError when a key is longer than a store must take: it is made of names that somebody chose."""
+    if len(key) > limit:
+        raise RequestError(f"Names are too long: {len(key)} bytes together, at most {limit} are possible")
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8. Halves of surrogate pairs, which no stored text has, may still be asked for."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def fold(name: str) -> bytes:
+    """A name or id as it is looked up: without regard to case."""
+    return encode_text(name.lower())
 
 
 def unpack(key: bytes) -> tuple[bytes, ...]:

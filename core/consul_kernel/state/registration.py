@@ -15,7 +15,7 @@ from consul_kernel.structs.node import Node
 from consul_kernel.structs.service import NodeService, Weights
 
 from . import catalog_tables as rows
-from .keys import pack
+from .keys import encode_text, fold, pack
 from .tables import bump_index, remove_index
 from .transaction import Transaction
 from .watches import CHECK_STATUS, NODE, NODE_CHECKS, SERVICE, SERVICE_CHECKS, SERVICE_HEALTH, TABLE
@@ -74,7 +74,7 @@ def _is_same_node(old: Node, new: Node) -> bool:
 def _put_node(transaction: Transaction, key: bytes, node: Node, existing: Node | None) -> None:
     before = existing
     if node.id:
-        renamed_key = transaction.get(rows.NODE_IDS, node.id.lower().encode())
+        renamed_key = transaction.get(rows.NODE_IDS, fold(node.id))
         if renamed_key is None:
             _refuse_taken_name(transaction, node, existing, allow_without_id=True, about=f'"{node.id}"')
         elif renamed_key != key:
@@ -83,12 +83,12 @@ def _put_node(transaction: Transaction, key: bytes, node: Node, existing: Node |
             before = rows.nodes.get(transaction, renamed_key)
             delete_node(transaction, renamed_key)
     if existing is not None and existing.id:
-        transaction.delete(rows.NODE_IDS, existing.id.lower().encode())
+        transaction.delete(rows.NODE_IDS, fold(existing.id))
     node.create_index = before.create_index if before else transaction.index
     node.modify_index = transaction.index
     rows.nodes.put(transaction, key, node)
     if node.id:
-        transaction.put(rows.NODE_IDS, node.id.lower().encode(), key)
+        transaction.put(rows.NODE_IDS, fold(node.id), key)
     bump_index(transaction, rows.NODES)
     transaction.touch(TABLE, rows.NODES)
     transaction.touch(NODE, rows.topic_name(key))
@@ -120,7 +120,7 @@ def delete_node(transaction: Transaction, key: bytes) -> None:
         delete_check(transaction, check)
     rows.nodes.delete(transaction, key)
     if node.id:
-        transaction.delete(rows.NODE_IDS, node.id.lower().encode())
+        transaction.delete(rows.NODE_IDS, fold(node.id))
     bump_index(transaction, rows.NODES)
     transaction.touch(TABLE, rows.NODES)
     transaction.touch(NODE, rows.topic_name(key))
@@ -187,7 +187,7 @@ def _shrink_service(transaction: Transaction, instance: bytes, service: str) -> 
         return
     remove_index(transaction, rows.service_index_name(service))
     bump_index(transaction, rows.LAST_EXTINCTION)
-    name = service.lower().encode()
+    name = fold(service)
     transaction.touch(SERVICE, name)
     transaction.touch(SERVICE_HEALTH, name)
     transaction.instances.append(instance)
@@ -263,9 +263,9 @@ def _unlink_check(transaction: Transaction, key: bytes, check: HealthCheck) -> N
 def _touch_check(transaction: Transaction, check: HealthCheck) -> None:
     bump_index(transaction, rows.CHECKS)
     transaction.touch(TABLE, rows.CHECKS)
-    transaction.touch(NODE_CHECKS, check.node.lower().encode())
-    transaction.touch(SERVICE_CHECKS, check.service_name.lower().encode())
-    transaction.touch(CHECK_STATUS, check.status.encode())
+    transaction.touch(NODE_CHECKS, fold(check.node))
+    transaction.touch(SERVICE_CHECKS, fold(check.service_name))
+    transaction.touch(CHECK_STATUS, encode_text(check.status))
 
 
 def _bump_owner(transaction: Transaction, check: HealthCheck) -> None:

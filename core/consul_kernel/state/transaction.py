@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from consul_kernel.contracts.store import StateWriter
 
+from .keys import require_short
 from .watches import Topic
 
 
@@ -46,7 +47,8 @@ class Transaction:
         return self._writer.range(table, start, stop, reverse=reverse)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        """As `StateWriter.put`."""
+        """As `StateWriter.put`. RequestError when the key is too long, which is the fault of names in the request."""
+        require_short(key)
         self._undo.append((table, key, self._writer.get(table, key)))
         self._writer.put(table, key, value)
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from consul_kernel.contracts.errors import RpcError
 from consul_kernel.state.catalog import satisfies_meta
 from consul_kernel.state.commands import CommandType
+from consul_kernel.state.keys import fold
 from consul_kernel.state.watches import NODE, SERVICE, TABLE, Topic
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import HealthCheck, HealthCheckDefinition
@@ -136,7 +137,7 @@ class CatalogEndpoint:
 
         by_address = request.service_address and not request.connect
         topics: tuple[Topic, ...] = (
-            (SERVICES_TOPIC, NODES_TOPIC) if by_address else ((SERVICE, request.service_name.lower().encode()),)
+            (SERVICES_TOPIC, NODES_TOPIC) if by_address else ((SERVICE, fold(request.service_name)),)
         )
         return await answer(self._context, request, read, lambda: topics)
 
@@ -186,9 +187,9 @@ class CatalogEndpoint:
         found = self._catalog.find_node(name_or_id)
         if found is None:
             return (NODES_TOPIC,)
-        name = found[1].node.lower()
-        node_topic: Topic = (NODE, name.encode())
-        return (node_topic,) if name == name_or_id.lower() else (node_topic, NODES_TOPIC)
+        name = fold(found[1].node)
+        node_topic: Topic = (NODE, name)
+        return (node_topic,) if name == fold(name_or_id) else (node_topic, NODES_TOPIC)
 
 
 def is_unmodified(request: QueryOptions, index: int) -> bool:

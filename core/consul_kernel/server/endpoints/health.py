@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from consul_kernel.contracts.errors import RequestError, RpcError
 from consul_kernel.state.catalog import satisfies_meta
+from consul_kernel.state.keys import encode_text, fold
 from consul_kernel.state.watches import CHECK_STATUS, NODE_CHECKS, SERVICE_CHECKS, SERVICE_HEALTH, TABLE, Topic
 from consul_kernel.structs.check import CheckStatus, HealthCheck, IndexedHealthChecks
 from consul_kernel.structs.health import CheckServiceNode, IndexedCheckServiceNodes
@@ -40,7 +41,7 @@ class HealthEndpoint:
     async def checks_in_state(self, request: ChecksInStateRequest) -> IndexedHealthChecks:
         """All checks in one state, or in `any`."""
         keep = select_matching(request.filter, HealthCheck)
-        checks: Topic = CHECKS_TOPIC if request.state == CheckStatus.ANY else (CHECK_STATUS, request.state.encode())
+        checks: Topic = CHECKS_TOPIC if request.state == CheckStatus.ANY else (CHECK_STATUS, encode_text(request.state))
         topics = (checks, NODES_TOPIC) if request.node_meta_filters else (checks,)
 
         def read() -> IndexedHealthChecks:
@@ -57,7 +58,7 @@ class HealthEndpoint:
             index, found = self._catalog.node_checks(request.node)
             return IndexedHealthChecks(index=index, health_checks=keep(found))
 
-        topic: Topic = (NODE_CHECKS, request.node.lower().encode())
+        topic: Topic = (NODE_CHECKS, fold(request.node))
         return await answer(self._context, request, read, lambda: (topic,))
 
     async def service_checks(self, request: ServiceSpecificRequest) -> IndexedHealthChecks:
@@ -65,7 +66,7 @@ class HealthEndpoint:
         if not request.service_name:
             raise RpcError("Must provide service name")
         keep = select_matching(request.filter, HealthCheck)
-        checks: Topic = (SERVICE_CHECKS, request.service_name.lower().encode())
+        checks: Topic = (SERVICE_CHECKS, fold(request.service_name))
         topics = (checks, NODES_TOPIC) if request.node_meta_filters else (checks,)
 
         def read() -> IndexedHealthChecks:
@@ -81,7 +82,7 @@ class HealthEndpoint:
         if is_immediate(request) and not _is_filtered(request):
             return describe(self._context, self._all_service_nodes(request.service_name))
         keep = select_matching(request.filter, CheckServiceNode)
-        topic: Topic = (SERVICE_HEALTH, request.service_name.lower().encode())
+        topic: Topic = (SERVICE_HEALTH, fold(request.service_name))
 
         def read() -> IndexedCheckServiceNodes:
             index, found = self._catalog.check_service_nodes(request.service_name)

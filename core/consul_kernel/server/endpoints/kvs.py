@@ -85,5 +85,5 @@ class KVS:
         )
 
     def _list_keys(self, request: KeyListRequest) -> IndexedKeyList:
-        index, keys = self._kv.keys(request.prefix, request.seperator.encode("utf-8", "surrogateescape"))
+        index, keys = self._kv.keys(request.prefix, request.seperator.encode("utf-8", "surrogatepass"))
         return IndexedKeyList(keys=keys or None, index=index)

@@ -1,0 +1,123 @@
+"""Whatever is asked, the answer is a reply or an RpcError, and the state machine goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consul_kernel.contracts.errors import RpcError
+from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.check import HealthCheck
+from consul_kernel.structs.event import EventFireRequest
+from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
+from consul_kernel.structs.methods import METHODS
+from consul_kernel.structs.query import (
+    ChecksInStateRequest,
+    DatacenterRequest,
+    DCSpecificRequest,
+    NodeSpecificRequest,
+    QueryOptions,
+    ServiceSpecificRequest,
+)
+from consul_kernel.structs.record import Empty
+from consul_kernel.structs.service import NodeService, Weights
+from core.endpoints.harness import Endpoints
+
+text = (
+    st.sampled_from(
+        ["", "n", "N", "web", "aaaaaaaa-0004-0000-0000-000000000001", "aa", "\x00", "\ud800", "é", "x" * 1530]
+    )
+    | st.text(max_size=5)
+    | st.sampled_from(["y" * 600, "z" * 800])
+)
+octets = st.sampled_from([b"", b"a", b"a/b", b"\x00", b"\xff", b"k" * 1528, b"k" * 1529]) | st.binary(max_size=4)
+number = st.sampled_from([0, 1, 2, -1, 2**63, 2**64 - 1, 2**64])
+filters = st.sampled_from(["", "Nope == 1", "Node != x", "Status == passing", "(", "Service.Tags is empty"])
+maps = st.none() | st.dictionaries(text, text, max_size=2)
+tags = st.none() | st.lists(text, max_size=2)
+
+options: dict[str, st.SearchStrategy[Any]] = {
+    "filter": filters,
+    "require_consistent": st.booleans(),
+    "allow_stale": st.booleans(),
+    "allow_not_modified_response": st.booleans(),
+}
+checks = st.builds(
+    HealthCheck, node=st.just("") | text, check_id=text, name=text, status=text, service_id=text, service_tags=tags
+)
+services = st.builds(
+    NodeService,
+    id=text,
+    service=text,
+    port=number,
+    tags=tags,
+    meta=maps,
+    address=text,
+    weights=st.none() | st.builds(Weights, passing=number, warning=number),
+)
+requests: dict[type[Any], st.SearchStrategy[Any]] = {
+    Empty: st.just(Empty()),
+    DatacenterRequest: st.just(DatacenterRequest()),
+    QueryOptions: st.builds(QueryOptions, **options),
+    DCSpecificRequest: st.builds(DCSpecificRequest, node_meta_filters=maps, **options),
+    NodeSpecificRequest: st.builds(NodeSpecificRequest, node=text, **options),
+    ChecksInStateRequest: st.builds(ChecksInStateRequest, state=text, node_meta_filters=maps, **options),
+    ServiceSpecificRequest: st.builds(
+        ServiceSpecificRequest,
+        service_name=text,
+        service_tag=text,
+        service_tags=tags,
+        service_address=text,
+        tag_filter=st.booleans(),
+        connect=st.booleans(),
+        ingress=st.booleans(),
+        node_meta_filters=maps,
+        **options,
+    ),
+    KeyRequest: st.builds(KeyRequest, key=octets, **options),
+    KeyListRequest: st.builds(KeyListRequest, prefix=octets, seperator=text, **options),
+    KVSRequest: st.builds(
+        KVSRequest,
+        op=st.sampled_from(list(KVOp)) | text,
+        dir_ent=st.builds(
+            DirEntry, key=octets, value=st.none() | octets, flags=number, modify_index=number, session=text
+        ),
+    ),
+    RegisterRequest: st.builds(
+        RegisterRequest,
+        id=text,
+        node=text,
+        address=text,
+        node_meta=maps,
+        service=st.none() | services,
+        check=st.none() | checks,
+        checks=st.none() | st.lists(checks, max_size=2),
+        skip_node_update=st.booleans(),
+    ),
+    DeregisterRequest: st.builds(DeregisterRequest, node=text, service_id=text, check_id=text),
+    EventFireRequest: st.builds(EventFireRequest, name=text, payload=octets),
+}
+calls = st.sampled_from(sorted(METHODS)).flatmap(
+    lambda name: st.tuples(st.just(METHODS[name]), requests[METHODS[name].request])
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(calls, min_size=5, max_size=25))
+def test_whatever_is_asked_is_answered(asked: list[tuple[Any, Any]]) -> None:
+    async def scene() -> None:
+        endpoints = Endpoints()
+        for method, request in asked:
+            try:
+                await endpoints.call(method, request)
+            except RpcError:
+                continue
+        index = await endpoints.put(b"still works")
+        entry = endpoints.state.kv.get(b"still works")
+        assert entry is not None
+        assert entry.modify_index == index
+
+    asyncio.run(scene())
