@@ -23,7 +23,7 @@ async def test_names_that_are_too_long_together_are_refused_and_stop_nobody(tmp_
     try:
         for driver in (StateDriver(store.state), StateDriver(MemoryStore().state)):
             before = driver.dump()
-            for node, name, service_id in ((700, 700, 700), (1500, 9, 9), (9, 1520, 9), (9, 1518, 9), (9, 9, 1510)):
+            for node, name, service_id in ((700, 700, 700), (1505, 20, 9), (9, 1520, 9), (9, 1518, 9), (9, 9, 1510)):
                 service = NodeService(id="i" * service_id, service="s" * name)
                 result = driver.register(RegisterRequest(node="n" * node, address="10.0.0.1", service=service))
                 assert isinstance(result, RequestError)
