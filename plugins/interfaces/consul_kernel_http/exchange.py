@@ -127,19 +127,26 @@ class Exchange:
             return b""
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(_CONTINUE)
+        content = request.content
+        if content.is_eof():
+            # The body came with the headers, as most do: nothing to wait for.
+            body = content.read_nowait()
+            if len(body) > limit:
+                raise body_too_large(len(body), limit, option)
+            return body
         chunks: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(self.site.body_timeout_s):
-                while chunk := await request.content.readany():
+                while chunk := await content.readany():
                     size += len(chunk)
                     if size > limit:
                         raise body_too_large(size, limit, option)
                     chunks.append(chunk)
         except TimeoutError:
             raise HttpError(408, "Request body took too long", close=True) from None
-        except web.HTTPException as error:
-            raise HttpError(400, error.reason, close=True) from error
+        except web.RequestPayloadError as error:
+            raise HttpError(400, "Malformed request body", close=True) from error
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def json_body(self) -> bytes:

@@ -22,11 +22,13 @@ class Route:
 
 
 class Router:
-    """Finds routes. Looking up costs one dictionary access for each slash of the path, at most."""
+    """Finds routes. Looking up costs a dictionary access for each slash of the longest pattern like the path."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self._routes = {route.pattern: route for route in routes}
-        self._deepest = max((route.pattern.count("/") for route in routes), default=0)
+        prefixes = [route.pattern for route in routes if route.pattern.endswith("/")]
+        self._above = {above for pattern in prefixes for above in _above(pattern)}
+        """What is above a pattern: the search goes on there, and ends anywhere else."""
 
     def find(self, path: str) -> tuple[Route, str] | None:
         """The route and the rest of the path behind its pattern; None when nothing matches."""
@@ -36,11 +38,16 @@ class Router:
             return route, ""
         found: tuple[Route, str] | None = None
         end = 0
-        for _ in range(self._deepest):
-            end = path.find("/", end) + 1
-            if not end:
-                break
-            route = routes.get(path[:end])
+        while end := path.find("/", end) + 1:
+            prefix = path[:end]
+            route = routes.get(prefix)
             if route is not None:
                 found = route, path[end:]
+            if prefix not in self._above:
+                break
         return found
+
+
+def _above(pattern: str) -> list[str]:
+    """Every prefix of a pattern that ends in a slash, without the pattern itself."""
+    return [pattern[: position + 1] for position, char in enumerate(pattern[:-1]) if char == "/"]

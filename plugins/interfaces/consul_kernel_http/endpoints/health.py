@@ -21,6 +21,7 @@ from consul_kernel_http.views.node import check_service_node_view
 
 from .catalog import MISSING_NODE, MISSING_SERVICE, apply_service
 
+_PASSING = CheckStatus.PASSING.value
 _GO_TRUE = frozenset({"", "1", "t", "T", "TRUE", "true", "True"})
 _GO_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
@@ -104,4 +105,7 @@ def _wants_passing(exchange: Exchange, head: bytes) -> bool:
 
 
 def _passes(node: CheckServiceNode) -> bool:
-    return all(check.status == CheckStatus.PASSING for check in node.checks)
+    for check in node.checks:  # noqa: SIM110 - all() with a generator takes thrice the time
+        if check.status != _PASSING:
+            return False
+    return True

@@ -12,7 +12,7 @@ from consul_kernel.structs.record import go_name
 _NO_DEFINITION = HealthCheckDefinition()
 
 
-class DefinitionView(msgspec.Struct, rename=go_name, omit_defaults=True):
+class DefinitionView(msgspec.Struct, rename=go_name, omit_defaults=True, gc=False):
     """A check's definition. Everything that is zero is left out, so most are `{}`."""
 
     interval: str = ""
@@ -41,7 +41,7 @@ class DefinitionView(msgspec.Struct, rename=go_name, omit_defaults=True):
 _EMPTY_DEFINITION = DefinitionView()
 
 
-class CheckView(msgspec.Struct, rename=go_name):
+class CheckView(msgspec.Struct, rename=go_name, gc=False):
     """A check. Tags are never `null`."""
 
     node: str
@@ -62,7 +62,7 @@ class CheckView(msgspec.Struct, rename=go_name):
     modify_index: int
 
 
-class ApiDefinitionView(msgspec.Struct, rename=go_name):
+class ApiDefinitionView(msgspec.Struct, rename=go_name, gc=False):
     """A definition in the shape of Consul's Go client, which the local health endpoints answer with."""
 
     interval: str = "0s"
@@ -79,7 +79,7 @@ class ApiDefinitionView(msgspec.Struct, rename=go_name):
     grpc_use_tls: bool = msgspec.field(default=False, name="GRPCUseTLS")
 
 
-class ApiCheckView(msgspec.Struct, rename=go_name):
+class ApiCheckView(msgspec.Struct, rename=go_name, gc=False):
     """A check in the shape of Consul's Go client."""
 
     node: str

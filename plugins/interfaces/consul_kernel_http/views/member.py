@@ -10,7 +10,7 @@ from consul_kernel.contracts.membership import Member
 from consul_kernel.structs.record import go_name
 
 
-class MemberView(msgspec.Struct, rename=go_name):
+class MemberView(msgspec.Struct, rename=go_name, gc=False):
     """One member; `status` is Serf's number."""
 
     name: str

@@ -12,7 +12,7 @@ from .check import CheckView, check_view
 from .service import NodeServiceView, node_service_view
 
 
-class NodeView(msgspec.Struct, rename=go_name):
+class NodeView(msgspec.Struct, rename=go_name, gc=False):
     """One node."""
 
     id: str
@@ -25,21 +25,21 @@ class NodeView(msgspec.Struct, rename=go_name):
     modify_index: int
 
 
-class NodeServicesView(msgspec.Struct, rename=go_name):
+class NodeServicesView(msgspec.Struct, rename=go_name, gc=False):
     """A node and its services by id."""
 
     node: NodeView | None
     services: dict[str, NodeServiceView]
 
 
-class NodeServiceListView(msgspec.Struct, rename=go_name):
+class NodeServiceListView(msgspec.Struct, rename=go_name, gc=False):
     """A node and its services as a list; both `null` for an unknown node."""
 
     node: NodeView | None
     services: list[NodeServiceView] | None
 
 
-class CheckServiceNodeView(msgspec.Struct, rename=go_name):
+class CheckServiceNodeView(msgspec.Struct, rename=go_name, gc=False):
     """A service instance, its node, and the checks of both."""
 
     node: NodeView

@@ -16,7 +16,7 @@ _NO_CONNECT = ServiceConnect()
 _PROXY_FIELDS: dict[str, Any] = {"Mode": "", "MeshGateway": {}, "Expose": {}}
 
 
-class ProxyView(msgspec.Struct, rename=go_name):
+class ProxyView(msgspec.Struct, rename=go_name, gc=False):
     """What Go writes of a service that is no proxy."""
 
     mode: str = ""
@@ -27,7 +27,7 @@ class ProxyView(msgspec.Struct, rename=go_name):
 _NO_PROXY = ProxyView()
 
 
-class ConnectView(msgspec.Struct, rename=go_name, omit_defaults=True):
+class ConnectView(msgspec.Struct, rename=go_name, omit_defaults=True, gc=False):
     """Mesh settings; `{}` when there are none."""
 
     native: bool = False
@@ -37,7 +37,7 @@ class ConnectView(msgspec.Struct, rename=go_name, omit_defaults=True):
 _EMPTY_CONNECT = ConnectView()
 
 
-class NodeServiceView(msgspec.Struct, rename=go_name):
+class NodeServiceView(msgspec.Struct, rename=go_name, gc=False):
     """A service instance on a node."""
 
     kind: str | UnsetType
@@ -57,7 +57,7 @@ class NodeServiceView(msgspec.Struct, rename=go_name):
     modify_index: int
 
 
-class ServiceNodeView(msgspec.Struct, rename=go_name):
+class ServiceNodeView(msgspec.Struct, rename=go_name, gc=False):
     """A service instance with its node."""
 
     id: str
@@ -83,7 +83,7 @@ class ServiceNodeView(msgspec.Struct, rename=go_name):
     modify_index: int
 
 
-class AgentServiceView(msgspec.Struct, rename=go_name):
+class AgentServiceView(msgspec.Struct, rename=go_name, gc=False):
     """A service that is registered with the local agent, in the shape of Consul's Go client."""
 
     kind: str | UnsetType

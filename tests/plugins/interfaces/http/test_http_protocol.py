@@ -421,6 +421,17 @@ async def test_slow_bodies_end_with_408(serve: Serve) -> None:
     writer.close()
 
 
+async def test_malformed_chunks_end_the_request(serve: Serve) -> None:
+    site = await serve(config=HttpConfig(body_timeout_ms=100))
+    reader, writer = await site.connect()
+    writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
+    await asyncio.sleep(0.05)
+    writer.write(b"cde\r\nZZ\r\n")
+    assert (await asyncio.wait_for(reader.readline(), 5)).split()[1] in {b"400", b"408"}
+    assert site.agent.calls == []
+    writer.close()
+
+
 async def test_connections_per_client_are_bounded(serve: Serve) -> None:
     site = await serve(limits=LimitSettings(http_max_conns_per_client=2))
     held = [await site.connect() for _ in range(2)]
