@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from consul_kernel.contracts.cipher import Cipher
+from consul_kernel.contracts.errors import CipherError, MembershipError
 from consul_kernel.contracts.membership import GossipEvent, MembershipContext, MemberStatus, UserEvent
 from consul_kernel.contracts.transport import Address
 from consul_kernel_swim import SwimConfig, SwimMembership
@@ -43,8 +46,9 @@ def free_port(host: str) -> int:
 class SerfAgent:
     """A `serf agent` process and its command line."""
 
-    def __init__(self, name: str, log: Path) -> None:
+    def __init__(self, name: str, log: Path, *options: str) -> None:
         self.name = name
+        self.options = options
         self.address = Address(HOST, free_port(HOST))
         self.rpc = f"{HOST}:{free_port(HOST)}"
         self.log = log
@@ -62,6 +66,7 @@ class SerfAgent:
                 "-profile=local",
                 "-tag=colour=blue",
                 "-log-level=debug",
+                *self.options,
                 stdout=log,
                 stderr=log,
             )
@@ -102,10 +107,45 @@ class SerfAgent:
             await self.process.wait()
 
 
+class AesGcm:
+    """memberlist's encryption, version 1: a version byte, a nonce, the sealed bytes."""
+
+    def __init__(self, key: bytes) -> None:
+        aead = pytest.importorskip("cryptography.hazmat.primitives.ciphers.aead")
+        self._key = key
+        self._aead = aead.AESGCM(key)
+        self._rng = random.Random(1)
+        self.overhead = 29
+
+    def seal(self, plaintext: bytes, associated: bytes = b"") -> bytes:
+        nonce = self._rng.randbytes(12)
+        sealed: bytes = self._aead.encrypt(nonce, plaintext, associated)
+        return b"\x01" + nonce + sealed
+
+    def open(self, sealed: bytes, associated: bytes = b"") -> bytes:
+        try:
+            plaintext: bytes = self._aead.decrypt(sealed[1:13], sealed[13:], associated)
+        except Exception as error:
+            raise CipherError("not sealed with this key") from error
+        return plaintext
+
+    def keys(self) -> Sequence[bytes]:
+        return [self._key]
+
+    def install(self, key: bytes) -> None:
+        raise CipherError("this ring is fixed")
+
+    def use(self, key: bytes) -> None:
+        raise CipherError("this ring is fixed")
+
+    def remove(self, key: bytes) -> None:
+        raise CipherError("this ring is fixed")
+
+
 class OurAgent:
     """This project's membership on a real socket."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, cipher: Cipher | None = None) -> None:
         self.events: list[GossipEvent] = []
         self.transport = TcpTransport()
         self.address = Address(OUR_HOST, free_port(OUR_HOST))
@@ -116,7 +156,7 @@ class OurAgent:
                 advertise=self.address,
                 tags={"role": "kernel"},
                 transport=self.transport,
-                cipher=None,
+                cipher=cipher,
                 on_event=self.events.append,
                 now_ms=lambda: time.monotonic_ns() // 1_000_000,
                 rng=random.Random(72),
@@ -198,6 +238,28 @@ async def test_members_tags_and_events_pass_both_ways(serf: SerfAgent, ours: Our
     await ours.membership.send_user_event("from-kernel", b"\x00\xff")
     await until(lambda: "user-event: from-kernel" in serf.tail(), serf.tail)
     assert not [line for line in serf.tail().splitlines() if "[ERR]" in line or "[WARN]" in line]
+
+
+async def test_sealed_gossip_is_framed_as_memberlists(tmp_path: Path) -> None:
+    key = bytes(range(32))
+    serf = SerfAgent("go-serf", tmp_path / "serf.log", f"-encrypt={base64.b64encode(key).decode()}")
+    ours, outsider = OurAgent("kernel", AesGcm(key)), OurAgent("outsider")
+    try:
+        await serf.start()
+        await ours.membership.start()
+        await outsider.membership.start()
+        await join(serf, ours)
+        await serf.command("event", "from-go", "payload")
+        await until(lambda: ours.user_events() == [("from-go", b"payload")], serf.tail)
+        await ours.membership.send_user_event("from-kernel", b"")
+        await until(lambda: "user-event: from-kernel" in serf.tail(), serf.tail)
+        with pytest.raises(MembershipError):
+            await outsider.membership.join([serf.address])
+        assert "packets_refused" not in ours.membership.stats()
+    finally:
+        await outsider.stop()
+        await ours.stop()
+        await serf.stop()
 
 
 async def test_serf_joins_us_and_reaches_us(serf: SerfAgent, ours: OurAgent) -> None:
