@@ -12,7 +12,7 @@ from consul_kernel_raft.core.membership import with_server, without_server
 
 from .raft_world import LIMITS, SimServer, World
 
-CHAOS_MS = 5000
+CHAOS_MS = 3500
 CALM_MS = 10_000
 
 
@@ -61,10 +61,12 @@ PROFILES = (
     ),
     Profile(  # leaders that fall in the middle of something: figure 8 shows here
         faults=("crash", "crash", "crash", "crash all", "partition", "partition", "snapshot"),
-        fault_ms=(40, 80),
-        client_ms=(4, 10),
+        fault_ms=(120, 250),
+        client_ms=(3, 6),
         loss_rates=(0.05, 0.3),
+        delays_ms=(3, 12, 40),
         founders=(3, 5, 5),
+        append_entries_max=(1, 2),
     ),
 )
 
@@ -155,7 +157,7 @@ class Nemesis:
 
     def _crash(self, server: SimServer) -> None:
         self._world.crash(server)
-        self._world.at(self._world.rng.randint(1, 300), lambda: self._restart(server))
+        self._world.at(self._world.rng.randint(1, 200), lambda: self._restart(server))
 
     def _restart(self, server: SimServer) -> None:
         if server.raft is None:

@@ -1,12 +1,16 @@
-"""Courses of events that random runs meet too rarely: the edges of the leader's lease."""
+"""Courses of events that random runs meet too rarely: the edges of the lease, and figure 8 of the paper."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from consul_kernel.contracts.store import HardState, LogEntry
 from consul_kernel_raft.core import TransferLeadership
+from consul_kernel_raft.core.entry import EntryKind, encode_configuration
+from consul_kernel_raft.core.messages import TimeoutNow
 
-from .raft_world import SimServer, World
+from .raft_world import LIMITS, SimServer, World
 
 
 def _leader_of_three(seed: int) -> tuple[World, SimServer, SimServer, SimServer]:
@@ -51,4 +55,43 @@ def leader_hands_over_and_is_cut_off(seed: int) -> None:
     _new_leader_writes_while_the_old_one_reads(world, leader, b)
 
 
-SCENARIOS: tuple[Callable[[int], None], ...] = (follower_that_hears_nothing_stands, leader_hands_over_and_is_cut_off)
+def figure_8(seed: int) -> None:
+    """An entry of term 2 is on a majority in term 4, and a leader of term 5 replaces it by one of term 3."""
+    world = World(seed, founders=0, limits=replace(LIMITS, append_entries_max=1))
+    world.slow_write_rate = 0.0
+    s1, s2, s3, s4, s5 = world.servers.values()
+    founding = encode_configuration([server.server for server in world.servers.values()])
+    second = {s1.id: [LogEntry(2, 2, EntryKind.COMMAND, b"s1")], s5.id: [LogEntry(2, 3, EntryKind.COMMAND, b"s5")]}
+    for server in world.servers.values():
+        world.crash(server)
+        server.disk.hard_state = HardState(4 if server is s5 else 3, "")
+        server.disk.append([LogEntry(1, 1, EntryKind.CONFIGURATION, founding), *second.get(server.id, [])])
+    for server in world.servers.values():
+        world.start(server)
+    for server in (s2, s5):
+        world.network.isolate(server.id, list(world.servers))
+    _stand(world, s1, 3)
+    _wait(world, lambda: _cut_when_it_has_two(world, s1, (s3, s4)))
+    world.run_until(world.now_ms + 20)
+    world.crash(s1)
+    world.network.heal()
+    _stand(world, s5, 4)
+    _wait(world, lambda: all(server.disk.term(2) == 3 for server in (s2, s3, s4)))
+
+
+def _stand(world: World, server: SimServer, term: int) -> None:
+    world.step(server, TimeoutNow(sender="", to=server.id, term=term))
+
+
+def _cut_when_it_has_two(world: World, leader: SimServer, followers: Sequence[SimServer]) -> bool:
+    """Cut the leader's way to each follower that has entry 2, before it gets entry 3; whether all have it."""
+    having = [follower for follower in followers if follower.disk.last_index == 2]
+    world.network.cut |= {(leader.id, follower.id) for follower in having}
+    return len(having) == len(followers)
+
+
+SCENARIOS: tuple[Callable[[int], None], ...] = (
+    follower_that_hears_nothing_stands,
+    leader_hands_over_and_is_cut_off,
+    figure_8,
+)

@@ -77,6 +77,7 @@ class World:
     def __init__(self, seed: int, *, servers: int = 5, founders: int = 3, limits: Limits = LIMITS) -> None:
         self.rng = random.Random(seed)
         self.limits = limits
+        self.slow_write_rate = 0.03
         self.now_ms = 0
         self.network = Network(random.Random(seed + 1_000_003))
         self.clients = Clients()
@@ -250,7 +251,7 @@ class World:
                 self.clients.complete(server.writes.pop(entry.index), entry.index)
 
     def _write_delay_ms(self) -> int:
-        return self.rng.randint(50, 300) if self.rng.random() < 0.03 else self.rng.randint(0, 6)
+        return self.rng.randint(50, 300) if self.rng.random() < self.slow_write_rate else self.rng.randint(0, 6)
 
     def _finish_reads(self, server: SimServer) -> None:
         waiting = []
