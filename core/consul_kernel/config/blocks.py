@@ -5,10 +5,11 @@ The kernel knows which part is meant; the options are decoded into the plugin's 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -127,7 +128,7 @@ def collect_block(block: PluginBlock, config_type: type[ConfigT], problems: Prob
         try:
             values[fields[key]] = msgspec.convert(value, hints[fields[key]], dec_hook=_decode_hook)
         except msgspec.ValidationError as error:
-            problems.error(_wording(str(error)), position, key=path)
+            problems.error(_choices(hints[fields[key]]) or _wording(str(error)), position, key=path)
             good = False
     if not good:
         return None
@@ -149,6 +150,13 @@ def _decode_hook(wanted: type, value: Any) -> Any:
     if wanted is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError(f"{wanted.__name__} has no form in an agent file")
+
+
+def _choices(hint: Any) -> str:
+    """What a `Literal` takes, in words; "" for other types."""
+    if get_origin(hint) is not Literal:
+        return ""
+    return f"expected one of {', '.join(json.dumps(choice) for choice in get_args(hint))}"
 
 
 _WORDS = {

@@ -76,7 +76,8 @@ def _unknown(record_type: type, entry: Entry, path: str, fields: Mapping[str, Fi
         problems.warn("is accepted, but has no effect in this version", entry.position, key=path)
         return True
     names = {plan.attribute for plan in fields.values()}
-    problems.error("unknown key", entry.position, key=path, suggestion=nearest_key(entry.key, names))
+    suggestion = "" if problems.is_full else nearest_key(entry.key, names)
+    problems.error("unknown key", entry.position, key=path, suggestion=suggestion)
     return False
 
 

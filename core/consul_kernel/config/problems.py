@@ -99,6 +99,11 @@ class ProblemLog:
             self._warnings.append(problem)
 
     @property
+    def is_full(self) -> bool:
+        """Whether further errors are only counted, so that it's no use to word them well."""
+        return len(self._errors) >= self.MAX_PROBLEMS
+
+    @property
     def errors(self) -> Sequence[ConfigProblem]:
         """Errors so far."""
         ordered = _by_place(self._errors)

@@ -219,7 +219,7 @@ def _node_meta(config: AgentConfig, merged: Merged, problems: ProblemLog) -> Non
 
 
 def _ports(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
-    """No two listeners may have one address and port; and servers need theirs."""
+    """No two listeners may have one address and port; and gossip and servers need theirs."""
     listeners: list[tuple[str, Sequence[Address]]] = [(name, config.interface_bind(name)) for name in config.addresses]
     listeners.append(("server", [config.server_address] if config.server else []))
     listeners.append(("serf_lan", [config.serf_lan_address]))
@@ -230,7 +230,7 @@ def _ports(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
             other = used.setdefault(bind, name)
             if other != name:
                 _error(merged, problems, f"ports.{name}", f"{name} address {bind} already configured for {other}")
-    for name in ("server", "serf_lan"):
+    for name in ("serf_lan", "server") if config.server else ("serf_lan",):
         if config.ports[name] <= 0:
             _error(merged, problems, f"ports.{name}", "cannot be disabled: agents need it")
 

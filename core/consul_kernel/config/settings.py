@@ -86,6 +86,16 @@ def _put_block(
     blocks[kind, name] = block
 
 
+def _suggest(key: str, block: str) -> str:
+    """The path of the key that was meant: the nearest of the same block, or the only one of this name elsewhere."""
+    names = SCHEMA.names_in(block)
+    nearest = nearest_key(key, names if block else (*names, *PLUGIN_KINDS))
+    if nearest:
+        return f"{block}.{nearest}" if block else nearest
+    elsewhere = [path for path in SCHEMA.keys if path.rpartition(".")[2] == key]
+    return elsewhere[0] if len(elsewhere) == 1 else ""
+
+
 class _Reader:
     """Reads one source."""
 
@@ -123,13 +133,7 @@ class _Reader:
 
     def _unknown(self, entry: Entry, block: str) -> None:
         path = f"{block}.{entry.key}" if block else entry.key
-        names = SCHEMA.names_in(block)
-        suggestion = nearest_key(entry.key, names if block else (*names, *PLUGIN_KINDS))
-        if not suggestion:
-            elsewhere = [key for key in SCHEMA.keys if key.rpartition(".")[2] == entry.key]
-            suggestion = elsewhere[0] if len(elsewhere) == 1 else ""
-        elif block:
-            suggestion = f"{block}.{suggestion}"
+        suggestion = "" if self._problems.is_full else _suggest(entry.key, block)
         self._problems.error("unknown key", entry.position, key=path, suggestion=suggestion)
 
     def _read_block(self, node: Node, path: str) -> None:

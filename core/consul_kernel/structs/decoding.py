@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -87,7 +88,7 @@ def read_fields(plan: RecordPlan, value: Mapping[str, Any]) -> msgspec.Struct:
     for key, item in value.items():
         field = fields.get(key) or fields.get(key.lower())
         if field is None:
-            raise RequestError(f'json: unknown field "{key}"')
+            raise RequestError(f"json: unknown field {json.dumps(key, ensure_ascii=False)}")
         if item is not None:
             arguments[field.attribute] = field.convert(item, field.place)
     return plan.type(**arguments)

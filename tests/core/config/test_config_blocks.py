@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -31,6 +31,7 @@ class SomeConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     sync: bool = True
     keys: list[str] = []
     size: Annotated[int, msgspec.Meta(ge=1)] = 1
+    profile: Literal["lan", "wan"] = "lan"
 
     def __post_init__(self) -> None:
         if self.path == "bad":
@@ -177,7 +178,9 @@ def test_options_become_the_plugins_record(load: Load) -> None:
 
 
 def test_every_wrong_option_is_named_with_its_line(load: Load) -> None:
-    block = block_of(load, 'store "x" {\n pth = "p"\n heartbeat_ms = "5"\n keys = [1]\n size = 0\n zzz = 1\n}')
+    block = block_of(
+        load, 'store "x" {\n pth = "p"\n heartbeat_ms = "5"\n keys = [1]\n size = 0\n zzz = 1\n profile = "x"\n}'
+    )
     with pytest.raises(ConfigErrors) as caught:
         decode_block(block, SomeConfig)
     assert str(caught.value).splitlines() == [
@@ -185,7 +188,8 @@ def test_every_wrong_option_is_named_with_its_line(load: Load) -> None:
         '0.hcl:3: store "x".heartbeat_ms: expected a whole number, got a text in quotes',
         '0.hcl:4: store "x".keys: expected a text in quotes, got a whole number - at `$[0]`',
         '0.hcl:5: store "x".size: expected a whole number >= 1',
-        '0.hcl:6: store "x".zzz: unknown key; known are path, folder, heartbeat_ms, sync, keys, size',
+        '0.hcl:6: store "x".zzz: unknown key; known are path, folder, heartbeat_ms, sync, keys, size, profile',
+        '0.hcl:7: store "x".profile: expected one of "lan", "wan"',
     ]
 
 

@@ -127,6 +127,10 @@ def test_refuses_of_servers(text: str, error: str, server: str, refuse: Refuse) 
     assert line.endswith(error)
 
 
+def test_clients_may_do_without_a_server_port(load: Load) -> None:
+    assert load("ports { server = -1 }").ports["server"] == -1
+
+
 def test_dev_mode_does_not_expect_servers(refuse: Refuse) -> None:
     assert refuse("bootstrap_expect = 3", dev_mode=True) == [
         "0.hcl:1: bootstrap_expect: 'bootstrap_expect > 0' not allowed in dev mode"
