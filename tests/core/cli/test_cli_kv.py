@@ -206,7 +206,7 @@ def test_import_takes_a_prefix_and_stops_at_an_error(run: Run, http_agent: FakeH
         (("get", "a"), "Error querying Consul agent: "),
         (("get", "-keys", "a"), "Error querying Consul agent: "),
         (("put", "a", "b"), "Error! Failed writing data: "),
-        (("put", "-cas", "a", "b"), "Error! Did not write: "),
+        (("put", "-cas", "a", "b"), "Error! Did not write to a: "),
         (("delete", "a"), "Error! Did not delete key a: "),
         (("delete", "-recurse", "a"), "Error! Did not delete prefix a: "),
         (("export",), "Error querying Consul agent: "),

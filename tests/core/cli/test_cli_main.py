@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from consul_kernel import __version__
+from consul_kernel.cli import main as cli_main
 from consul_kernel.cli.index import COMMANDS, GROUPS
 from consul_kernel.cli.main import load_command
 from core.cli.conftest import Run
@@ -152,3 +153,39 @@ def test_every_setting_flag_names_a_key_that_files_may_have() -> None:
     from consul_kernel.config.keys import SCHEMA
 
     assert [flag.name for flag in SETTING_FLAGS if flag.key not in SCHEMA.keys] == []
+
+
+SCRIPT = "import sys; from consul_kernel.cli.main import run; sys.exit(run())"
+
+
+def test_a_reader_that_goes_away_is_no_crash() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "agent", "-h"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (1, b"")
+
+
+def test_an_interrupt_is_130_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("consul_kernel.cli.main.main", interrupt)
+    assert cli_main.run() == 130
+
+
+def test_the_script_returns_the_commands_code() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT, "nope"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (127, "")
+
+
+def test_commands_of_the_index_and_of_the_modules_are_the_same() -> None:
+    from importlib import import_module
+
+    modules = {entry.module for entry in COMMANDS.values()}
+    found = {
+        command.name for module in modules for command in import_module(f"consul_kernel.cli.commands.{module}").COMMANDS
+    }
+    assert found == set(COMMANDS)

@@ -24,6 +24,12 @@ _PATH_FLAGS = frozenset(("config", "config-file", "config-dir"))
 SETTING_FLAGS = (
     Flag("advertise", _T, "Address told to other agents.", "advertise_addr"),
     Flag("advertise-wan", _T, "Address told to other datacenters.", "advertise_addr_wan"),
+    Flag(
+        "allow-write-http-from",
+        _S,
+        "Network (CIDR) that may write over HTTP. May be given many times.",
+        "http_config.allow_write_http_from",
+    ),
     Flag("alt-domain", _T, "Second DNS domain that is answered.", "alt_domain"),
     Flag("bind", _T, "Address for traffic between agents.", "bind_addr"),
     Flag("bootstrap", _B, "Let this server elect itself.", "bootstrap"),
@@ -54,6 +60,7 @@ SETTING_FLAGS = (
     Flag("log-rotate-duration", _T, "Age at which a log file is rotated, such as 24h.", "log_rotate_duration"),
     Flag("log-rotate-max-files", _I, "Rotated files kept.", "log_rotate_max_files"),
     Flag("max-query-time", _T, "The longest a blocking query may wait, such as 600s.", "max_query_time"),
+    Flag("non-voting-server", _B, "The former name of -read-replica.", "non_voting_server"),
     Flag("node", _T, "Name of the agent.", "node_name"),
     Flag("node-id", _T, "UUID of the agent.", "node_id"),
     Flag("node-meta", _M, "Metadata of the node. May be given many times.", "node_meta"),
@@ -61,6 +68,7 @@ SETTING_FLAGS = (
     Flag("primary-datacenter", _T, "Datacenter that leads a federation.", "primary_datacenter"),
     Flag("protocol", _I, "Protocol version of gossip.", "protocol"),
     Flag("raft-protocol", _I, "Version of the raft protocol.", "raft_protocol"),
+    Flag("read-replica", _B, "A server without a vote.", "read_replica"),
     Flag("recursor", _S, "DNS server for names outside of the domain. May be given many times.", "recursors"),
     Flag("rejoin", _B, "Rejoin even after having left on purpose.", "rejoin_after_leave"),
     Flag("retry-interval", _T, "Wait between rounds of -retry-join, such as 30s.", "retry_interval"),
@@ -69,6 +77,19 @@ SETTING_FLAGS = (
     Flag("retry-join-wan", _S, "Server of another datacenter to join, tried again.", "retry_join_wan"),
     Flag("retry-max", _I, "Rounds of -retry-join before the agent stops.", "retry_max"),
     Flag("retry-max-wan", _I, "Rounds of -retry-join-wan before the agent stops.", "retry_max_wan"),
+    Flag("segment", _T, "Segment of the LAN pool.", "segment"),
+    Flag(
+        "serf-lan-allowed-cidrs",
+        _S,
+        "Network whose members may join the LAN pool. May be given many times.",
+        "serf_lan_allowed_cidrs",
+    ),
+    Flag(
+        "serf-wan-allowed-cidrs",
+        _S,
+        "Network whose members may join the WAN pool. May be given many times.",
+        "serf_wan_allowed_cidrs",
+    ),
     Flag("serf-lan-bind", _T, "Address for LAN gossip.", "serf_lan"),
     Flag("serf-lan-port", _I, "Port of LAN gossip.", "ports.serf_lan"),
     Flag("serf-wan-bind", _T, "Address for WAN gossip.", "serf_wan"),
@@ -77,6 +98,8 @@ SETTING_FLAGS = (
     Flag("server-port", _I, "Port for calls between agents.", "ports.server"),
     Flag("syslog", _B, "Log to syslog.", "enable_syslog"),
     Flag("ui", _B, "Serve the web UI.", "ui_config.enabled"),
+    Flag("ui-content-path", _T, "Path of the web UI.", "ui_config.content_path"),
+    Flag("ui-dir", _T, "Folder with the web UI.", "ui_config.dir"),
 )
 
 

@@ -59,7 +59,7 @@ def _send_put(arguments: Arguments, key: str, data: bytes) -> int:
     try:
         is_done = AgentClient(arguments).put(f"/v1/kv/{key}", query, data).json() is True
     except AgentError as error:
-        subject = "Did not write" if arguments.is_set("cas") else "Failed writing data"
+        subject = f"Did not write to {key}" if arguments.is_set("cas") else "Failed writing data"
         return fail(f"Error! {subject}: {error}")
     if arguments.is_set("cas"):
         done, refused = f"Data written to: {key}", f"Did not write to {key}: CAS failed"
