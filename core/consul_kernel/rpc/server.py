@@ -29,7 +29,7 @@ MAX_REQUEST_BYTES = 16 * 1024 * 1024
 MAX_UNFINISHED_BYTES = 128 * 1024 * 1024
 """What requests that are still arriving may hold in all; a stream that needs more is refused."""
 REPLY_TIMEOUT_MS = 60_000
-"""How long a peer may leave a reply unread before its stream is reset."""
+"""How long a peer may leave a reply unread on a connection without yamux before it is closed."""
 
 INTERNAL_ERROR = "internal error"
 
@@ -163,12 +163,13 @@ class RpcServer:
 
     async def _send(self, stream: Stream, answer: bytes) -> None:
         stream.write(answer)
+        if isinstance(stream, YamuxStream):
+            await stream.drain()  # it has a patience of its own
+            return
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_MS / 1000):
                 await stream.drain()
         except TimeoutError as error:
-            if isinstance(stream, YamuxStream):
-                stream.reset()
             raise TransportError(f"{stream.peer} does not read its reply") from error
 
 

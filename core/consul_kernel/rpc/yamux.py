@@ -83,6 +83,11 @@ class YamuxSession:
         return self._connection.peer
 
     @property
+    def drain_timeout_ms(self) -> int:
+        """How long a peer may grant no window to a stream that has something to send."""
+        return self._settings.drain_timeout_ms
+
+    @property
     def is_open(self) -> bool:
         """Whether streams can still be opened."""
         return self._error is None and not self._peer_went_away and self._next_id <= LAST_STREAM_ID

@@ -17,6 +17,8 @@ class YamuxSettings:
     keepalive_timeout_ms: int = 10_000
     write_timeout_ms: int = 10_000
     """How long the connection may refuse to take what is queued."""
+    drain_timeout_ms: int = 60_000
+    """How long a peer may grant no window to a stream that has something to send; then it is reset."""
     open_timeout_ms: int = 75_000
     """How long a peer may leave a stream that we opened without its ACK."""
     close_timeout_ms: int = 300_000

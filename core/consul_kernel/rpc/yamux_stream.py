@@ -21,6 +21,11 @@ class StreamHost(Protocol):
         """The other end of the connection."""
         ...
 
+    @property
+    def drain_timeout_ms(self) -> int:
+        """How long a peer may grant no window to a stream that has something to send."""
+        ...
+
     def send(self, frame: bytes) -> None:
         """Queue bytes for the connection."""
         ...
@@ -122,7 +127,10 @@ class YamuxStream:
             self._flush()
 
     async def drain(self) -> None:
-        """Wait until the peer has granted what is queued and the connection has taken it."""
+        """Wait until the peer has granted what is queued and the connection has taken it.
+
+        A peer that grants nothing for the session's `drain_timeout_ms` has the stream reset: TransportError.
+        """
         while True:
             if self._error is not None:
                 raise self._error
@@ -132,10 +140,13 @@ class YamuxStream:
                 break
             if self._drainer is not None:
                 raise RuntimeError("a stream is written by one task at a time")
-            self._drainer = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self._drainer = loop.create_future()
+            patience = loop.call_later(self._session.drain_timeout_ms / 1000, self.reset, f"{self.peer} does not read")
             try:
                 await self._drainer
             finally:
+                patience.cancel()
                 self._drainer = None
         await self._session.drain()
 
@@ -159,12 +170,15 @@ class YamuxStream:
             else:
                 self._session.linger(self)
 
-    def reset(self) -> None:
-        """Kill the stream at both ends at once: the answer to it is not wanted any more."""
+    def reset(self, reason: str = "stream was reset here") -> None:
+        """Kill the stream at both ends at once: what comes on it is not wanted any more.
+
+        Whoever waits on it gets a TransportError with the reason.
+        """
         if self._error is None and not (self.is_closed and self._ended and not self._pending):
             self._session.send(header(WINDOW_UPDATE, RST, self.id, 0))
             self._session.forget(self.id)
-            self._break(TransportError("stream was reset here"))
+            self._break(TransportError(reason))
         self.is_closed = True
 
     # --- the session's side ---
@@ -233,9 +247,11 @@ class YamuxStream:
         return chunk
 
     async def _wait_for_bytes(self) -> None:
-        while not (self._chunks or self._ended or self.is_closed):
+        while not (self._chunks or self._ended):
             if self._error is not None:
                 raise self._error
+            if self.is_closed:
+                return
             if self._reader is not None:
                 raise RuntimeError("a stream is read by one task at a time")
             self._reader = asyncio.get_running_loop().create_future()

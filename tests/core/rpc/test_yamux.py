@@ -453,3 +453,20 @@ def test_any_interleaving_delivers_each_stream_whole(seed: int, writes: list[tup
             assert got == want
 
     run_virtual(program())
+
+
+def test_peer_that_grants_no_window_for_long_has_its_stream_reset() -> None:
+    async def program() -> None:
+        async with _sessions() as (client, server, _):
+            stream = client.open_stream()
+            stream.write(bytes(300_000))
+            other = await server.accept()
+            with pytest.raises(TransportError, match="does not read"):
+                await stream.drain()
+            assert 60_000 <= virtual_now_ms() <= 60_100
+            await asyncio.sleep(0.1)
+            assert (client.stream_count, server.stream_count) == (0, 0)
+            assert len(await other.read(1_000_000)) > 0
+            assert client.is_open
+
+    run_virtual(program())
