@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from collections.abc import Sequence
 
 from aiohttp import web
 
-from consul_kernel.contracts.errors import ConsulKernelError
+from consul_kernel.contracts.errors import ConsulKernelError, PluginStartError
 
 from .answer import HTML, TEXT, Answer
 from .connection import Connection
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Found = tuple[Route, str]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Dispatcher:
@@ -31,9 +33,7 @@ class Dispatcher:
         self._site = site
         self._router = router
         self._blocked_prefixes = tuple(site.http.block_endpoints)
-        self._writers = tuple(
-            ipaddress.ip_network(network, strict=False) for network in site.http.allow_write_http_from
-        )
+        self._writers = _networks(site.http.allow_write_http_from)
 
     async def __call__(self, request: web.BaseRequest) -> Answer:
         """Answer one request. Only cancellation comes out of here."""
@@ -118,3 +118,10 @@ class Dispatcher:
             raise HttpError(403, "Access is restricted") from None
         if not any(address in network for network in self._writers):
             raise HttpError(403, "Access is restricted")
+
+
+def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+    except ValueError as error:
+        raise PluginStartError(f"http: allow_write_http_from: {error}") from error

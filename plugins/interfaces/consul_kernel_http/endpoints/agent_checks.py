@@ -8,6 +8,7 @@ from consul_kernel_http.answer import Answer
 from consul_kernel_http.body import decode_body
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
+from consul_kernel_http.options import refuse_filter
 from consul_kernel_http.views.check import check_view
 
 _SETTABLE = frozenset({CheckStatus.PASSING.value, CheckStatus.WARNING.value, CheckStatus.CRITICAL.value})
@@ -22,6 +23,7 @@ class CheckUpdate(Record, kw_only=True):
 
 async def checks(exchange: Exchange) -> Answer:
     """All checks by id."""
+    refuse_filter(exchange)
     found = exchange.agent.local.checks()
     return exchange.json({key: check_view(check) for key, check in found.items()})
 

@@ -10,6 +10,7 @@ from consul_kernel_http.answer import Answer
 from consul_kernel_http.body import decode_body
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
+from consul_kernel_http.options import refuse_filter
 from consul_kernel_http.views.service import AgentServiceView, agent_service_view
 
 _HASH_OCTETS = 8
@@ -17,6 +18,7 @@ _HASH_OCTETS = 8
 
 async def services(exchange: Exchange) -> Answer:
     """All services by id."""
+    refuse_filter(exchange)
     agent = exchange.agent
     found = agent.local.services()
     return exchange.json({key: agent_service_view(service, agent.datacenter) for key, service in found.items()})

@@ -279,3 +279,10 @@ async def test_a_reason_cannot_smuggle_headers(site: Site) -> None:
     got = await site.get("/v1/agent/health/service/id/a%0d%0aX-Evil:%20yes")
     assert got.status == 404
     assert "X-Evil" not in got.headers
+
+
+@pytest.mark.parametrize("path", ["services", "checks"])
+async def test_filters_are_refused_rather_than_ignored(site: Site, path: str) -> None:
+    assert (await site.get(f"/v1/agent/{path}?filter=")).status == 200
+    got = await site.get(f"/v1/agent/{path}?filter=Name==x")
+    assert (got.status, got.text) == (400, "Filter expressions are not supported on this endpoint")
