@@ -1,12 +1,12 @@
 """The settings of one source, by key; and how sources are laid over each other.
 
 Consul's rules (agent/config/merge.go): a later scalar replaces an earlier one, a later list is added behind an earlier
-one, blocks merge key by key, and a later map (`node_meta`, `response_headers`, …) replaces an earlier one unless empty.
+one, and blocks as well as maps (`node_meta`, `response_headers`, …) merge key by key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,8 +54,8 @@ def lay_over(earlier: SourceSettings, later: SourceSettings) -> SourceSettings:
         before = settings.get(path)
         if before is not None and setting.kind.appends:
             setting = Setting((*before.value, *setting.value), before.position, setting.kind)
-        elif before is not None and isinstance(setting.value, Mapping) and not setting.value:
-            continue
+        elif before is not None and isinstance(before.value, dict) and isinstance(setting.value, dict):
+            setting = Setting({**before.value, **setting.value}, setting.position, setting.kind)
         settings[path] = setting
     blocks = dict(earlier.blocks)
     for (kind, name), block in later.blocks.items():

@@ -65,14 +65,14 @@ def test_sources_are_laid_over_each_other_in_consuls_order(tmp_path: Path, host:
     assert config.retry_join == ("flag", "file", "fragment")
 
 
-def test_blocks_merge_and_maps_replace(load: Load) -> None:
+def test_blocks_and_maps_merge(load: Load) -> None:
     config = load(
-        'ports { http = 1 dns = 2 }\nnode_meta { a = "1" }\ngossip_lan { suspicion_mult = 2 }',
+        'ports { http = 1 dns = 2 }\nnode_meta { a = "1" b = "1" }\ngossip_lan { suspicion_mult = 2 }',
         'ports { http = 3 }\nnode_meta { b = "2" }\ngossip_lan { probe_interval = "2s" }',
         "node_meta {}",
     )
     assert (config.ports["http"], config.ports["dns"]) == (3, 2)
-    assert config.node_meta == {"b": "2"}
+    assert config.node_meta == {"a": "1", "b": "2"}
     assert config.gossip_lan == {"suspicion_mult": 2, "probe_interval_ms": 2000}
 
 
@@ -216,7 +216,9 @@ def test_the_later_source_decides_and_lists_grow(first: dict[str, object], secon
         if setting.kind.appends:
             before = a.settings[path].value if path in a.settings else ()
             assert merged.settings[path].value == (*before, *setting.value)
-        elif setting.value != {}:
+        elif isinstance(setting.value, dict):
+            assert merged.settings[path].value == {**getattr(a.settings.get(path), "value", {}), **setting.value}
+        else:
             assert merged.settings[path].value == setting.value
     assert set(merged.settings) == set(a.settings) | set(b.settings)
 
