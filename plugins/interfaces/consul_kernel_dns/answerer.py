@@ -19,13 +19,13 @@ from .catalog_reader import CatalogReader, ReadError
 from .chasing import Chaser
 from .fitting import most_answers, write_fitting
 from .material import ALWAYS, MOST_KEPT_BYTES, Found, Material
-from .naming import AddressName, Fixed, Meaning, NodeRead, ServiceRead, Zones, reversed_address
+from .naming import AddressName, Fixed, IPAddress, Meaning, NodeRead, ServiceRead, Zones, reversed_address
 from .plans import Plan, PlanCache
 from .pool import Group, Pool, Reply
 from .query import Query, Rejection, parse_query
 from .records import NODE_TYPES, RecordBuilder
 from .recursors import Recursors
-from .selection import parse_address
+from .selection import is_address
 from .wire import Rcode, Record
 
 _SERVERS_OWN_SERVICE = "consul"
@@ -216,7 +216,7 @@ class Answerer:
         record = None
         if address is not None:
             try:
-                record = await self._pointer(query, str(address))
+                record = await self._pointer(query, address)
             except ReadError:
                 record = None
         if record is not None:
@@ -225,13 +225,12 @@ class Answerer:
             return await self._recurse(query, packet)
         return self._write(query, Reply(rcode=Rcode.NXDOMAIN, authority=[self._builder.soa()]))
 
-    async def _pointer(self, query: Query, address: str) -> Record | None:
-        wanted = parse_address(address)
+    async def _pointer(self, query: Query, address: IPAddress) -> Record | None:
         for node in await self._catalog.nodes():
-            if parse_address(node.address) == wanted:
+            if is_address(node.address, address):
                 return self._builder.pointer_to_node(query, node, self._datacenter)
-        for service in await self._catalog.services_at(address):
-            if parse_address(service.service_address) == wanted:
+        for service in await self._catalog.services_at(str(address)):
+            if is_address(service.service_address, address):
                 return self._builder.pointer_to_service(query, service.service_name)
         return None
 

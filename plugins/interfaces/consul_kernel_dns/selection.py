@@ -60,6 +60,13 @@ def parse_address(text: str) -> IPAddress | None:
         return None
 
 
+def is_address(text: str, address: IPAddress) -> bool:
+    """Whether a text is an address. IPv4 has one spelling, so only IPv6 texts need be parsed: nodes are many."""
+    if address.version == 4 or ":" not in text:
+        return text == str(address)
+    return parse_address(text) == address
+
+
 def choose_address(default: str, lan_ipv6: str, lan_ipv4: str, record_type: int) -> str:
     """The address to show to this type of question: a tagged one of its family goes before the plain one."""
     if lan_ipv6 and record_type != RecordType.A:

@@ -20,7 +20,7 @@ from consul_kernel_dns.material import Material
 from consul_kernel_dns.naming import AddressName, Fixed, Meaning, NodeRead, ServiceRead, Zones, reversed_address
 from consul_kernel_dns.pool import Group, Pool
 from consul_kernel_dns.records import encode_attribute, service_ttl
-from consul_kernel_dns.selection import choose_address, is_shown, srv_weight
+from consul_kernel_dns.selection import choose_address, is_address, is_shown, srv_weight
 from consul_kernel_dns.wire import (
     Record,
     RecordType,
@@ -192,6 +192,23 @@ def test_the_most_specific_time_to_live_wins() -> None:
 def test_tagged_addresses_go_before_the_plain_one(record_type: RecordType, shown: str) -> None:
     assert choose_address("plain", "v6", "v4", record_type) == shown
     assert choose_address("plain", "", "", record_type) == "plain"
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "same"),
+    [
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.2", "10.0.0.1", False),
+        ("2001:db8:0::5", "2001:db8::5", True),
+        ("2001:DB8::5", "2001:db8::5", True),
+        ("2001:db8::6", "2001:db8::5", False),
+        ("host.example.com", "2001:db8::5", False),
+        ("", "10.0.0.1", False),
+        ("not:an:address", "2001:db8::5", False),
+    ],
+)
+def test_addresses_are_the_same_in_any_spelling(text: str, address: str, *, same: bool) -> None:
+    assert is_address(text, ipaddress.ip_address(address)) is same
 
 
 def instance(*checks: HealthCheck) -> CheckServiceNode:
