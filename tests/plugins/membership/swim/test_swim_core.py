@@ -17,13 +17,18 @@ from consul_kernel.contracts.transport import Address
 from consul_kernel_swim.core.broadcasts import BroadcastQueue
 from consul_kernel_swim.core.events import (
     Answer,
+    CommandDone,
     Dial,
     Effect,
     Input,
+    Join,
+    Leave,
     Notify,
     PacketReceived,
+    ReplyReceived,
     SendPacket,
     SendUserEvent,
+    SetTags,
     Started,
     StreamReceived,
     TimerFired,
@@ -41,6 +46,7 @@ from consul_kernel_swim.core.messages import (
     Ping,
     RemoteNode,
     Suspect,
+    User,
     decode_message,
 )
 from consul_kernel_swim.core.packets import split_packet
@@ -180,6 +186,45 @@ def test_unanswered_probe_asks_others_then_suspects() -> None:
     bench.wait(600)
     assert bench.state(target) is NodeState.SUSPECT
     assert bench.status(target) is MemberStatus.ALIVE
+
+
+def test_ack_over_a_stream_saves_who_loses_packets() -> None:
+    bench = Bench()
+    bench.add("n", 2)
+    while not (dials := [effect for effect in bench.effects if isinstance(effect, Dial)]):
+        bench.wait(10)
+    request = StreamDecoder().feed(dials[0].request)
+    assert isinstance(request, Ping)
+    assert request.node == "n"
+    bench.do(ReplyReceived(dials[0].dial_id, Ack(request.sequence)))
+    bench.wait(600)
+    assert bench.state("n") is NodeState.ALIVE
+    assert bench.swim.counters["probes_only_over_streams"] == 1
+
+
+def test_stream_ping_is_answered_only_when_it_is_for_us() -> None:
+    bench = Bench()
+    ours = bench.do(StreamReceived(1, Ping(77, "own"), PEER))
+    assert Answer(1, Ack(77).encode()) in ours
+    assert Answer(2, None) in bench.do(StreamReceived(2, Ping(77, "other"), PEER))
+
+
+def test_each_ping_asks_the_next_node_before_any_is_asked_again() -> None:
+    bench = Bench()
+    for number in range(2, 12):
+        bench.add(f"n{number}", number)
+    asked: list[str] = []
+    while len(asked) < 20:
+        bench.wait(10)
+        for _, message in bench.sent:
+            if isinstance(message, Ping):
+                asked.append(message.node)
+                bench.sent.clear()
+                bench.receive(Ack(message.sequence))
+                break
+    first = asked[:10]
+    assert len(set(first)) >= 9  # the ring began before the last newcomers had their places
+    assert set(asked) == {f"n{number}" for number in range(2, 12)}
 
 
 # --- alive, suspect, dead ---
@@ -469,6 +514,50 @@ def test_rumour_that_we_leave_is_refuted() -> None:
     bench.wait(1000)
     bodies = [message.encode()[1:] for _, message in bench.sent if message.encode()[:1] == b"\x08"]
     assert JoinIntent(51, "own") in [decode_serf(body) for body in bodies]
+
+
+def test_leave_says_the_intent_first_and_then_dead() -> None:
+    bench = Bench()
+    bench.add("n", 2)
+    bench.wait(3000)
+    bench.sent.clear()
+    bench.do(Leave(1))
+    bench.do(Leave(2))
+    bench.wait(10_000)
+    said = [message for _, message in bench.sent if isinstance(message, Dead | User)]
+    intents = [place for place, message in enumerate(said) if isinstance(message, User)]
+    deaths = [place for place, message in enumerate(said) if isinstance(message, Dead) and message.node == "own"]
+    assert intents
+    assert deaths
+    assert max(intents) < min(deaths)
+    assert {CommandDone(1), CommandDone(2)} <= {effect for effect in bench.effects if isinstance(effect, CommandDone)}
+    assert bench.status("own") is MemberStatus.LEFT
+    bench.do(Join(3, PEER))
+    assert bench.effects[-1] == CommandDone(3, "this agent has left the pool")
+    bench.receive(Ping(9, "own"))
+    assert isinstance(bench.sent[-1][1], Ack)
+
+
+def test_new_tags_are_told_with_the_next_incarnation() -> None:
+    bench = Bench()
+    bench.add("n", 2)
+    bench.do(SetTags(1, {"v": "2"}))
+    assert CommandDone(1) not in bench.effects
+    bench.wait(5000)
+    assert CommandDone(1) in bench.effects
+    told = [message for _, message in bench.sent if isinstance(message, Alive) and message.node == "own"]
+    assert {(message.incarnation, message.meta) for message in told if message.incarnation > 1} == {
+        (2, encode_tags({"v": "2"}))
+    }
+    assert bench.kinds("own") == [MemberEventKind.JOIN, MemberEventKind.UPDATE]
+
+
+@pytest.mark.parametrize(("others", "interval_ms"), [(31, 30_000), (32, 60_000), (64, 90_000)])
+def test_larger_pools_exchange_states_less_often(others: int, interval_ms: int) -> None:
+    bench = Bench()
+    for number in range(others):
+        bench.add(f"n{number}", number + 2)
+    assert bench.swim._exchanges.interval_ms() == interval_ms
 
 
 def test_pruned_member_is_forgotten() -> None:
