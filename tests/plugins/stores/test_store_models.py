@@ -29,6 +29,9 @@ SETTINGS = settings(
     max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 
+QUICK_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""In memory where that is possible: thousands of flushes, none of which is under test."""
+
 Model = dict[str, dict[bytes, bytes]]
 
 
@@ -40,7 +43,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=QUICK_FOLDER)
         self.store: Store = self.subject.make(Path(self.folder.name))
         self.do(self.store.start())
 

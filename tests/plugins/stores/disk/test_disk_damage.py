@@ -14,6 +14,7 @@ from consul_kernel.contracts.store import HardState, LogEntry, StoreContext
 from consul_kernel.testing.store_snapshot_checks import take
 from consul_kernel.testing.store_subject import entries
 from consul_kernel_disk.config import DiskConfig
+from consul_kernel_disk.files import Files
 from consul_kernel_disk.records import HEADER_BYTES, Record, decode_header, read_chain
 from consul_kernel_disk.store import DiskStore
 
@@ -21,15 +22,25 @@ CONFIG = DiskConfig(segment_bytes=4096, log_cache_bytes=0, map_bytes=16 << 20)
 HARD_STATE = HardState(9, "me")
 
 
+class QuickFiles(Files):
+    """Flushes nothing: nothing crashes here."""
+
+    def flush(self, descriptor: int) -> None:
+        pass
+
+    def flush_folder(self, path: Path) -> None:
+        pass
+
+
 def make(folder: Path) -> DiskStore:
     """A store on the folder."""
-    return DiskStore(StoreContext(data_dir=folder), CONFIG)
+    return DiskStore(StoreContext(data_dir=folder), CONFIG, QuickFiles())
 
 
 @pytest.fixture
-async def original(tmp_path: Path) -> Path:
+async def original(quick_path: Path) -> Path:
     """A folder with five files of log, whose last holds several batches."""
-    folder = tmp_path / "original"
+    folder = quick_path / "original"
     store = make(folder)
     await store.start()
     for first in range(1, 60, 3):
@@ -70,7 +81,7 @@ async def recover(folder: Path) -> list[LogEntry] | None:
 WHOLE = [entry for first in range(1, 60, 3) for entry in entries(first, first + 2, first, b"x" * 220)]
 
 
-async def test_changed_bytes_are_never_believed(original: Path, tmp_path: Path) -> None:
+async def test_changed_bytes_are_never_believed(original: Path) -> None:
     """D7: 300 times up to four bytes change: either the log is whole, or the start is refused."""
     refused = 0
     log = original / "raft" / "log"
@@ -144,13 +155,13 @@ async def test_missing_and_foreign_files_are_named(original: Path, cut: Callable
     assert await recover(original) is None, "a refusal mended what it refused"
 
 
-async def test_a_record_in_a_users_value_is_no_record(tmp_path: Path) -> None:
+async def test_a_record_in_a_users_value_is_no_record(quick_path: Path) -> None:
     """A value that holds a file's own bytes does not make a torn tail look like damage."""
-    store = make(tmp_path)
+    store = make(quick_path)
     await store.start()
     await store.log.append(entries(1, 3, 1), HARD_STATE)
-    (path,) = segments(tmp_path)
-    other = tmp_path / "other"
+    (path,) = segments(quick_path)
+    other = quick_path / "other"
     twin = make(other)
     await twin.start()
     await twin.log.append(entries(1, 3, 1), HARD_STATE)
@@ -162,19 +173,19 @@ async def test_a_record_in_a_users_value_is_no_record(tmp_path: Path) -> None:
     torn = batch // 512 * 512 + 512
     data[torn : torn + 512] = bytes(512)
     path.write_bytes(data)
-    assert await recover(tmp_path) == entries(1, 3, 1)
+    assert await recover(quick_path) == entries(1, 3, 1)
 
 
-async def test_a_log_that_vanished_is_noticed(tmp_path: Path) -> None:
+async def test_a_log_that_vanished_is_noticed(quick_path: Path) -> None:
     """Snapshots without a log: the vote is lost, and such a server must not take part."""
-    store = make(tmp_path)
+    store = make(quick_path)
     await store.start()
     await take(store.snapshots, 5)
     await store.aclose()
-    shutil.rmtree(tmp_path / "raft" / "log")
+    shutil.rmtree(quick_path / "raft" / "log")
     for _ in range(2):
         with pytest.raises(CorruptStoreError, match="no log in raft/log"):
-            await make(tmp_path).start()
+            await make(quick_path).start()
 
 
 async def test_damage_while_running_is_found_on_reading(original: Path) -> None:
@@ -191,20 +202,20 @@ async def test_damage_while_running_is_found_on_reading(original: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["meta.json", "state.bin"])
-async def test_damaged_snapshots_are_not_read(tmp_path: Path, name: str) -> None:
+async def test_damaged_snapshots_are_not_read(quick_path: Path, name: str) -> None:
     """S5: every byte counts, of the description and of the data; an older snapshot is still there."""
-    store = make(tmp_path)
+    store = make(quick_path)
     await store.start()
     older = await take(store.snapshots, 4, b"older")
     meta = await take(store.snapshots, 5, b"newer")
     await store.aclose()
-    path = tmp_path / "raft" / "snapshots" / meta.id / name
+    path = quick_path / "raft" / "snapshots" / meta.id / name
     saved = path.read_bytes()
     for position in range(0, len(saved), 3):
         data = bytearray(saved)
         data[position] ^= 1
         path.write_bytes(data)
-        store = make(tmp_path)
+        store = make(quick_path)
         await store.start()
         try:
             if name == "state.bin":
@@ -216,16 +227,16 @@ async def test_damaged_snapshots_are_not_read(tmp_path: Path, name: str) -> None
             await store.aclose()
 
 
-async def test_leftovers_of_snapshots_are_removed(tmp_path: Path) -> None:
+async def test_leftovers_of_snapshots_are_removed(quick_path: Path) -> None:
     """A snapshot that was being written or removed when the agent stopped is gone after the start."""
-    store = make(tmp_path)
+    store = make(quick_path)
     await store.start()
     sink = await store.snapshots.create(index=5, term=1, configuration=b"", configuration_index=0)
     await sink.write(b"half")
     await store.aclose()
-    folder = tmp_path / "raft" / "snapshots"
+    folder = quick_path / "raft" / "snapshots"
     assert [path.suffix for path in folder.iterdir()] == [".tmp"]
-    store = make(tmp_path)
+    store = make(quick_path)
     await store.start()
     assert list(folder.iterdir()) == []
     await store.aclose()
