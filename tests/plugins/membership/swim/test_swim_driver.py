@@ -17,6 +17,7 @@ from consul_kernel.contracts.errors import MembershipError, PluginStartError
 from consul_kernel.contracts.membership import (
     AcceptMember,
     GossipEvent,
+    Member,
     Membership,
     MembershipContext,
     MemberStatus,
@@ -57,14 +58,15 @@ async def running(
     accept: AcceptMember | None = None,
     config: SwimConfig | None = None,
     on_event: Callable[[GossipEvent], None] | None = None,
+    host: str = HOST,
 ) -> AsyncIterator[Agent]:
     events: list[GossipEvent] = []
     transport = TcpTransport()
     membership = SwimMembership(
         MembershipContext(
             node_name=name,
-            bind=Address(HOST, 0),
-            advertise=Address(HOST, 0),
+            bind=Address(host, 0),
+            advertise=Address(host, 0),
             tags={},
             transport=transport,
             cipher=cipher,
@@ -124,6 +126,26 @@ async def test_two_agents_on_real_sockets_with_cipher_and_label() -> None:
             with pytest.raises(MembershipError):
                 await c.membership.join([a.address])
             assert int(a.membership.stats()["streams_refused"]) == 1
+
+
+async def test_agents_meet_on_ipv6() -> None:
+    async with running("a", host="::1") as a, running("b", host="::1") as b:
+        assert await b.membership.join([a.address]) == 1
+        await until(lambda: a.names() == b.names() == {"a", "b"})
+        assert {member.address.host for member in a.membership.members()} == {"::1"}
+        await a.membership.send_user_event("hello", b"")
+        await until(lambda: any(isinstance(event, UserEvent) for event in b.events))
+
+
+async def test_check_that_raises_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    def check(member: Member) -> str | None:
+        raise RuntimeError("a fault in the check")
+
+    async with running("a", accept=check) as a, running("b") as b:
+        await b.membership.join([a.address])
+        await until(lambda: "members_refused" in a.membership.stats())
+        assert a.names() == {"a"}
+    assert "a fault in the check" in caplog.text
 
 
 async def test_plain_packets_are_refused_and_counted_where_a_cipher_is_set() -> None:
