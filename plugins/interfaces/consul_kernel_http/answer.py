@@ -6,6 +6,7 @@ never change, so they are kept as ready octets (`HeadTemplate`) and only the res
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from collections.abc import Mapping
@@ -28,6 +29,10 @@ _END = b"\r\n"
 
 GZIP_FROM_OCTETS = 8 * 1024
 """Smaller bodies are not worth the time it takes to press them."""
+WAITS_FROM_OCTETS = 64 * 1024
+"""Up to here an answer fits into the connection's buffers, so that writing it never waits."""
+WRITE_TIMEOUT_S = 60.0
+"""How long a client may take to read a longer one."""
 _GZIP_LEVEL = 1
 _GZIP_WINDOW_BITS = 31
 
@@ -60,6 +65,17 @@ class HeadTemplate:
             self._second = second
             self._dated = f"Date: {formatdate(second, usegmt=True)}\r\n".encode() + self._lines
         return self._dated
+
+
+async def _write_in_time(request: web.BaseRequest, octets: bytes) -> None:
+    """Write what may have to wait for the client to read; one that does not read is cut off."""
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await request.writer.write(octets)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the client does not read its answer") from None
 
 
 class Answer(web.StreamResponse):
@@ -109,10 +125,13 @@ class Answer(web.StreamResponse):
         length = b"" if self._answer_status in {204, 304} else b"Content-Length: %d\r\n" % len(body)
         if request.method == "HEAD":
             body = b""
-        writer = request.writer
         # One write: head and body leave in one segment.
-        await writer.write(b"".join((line, self._template, self._own_head, coding, length, connection, _END, body)))
-        return writer
+        octets = b"".join((line, self._template, self._own_head, coding, length, connection, _END, body))
+        if len(octets) < WAITS_FROM_OCTETS:
+            await request.writer.write(octets)
+        else:
+            await _write_in_time(request, octets)
+        return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Everything was written by `prepare`."""

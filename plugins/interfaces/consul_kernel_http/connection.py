@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -143,8 +143,8 @@ class _Refused(asyncio.Protocol):
     """Ignores whatever a refused client still sends."""
 
 
-def _refuse(transport: asyncio.BaseTransport, answer: bytes) -> None:
-    assert isinstance(transport, asyncio.Transport)
+def _refuse(made: asyncio.BaseTransport, answer: bytes) -> None:
+    transport = cast("asyncio.Transport", made)  # uvloop's transports are none by inheritance
     transport.set_protocol(_Refused())
     transport.write(answer)
     if transport.can_write_eof():

@@ -93,7 +93,8 @@ class Dispatcher:
         text = failure.text.encode("utf-8", "replace")
         head = (TEXT if text else b"") + failure.headers
         if failure.status >= 500:
-            logger.debug("request %s answered %d: %s", request.method, failure.status, failure.text)
+            path = request.raw_path.partition("?")[0]  # the query may hold a token
+            logger.info("%s %s answered %d: %s", request.method, path, failure.status, failure.text)
         return Answer(failure.status, self._head(), head, text, close=failure.close)
 
     def _unrouted(self, path: str) -> Answer:

@@ -85,6 +85,11 @@ class HttpInterface:
         """Where it listens, with real ports: `127.0.0.1:8500 (tcp)`."""
         return list(self._addresses)
 
+    @property
+    def connection_count(self) -> int:
+        """How many clients are connected."""
+        return len(self._limits.open)
+
     async def aclose(self) -> None:
         """Stop listening, end blocking queries, give other requests a moment, close every connection."""
         if self._closed:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 
 from consul_kernel.contracts.errors import (
     ConsulKernelError,
@@ -15,11 +17,15 @@ from consul_kernel.contracts.errors import (
     RequestError,
     RpcError,
 )
+from consul_kernel.contracts.interface import InterfaceContext
+from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.kv import DirEntry, IndexedDirEntries
 from consul_kernel.structs.methods import CATALOG_LIST_SERVICES, KVS_APPLY, KVS_GET, STATUS_LEADER
 from consul_kernel.structs.service import IndexedServices
-from consul_kernel.structs.settings import HttpSettings, LimitSettings
-from consul_kernel_http import HttpConfig
+from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
+from consul_kernel.testing.fake_agent import FakeAgent
+from consul_kernel.testing.interface_kit import bound_address
+from consul_kernel_http import HttpConfig, HttpInterface, answer
 
 if TYPE_CHECKING:
     from plugins.interfaces.http.conftest import Serve, Site
@@ -421,6 +427,20 @@ async def test_slow_bodies_end_with_408(serve: Serve) -> None:
     writer.close()
 
 
+async def test_client_that_does_not_read_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "WRITE_TIMEOUT_S", 0.1)
+    value = IndexedDirEntries(index=9, entries=[DirEntry(key=b"k", value=b"v" * 20_000_000)])
+    site.agent.answer(KVS_GET, value)
+    reader, writer = await site.connect()
+    writer.write(b"GET /v1/kv/k?raw HTTP/1.1\r\nHost: t\r\n\r\n")
+    async with asyncio.timeout(5):
+        while not site.agent.calls or site.interface.connection_count:
+            await asyncio.sleep(0.01)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(20_000_000)
+    writer.close()
+
+
 async def test_malformed_chunks_end_the_request(serve: Serve) -> None:
     site = await serve(config=HttpConfig(body_timeout_ms=100))
     reader, writer = await site.connect()
@@ -432,20 +452,48 @@ async def test_malformed_chunks_end_the_request(serve: Serve) -> None:
     writer.close()
 
 
-async def test_connections_per_client_are_bounded(serve: Serve) -> None:
-    site = await serve(limits=LimitSettings(http_max_conns_per_client=2))
-    held = [await site.connect() for _ in range(2)]
-    for _, writer in held:  # a round trip, so that both have been counted
-        writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    for reader, _ in held:
-        await reader.readuntil(b"Consul Agent")
-    reader, writer = await site.connect()
-    refused = await asyncio.wait_for(reader.read(), 5)
-    assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
-    assert refused.endswith(b"Your IP is issuing too many concurrent connections, please rate limit your calls\n")
-    writer.close()
-    held[0][1].close()
-    async with asyncio.timeout(5):
-        while (await site.get("/")).status != 200:
-            await asyncio.sleep(0.01)
-    held[1][1].close()
+LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS, ids=["asyncio", "uvloop"])
+def test_connections_per_client_are_bounded(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    context = InterfaceContext(
+        agent=FakeAgent(),
+        bind=[Address("127.0.0.1", 0)],
+        dns=DnsSettings(),
+        http=HttpSettings(),
+        limits=LimitSettings(http_max_conns_per_client=2),
+    )
+
+    async def ask(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+        try:
+            return await asyncio.wait_for(reader.read(), 5)
+        finally:
+            writer.close()
+
+    async def program() -> None:
+        interface = HttpInterface(context, HttpConfig())
+        await interface.start()
+        port = bound_address(interface).port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for _, writer in held:  # a round trip, so that both have been counted
+            writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        for reader, _ in held:
+            await asyncio.wait_for(reader.readuntil(b"Consul Agent"), 5)
+        for _ in range(5):
+            refused = await ask(port)
+            assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+            assert refused.endswith(
+                b"Your IP is issuing too many concurrent connections, please rate limit your calls\n"
+            )
+        held[0][1].close()
+        async with asyncio.timeout(5):
+            while b"Consul Agent" not in await ask(port):
+                await asyncio.sleep(0.01)
+        held[1][1].close()
+        await interface.aclose()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(program())
