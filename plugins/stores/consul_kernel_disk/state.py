@@ -1,7 +1,7 @@
 """The state on LMDB: one environment, one B+ tree, tables as prefixes of its keys.
 
-One tree for all tables, measured: with a tree for each, a put costs 1.3 times as much and a batch of one put 1.6 times (it
-writes the tree of trees as well), and a get the same. No writemap: a full disk would be a SIGBUS, not an error.
+One tree for all tables, measured: with a tree for each, a put costs 1.3 times as much and a batch of one put 1.6 times
+(it writes the tree of trees as well), and a get the same. No writemap: a full disk would be a SIGBUS, not an error.
 Commits are not flushed: the state can be rebuilt from the log and the snapshots. `StateFolder` sees to it that
 a state which the machine's crash may have left half written is never opened.
 """
