@@ -20,6 +20,13 @@ from pathlib import Path
 from typing import Any, cast
 
 HERE = Path(__file__).resolve().parent
+
+
+def _spelling(number: int) -> str:
+    """A name in one of many mixtures of cases, as resolvers write it that guard against forgery."""
+    return "".join(c.upper() if number >> at & 1 else c for at, c in enumerate("web.service.consul"))
+
+
 QUESTIONS = {
     "A, one instance": "single.service.consul A",
     "A, three instances": "web.service.consul A",
@@ -27,6 +34,7 @@ QUESTIONS = {
     "A, three of forty": "many.service.consul A",
     "node": "web-00.node.consul A",
     "no such name": "none.service.consul A",
+    "A, asked anew each time": "\n".join(f"{_spelling(number)} A" for number in range(20_000)),
 }
 
 

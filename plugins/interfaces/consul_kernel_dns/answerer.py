@@ -116,12 +116,15 @@ class Answerer:
         """The answer to what was found; None when names have to be chased first (`show_chased`)."""
         material = plan.material
         if material is None or material.found != found:
-            material = Material(found, self._make_pool(plan, found), self._rng)
+            material = Material(found, self._make_pool(plan, found))
             self._plans.keep_material(plan, material)
         if material.needs_chase:
             return None
         messages = material.messages
         if not messages:
+            if material.was_shown:
+                material.keep_messages(self._rng)
+            material.was_shown = True
             return self._write(plan.query, self._drawn(plan, material.pool))
         if material.second != ALWAYS and material.second != int(time.time()):
             material.forget()

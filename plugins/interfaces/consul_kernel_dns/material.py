@@ -30,32 +30,49 @@ class Material:
     `second` is the time that the messages show (in the serial number of an SOA record), ALWAYS for none.
     """
 
-    __slots__ = ("_order", "_rotations", "found", "messages", "needs_chase", "pool", "second", "weight")
+    __slots__ = (
+        "_count",
+        "_order",
+        "_rotations",
+        "found",
+        "messages",
+        "needs_chase",
+        "pool",
+        "second",
+        "was_shown",
+        "weight",
+    )
 
-    def __init__(self, found: Found, pool: Pool | None, rng: random.Random) -> None:
+    def __init__(self, found: Found, pool: Pool | None) -> None:
         self.found = list(found) if isinstance(found, Sequence) else found
         self.pool = pool
         self.needs_chase = pool is not None and pool.needs_chase
         self.second = ALWAYS
+        self.was_shown = False
         groups = () if pool is None else pool.groups
         self._rotations = max(1, len(groups))
         count = 0 if self._rotations > _MOST_VARIANTS else _MOST_VARIANTS // self._rotations * self._rotations
         if len(groups) < 2:
             count = 0 if pool is not None and len(pool.aliases) > 1 and not groups else 1
-        self.messages: list[bytes | None] = [None] * count
+        self._count = count
+        self.messages: list[bytes | None] = []
         """Messages by variant, None for one that was not asked for yet; empty when none are kept."""
         self._order: list[Group] = []
-        if count > 1:
-            for _ in range(count // self._rotations):
-                self._order += rng.sample(groups, len(groups))
         self.weight = len(groups) + count
+
+    def keep_messages(self, rng: random.Random) -> None:
+        """Begin to keep messages: worth it only for a question that is asked again."""
+        self.messages = [None] * self._count
+        if self.pool is not None and self._count > 1:
+            for _ in range(self._count // self._rotations):
+                self._order += rng.sample(self.pool.groups, self._rotations)
 
     def variant(self, at: int, most: int) -> tuple[Sequence[Group], int]:
         """The groups that variant `at` shows, at most `most`, and how many there would be without that bound."""
         pool = self.pool
         if pool is None:
             return (), 0
-        if len(self.messages) < 2:
+        if self._count < 2:
             return (pool.groups, len(pool.groups)) if pool.groups else (pool.aliases, len(pool.aliases))
         start, rotation = at - at % self._rotations, at % self._rotations
         order = self._order[start : start + self._rotations]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Mapping
 
@@ -12,6 +13,7 @@ from consul_kernel.structs.service import Weights
 from .naming import IPAddress
 from .wire import RecordType
 
+_ADDRESSES_REMEMBERED = 8192
 _LAN_IPV4 = "lan_ipv4"
 _LAN_IPV6 = "lan_ipv6"
 _NODE_MAINTENANCE_ID = "_node_maintenance"
@@ -52,6 +54,7 @@ def _health(instance: CheckServiceNode) -> CheckStatus | None:
     return worst
 
 
+@functools.lru_cache(maxsize=_ADDRESSES_REMEMBERED)
 def parse_address(text: str) -> IPAddress | None:
     """An IP address; None for a name or nothing."""
     try:

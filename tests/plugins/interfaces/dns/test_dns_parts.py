@@ -247,7 +247,9 @@ def group(number: int) -> Group:
 @given(count=st.integers(1, 80), limit=st.integers(0, 10), most=st.integers(1, 10), seed=st.integers())
 def test_every_instance_stands_in_every_place_equally_often(count: int, limit: int, most: int, seed: int) -> None:
     groups = tuple(group(number) for number in range(count))
-    material = Material([], Pool(groups, limit=limit), random.Random(seed))
+    material = Material([], Pool(groups, limit=limit))
+    assert material.messages == []
+    material.keep_messages(random.Random(seed))
     shown = min(count, limit or count, most)
     variants = len(material.messages)
     assert variants == (0 if count > 64 else 64 // count * count if count > 1 else 1)
