@@ -408,6 +408,10 @@ class Quorum:
                     raise
                 await asyncio.sleep(0.01)
 
+    def address(self, node: Node) -> Address:
+        """Where a server's consensus listens."""
+        return Address(node.host, PORT)
+
     def nonvoter(self, node: Node) -> Server:
         """The server without a vote."""
         return Server(node.id, node.server.address, Suffrage.NONVOTER)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from consul_kernel_raft import RaftConfig, RaftConsensus
 
 from consul_kernel.contracts.consensus import Consensus, ConsensusContext
 from consul_kernel.testing.consensus_quorum import Quorum
 from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
+from consul_kernel_raft import RaftConfig, RaftConsensus
 
 
 def make(context: ConsensusContext) -> Consensus:
