@@ -52,6 +52,8 @@ class Dispatcher:
         except TargetError:
             return Answer(400, b"", TEXT, b"400 Bad Request", close=True)
         cleaned = clean_path(path)
+        if self._router.lacks_slash(cleaned):
+            cleaned += "/"
         if cleaned != path:
             return self._moved(request, cleaned, raw_query)
         found = self._router.find(path)
@@ -107,7 +109,13 @@ class Dispatcher:
         head = b"Location: " + octets_of(location) + b"\r\n"
         if request.method not in {"GET", "HEAD"}:
             return Answer(301, self._site.template.lines(), head)
-        escaped = location.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
+        escaped = (
+            location.replace("&", "&amp;")
+            .replace("<", "&lt;")
+            .replace(">", "&gt;")
+            .replace('"', "&#34;")
+            .replace("'", "&#39;")
+        )
         body = f'<a href="{escaped}">Moved Permanently</a>.\n\n'
         return Answer(301, self._site.template.lines(), HTML + head, octets_of(body))
 

@@ -30,6 +30,10 @@ class Router:
         self._above = {above for pattern in prefixes for above in _above(pattern)}
         """What is above a pattern: the search goes on there, and ends anywhere else."""
 
+    def lacks_slash(self, path: str) -> bool:
+        """Whether only the path with a slash at its end is a pattern; Go's ServeMux redirects to that."""
+        return f"{path}/" in self._routes and path not in self._routes
+
     def find(self, path: str) -> tuple[Route, str] | None:
         """The route and the rest of the path behind its pattern; None when nothing matches."""
         routes = self._routes

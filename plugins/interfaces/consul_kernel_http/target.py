@@ -76,7 +76,7 @@ def clean_path(path: str) -> str:
 
 def escape_path(path: str) -> str:
     """A path as Go puts it into a Location header."""
-    return quote(octets_of(path), safe="/$&+,:;=@-_.~!*'()")
+    return quote(octets_of(path), safe="/$&+,:;=@-_.~")
 
 
 class Query:

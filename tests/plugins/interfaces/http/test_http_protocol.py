@@ -68,7 +68,6 @@ async def test_root(site: Site) -> None:
         "/v1/status/leader/",
         "/V1/status/leader",
         "/ui",
-        "/v1/kv",
     ],
 )
 async def test_unknown_paths_are_404_without_anything(site: Site, path: str) -> None:
@@ -88,6 +87,10 @@ async def test_unknown_paths_are_404_without_anything(site: Site, path: str) -> 
         ("/v1/./kv/a/", "/v1/kv/a/"),
         ("/v1/kv/a%2F%2Fb%20c", "/v1/kv/a/b%20c"),
         ("/..", "/"),
+        ("/v1/kv?recurse", "/v1/kv/?recurse"),
+        ("/v1/kv/a/..", "/v1/kv/"),
+        ("/v1/catalog/service", "/v1/catalog/service/"),
+        ("/v1//kv/a!(b)'", "/v1/kv/a%21%28b%29%27"),
     ],
 )
 async def test_paths_are_cleaned_by_redirection(site: Site, path: str, cleaned: str) -> None:
