@@ -42,6 +42,7 @@ from .tags import ServerTags, server_tags
 logger = logging.getLogger(__name__)
 
 ASK_PEERS_TIMEOUT_MS = 5_000
+REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
 FORCE_LEAVE_UNKNOWN = "agent: No node found with name '{}'"
 
 
@@ -103,6 +104,7 @@ class Agent:
         self._anti_entropy.start()
         self._log_parts()
         await self._join_configured()
+        self._spawn(self._rebalance(), "rebalance")
         self._plugins.notify("consul_kernel_agent_started", agent=self)
 
     async def stop(self) -> None:
@@ -131,6 +133,7 @@ class Agent:
     async def leave(self) -> None:
         """Tell the quorum and the pool that this agent leaves on purpose, then stop."""
         logger.info("leaving the pool")
+        self._router.is_leaving = True
         try:
             if self._server is not None:
                 await self._server.prepare_leave()
@@ -315,6 +318,12 @@ class Agent:
             )
         except MembershipError as error:
             self._failed(error)
+
+    async def _rebalance(self) -> None:
+        """Now and then ask another server first, so that the load of many clients spreads again (Consul: 2 to 3 min)."""
+        while True:
+            await asyncio.sleep(self._rng.uniform(REBALANCE_MIN_S, REBALANCE_MAX_S))
+            self._directory.rebalance()
 
     def _spawn(self, work: Awaitable[None], name: str) -> None:
         async def run() -> None:

@@ -7,7 +7,7 @@ rest causes no writes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from consul_kernel.agent.tags import ROLE_CLIENT, ServerTags, server_tags
 from consul_kernel.contracts.consensus import Consensus, Server
@@ -30,13 +30,27 @@ from consul_kernel.structs.service import NodeService, Weights
 logger = logging.getLogger(__name__)
 
 CONSUL_SERVICE = "consul"
+UNKNOWN_GRACE_MS = 60_000
+"""How long a node must be missing from the pool before it is deregistered. A server that has just started may
+not have met its pool again; taking its nodes for gone would empty the catalog."""
 
 
 class Reconciler:
     """One rule for each member status. Runs on the leader only; errors are the caller's to handle."""
 
-    def __init__(self, *, call: Call, consensus: Consensus, node_id: str, node_name: str, datacenter: str) -> None:
+    def __init__(
+        self,
+        *,
+        call: Call,
+        consensus: Consensus,
+        node_id: str,
+        node_name: str,
+        datacenter: str,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._call = call
+        self._now_ms = now_ms
+        self._missing_since_ms: dict[str, int] = {}
         self._consensus = consensus
         self._node_id = node_id
         self._node_name = node_name
@@ -143,13 +157,17 @@ class Reconciler:
 
     async def _remove_unknown(self, known: set[str]) -> None:
         reply = await self._call(methods.HEALTH_CHECKS_IN_STATE, ChecksInStateRequest(state=CheckStatus.ANY))
-        for check in reply.health_checks or []:
-            if check.check_id != SERF_HEALTH_CHECK_ID or check.node.lower() in known:
-                continue
-            logger.info("deregistering node %s, which is in the catalog but not in the pool", check.node)
-            await self._call(
-                methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=check.node)
-            )
+        unknown = [
+            check.node
+            for check in reply.health_checks or []
+            if check.check_id == SERF_HEALTH_CHECK_ID and check.node.lower() not in known
+        ]
+        now_ms = self._now_ms()
+        self._missing_since_ms = {node: self._missing_since_ms.get(node, now_ms) for node in unknown}
+        for node, since_ms in self._missing_since_ms.items():
+            if now_ms - since_ms >= UNKNOWN_GRACE_MS:
+                logger.info("deregistering node %s, which is in the catalog but not in the pool", node)
+                await self._call(methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=node))
 
     async def _catalog_entry(self, node: str) -> tuple[NodeServices | None, list[HealthCheck]]:
         request = NodeSpecificRequest(node=node)

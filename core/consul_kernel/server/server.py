@@ -127,6 +127,7 @@ class RaftServer:
                 node_id=settings.node_id,
                 node_name=settings.node_name,
                 datacenter=settings.datacenter,
+                now_ms=parts.now_ms,
             ),
             reaper=TombstoneReaper(state=self.state, consensus=self.consensus, now_ms=parts.now_ms),
         )

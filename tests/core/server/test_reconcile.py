@@ -10,7 +10,7 @@ from consul_kernel.agent.tags import lan_tags
 from consul_kernel.contracts.consensus import Configuration, Consensus, Server
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
-from consul_kernel.server.reconcile import Reconciler
+from consul_kernel.server.reconcile import UNKNOWN_GRACE_MS, Reconciler
 from consul_kernel.structs import methods
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import HealthCheck, IndexedHealthChecks
@@ -82,14 +82,30 @@ def quorum() -> FakeQuorum:
     return FakeQuorum(Server("id-self", "127.0.0.1:8300"))
 
 
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+    def __call__(self) -> int:
+        return self.ms
+
+
 @pytest.fixture
-def reconciler(catalog: FakeCatalog, quorum: FakeQuorum) -> Reconciler:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def reconciler(catalog: FakeCatalog, quorum: FakeQuorum, clock: Clock) -> Reconciler:
     return Reconciler(
         call=catalog.call,
         consensus=cast("Consensus", quorum),
         node_id="id-self",
         node_name="self",
         datacenter="dc1",
+        now_ms=clock,
     )
 
 
@@ -165,8 +181,15 @@ async def test_strangers_stay_out_of_the_catalog(
     assert not catalog.writes
 
 
-async def test_nodes_that_gossip_forgot_are_removed(reconciler: Reconciler, catalog: FakeCatalog) -> None:
-    await reconciler.reconcile(member("c1"))
-    await reconciler.reconcile(member("c2"))
-    await reconciler.reconcile_all([member("c2")])
-    assert list(catalog.nodes) == ["c2"]
+async def test_nodes_that_gossip_forgot_are_removed_after_a_grace(
+    reconciler: Reconciler, catalog: FakeCatalog, clock: Clock
+) -> None:
+    for name in ("gone", "here", "returns"):
+        await reconciler.reconcile(member(name))
+    await reconciler.reconcile_all([member("here")])
+    assert set(catalog.nodes) == {"gone", "here", "returns"}, "a pool that was not met yet empties no catalog"
+    clock.ms = UNKNOWN_GRACE_MS - 1
+    await reconciler.reconcile_all([member("here"), member("returns")])
+    clock.ms = UNKNOWN_GRACE_MS
+    await reconciler.reconcile_all([member("here")])
+    assert set(catalog.nodes) == {"here", "returns"}
