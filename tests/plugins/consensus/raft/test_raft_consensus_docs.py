@@ -1,0 +1,17 @@
+"""The kit has a check for each clause of the contract's document, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from consul_kernel.testing.consensus_kit import CHECKS, ConsensusContractTests
+
+DOCUMENT = Path(__file__).parents[4] / "docs" / "contracts" / "consensus.md"
+
+
+def test_every_clause_has_a_check_and_a_test() -> None:
+    clauses = re.findall(r"^(\d+)\.(\d+) ", DOCUMENT.read_text(), re.MULTILINE)
+    checks = [re.match(r"check_(\d+)_(\d+)_", check.__name__) for check in CHECKS]  # type: ignore[attr-defined]
+    assert [match.groups() for match in checks if match] == clauses
+    assert all(hasattr(ConsensusContractTests, f"test_{major}_{minor}") for major, minor in clauses)
