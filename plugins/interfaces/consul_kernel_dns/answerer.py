@@ -7,6 +7,7 @@ the old material used. So no answer is staler than the settings allow any read t
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ from .recursors import Recursors
 from .selection import is_address
 from .wire import Rcode, Record
 
+_log = logging.getLogger(__name__)
+
+_FAULT = "answering the DNS query %s failed"
 _SERVERS_OWN_SERVICE = "consul"
 
 
@@ -88,15 +92,22 @@ class Answerer:
     # --- answering; messages are without their first two bytes, the id ---
 
     async def answer(self, plan: Plan, packet: bytes) -> bytes:
-        """The answer to a packet that was understood."""
+        """The answer to a packet that was understood; SERVFAIL for whatever goes wrong on the way."""
+        try:
+            return await self._answer(plan, packet)
+        except Exception:
+            _log.exception(_FAULT, ".".join(plan.query.labels))
+            return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
+
+    async def _answer(self, plan: Plan, packet: bytes) -> bytes:
         if plan.read is None:
             return await self._answer_without_catalog(plan, packet)
         try:
             found = await self.find(plan.read)
         except ReadError as error:
             return self.refuse(plan, error)
-        message = self.show(plan, found)
-        return await self.show_chased(plan, found) if message is None else message
+        message = self._show(plan, found)
+        return await self._show_chased(plan, found) if message is None else message
 
     async def find(self, read: ServiceRead | NodeRead) -> Found:
         """What the catalog says now. Raises ReadError."""
@@ -114,6 +125,13 @@ class Answerer:
 
     def show(self, plan: Plan, found: Found) -> bytes | None:
         """The answer to what was found; None when names have to be chased first (`show_chased`)."""
+        try:
+            return self._show(plan, found)
+        except Exception:
+            _log.exception(_FAULT, ".".join(plan.query.labels))
+            return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
+
+    def _show(self, plan: Plan, found: Found) -> bytes | None:
         material = plan.material
         if material is None or material.found != found:
             material = Material(found, self._make_pool(plan, found))
@@ -146,6 +164,13 @@ class Answerer:
 
     async def show_chased(self, plan: Plan, found: Found) -> bytes:
         """The answer with the addresses of other names in it, after `show` has said that it needs them."""
+        try:
+            return await self._show_chased(plan, found)
+        except Exception:
+            _log.exception(_FAULT, ".".join(plan.query.labels))
+            return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
+
+    async def _show_chased(self, plan: Plan, found: Found) -> bytes:
         pool = self._make_pool(plan, found) if plan.material is None else plan.material.pool
         if pool is None:
             return self._write(plan.query, self._no_such_name())

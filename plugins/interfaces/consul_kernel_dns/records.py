@@ -148,7 +148,7 @@ class RecordBuilder:
         records = []
         for key, value in (node.meta or {}).items():
             text = value if key.lower().startswith(_LITERAL_TEXT_PREFIX) else encode_attribute(key, value)
-            records.append(txt_record(owner, ttl_s, text.encode()))
+            records.append(txt_record(owner, ttl_s, text.encode(errors="replace")))
         return tuple(records)
 
     def _node_name(self, node: str, datacenter: str) -> bytes | None:

@@ -71,7 +71,7 @@ def pack_name(labels: Iterable[bytes]) -> bytes:
 def pack_text_name(name: str) -> bytes:
     """The wire form of a dotted name; one dot at the end makes no difference. Raises UnpackableNameError."""
     name = name.removesuffix(".")
-    return pack_name(label.encode() for label in name.split(".")) if name else b"\0"
+    return pack_name(label.encode(errors="replace") for label in name.split(".")) if name else b"\0"
 
 
 class Record:

@@ -192,3 +192,41 @@ class Collector(asyncio.DatagramProtocol):
         while len(self.answers) < count:
             self._arrived.clear()
             await self._arrived.wait()
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("name", ["web.service.consul", "web-00.node.consul", "1.0.0.10.in-addr.arpa"])
+async def test_a_fault_is_logged_and_answered(
+    interface: DnsInterface,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    *,
+    tcp: bool,
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    with monkeypatch.context() as broken:
+        for part in ("service", "node", "pointer_to_node"):
+            broken.setattr(interface._answerer._builder, part, fail)
+        answer = await ask(interface, name, "PTR" if name.endswith("arpa") else "A", tcp=tcp)
+        assert answer.rcode() == dns.rcode.SERVFAIL
+    assert f"answering the DNS query {name} failed" in caplog.text
+    assert "on purpose" in caplog.text
+    assert (await ask(interface, name, "PTR" if name.endswith("arpa") else "A", tcp=tcp)).answer
+
+
+async def test_what_no_wire_should_carry_is_shown_as_far_as_it_can_be(catalog: FakeCatalog) -> None:
+    catalog.register(Node(node="odd", address="10.0.0.3", meta={"k": "\ud800"}))
+    catalog.register(Node(node="x" * 64, address="10.0.0.4"))
+    for node in ("odd", "x" * 64):
+        catalog.add_service(node, NodeService(id="1", service="odd", port=-1))
+    interface = make_interface(catalog)
+    await interface.start()
+    odd = await ask(interface, "odd.node.consul")
+    srv = await ask(interface, "odd.service.consul", "SRV")
+    await interface.aclose()
+    assert lines(odd.additional) == ['odd.node.consul. 0 IN TXT "k=?"']
+    # The other node has no name that DNS can carry.
+    assert lines(srv.answer) == ["odd.service.consul. 0 IN SRV 1 1 65535 odd.node.dc1.consul."]
