@@ -35,6 +35,16 @@ def checks_of(kind: str) -> set[str]:
     return {number for docstring in docstrings for number in _NUMBER.findall(docstring)}
 
 
+def checked_by_plugins() -> set[str]:
+    """Clauses that a kit cannot check from outside, and that the docstrings of plugins' own tests name."""
+    docstrings = [
+        docstring
+        for module in (ROOT / "tests" / "plugins").rglob("test_*.py")
+        for docstring in re.findall(r'\n    """(.*?)"""', module.read_text(), re.DOTALL)
+    ]
+    return {number for docstring in docstrings for number in re.findall(r"^(\d+\.\d+|[A-Z]\d+):", docstring)}
+
+
 def test_every_kind_has_a_contract() -> None:
     assert {path.stem for path in CONTRACTS} == {kind.value for kind in PluginKind}
 
@@ -43,7 +53,9 @@ def test_every_kind_has_a_contract() -> None:
 def test_every_clause_has_a_check_and_every_check_a_clause(contract: Path) -> None:
     clauses = clauses_of(contract)
     assert len(clauses) >= 5, "the clauses are not where they are looked for"
-    assert checks_of(contract.stem) == clauses
+    checks = checks_of(contract.stem)
+    assert checks <= clauses
+    assert clauses - checks <= checked_by_plugins()
 
 
 def test_every_hook_has_a_user() -> None:

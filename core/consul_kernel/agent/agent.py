@@ -320,7 +320,7 @@ class Agent:
             self._failed(error)
 
     async def _rebalance(self) -> None:
-        """Now and then ask another server first, so that the load of many clients spreads again (Consul: 2 to 3 min)."""
+        """Now and then ask another server first, so that the load of many clients spreads again."""
         while True:
             await asyncio.sleep(self._rng.uniform(REBALANCE_MIN_S, REBALANCE_MAX_S))
             self._directory.rebalance()

@@ -122,7 +122,7 @@ def _check_order(view: StateReader, keys: Sequence[bytes]) -> None:
 
 
 async def check_b1_b2_who_sees_an_open_batch(subject: StoreSubject, folder: Path) -> None:
-    """B1, B2: the batch sees its writes, the store does not see them before the end."""
+    """B1, B2, B3: the batch sees its writes, the store does not see them before the end."""
     async with subject.opened(folder) as store:
         state = store.state
         _fill(state, {b"a": b"1", b"b": b"2", b"c": b"3"})

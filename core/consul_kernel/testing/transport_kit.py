@@ -118,6 +118,22 @@ async def check_2_2_sending_never_raises(pair: TransportPair) -> None:
     a.send(b"late", Address(pair.host_b, 9))
 
 
+async def check_2_3_a_receiver_that_raises_gets_the_next_packet(pair: TransportPair) -> None:
+    """2.3: an exception out of `receive` is logged, and packets go on being delivered."""
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def receive(packet: bytes, source: Address) -> None:
+        received.put_nowait(packet)
+        raise RuntimeError("the receiver's fault")
+
+    b = await pair.b.open_packets(Address(pair.host_b, 0), receive)
+    a = await pair.a.open_packets(Address(pair.host_a, 0), lambda packet, source: None)
+    for packet in (b"first", b"second"):
+        a.send(packet, b.address)
+        got = await asyncio.wait_for(received.get(), WAIT_S)
+        require(got == packet, f"2.3: {got!r} in place of {packet!r}")
+
+
 async def check_3_1_streams_carry_bytes_in_order_both_ways(pair: TransportPair) -> None:
     """3.1: every byte arrives once and in order, both ways at the same time, also when there is much."""
     listener = await pair.b.listen(Address(pair.host_b, 0), _echo)
@@ -224,6 +240,23 @@ async def check_3_6_close_wakes_a_waiting_reader(pair: TransportPair) -> None:
     release.set()
 
 
+async def check_3_8_a_second_reader_is_a_programming_error(pair: TransportPair) -> None:
+    """3.8: reading while another task waits in `read` raises RuntimeError; the first reader is not disturbed."""
+    dialled, accepted, release, _ = await _connect(pair)
+    reader = asyncio.create_task(dialled.read(1))
+    await asyncio.sleep(0)
+    try:
+        await dialled.read(1)
+    except RuntimeError:
+        pass
+    else:
+        raise ClauseError("3.8: two tasks could read at once")
+    accepted.write(b"x")
+    require(await asyncio.wait_for(reader, WAIT_S) == b"x", "3.8: the first reader was disturbed")
+    release.set()
+    dialled.close()
+
+
 async def check_4_1_refused_dial_is_a_transport_error(pair: TransportPair) -> None:
     """4.1: dialling where nobody listens raises TransportError with the address in its text, within the time."""
     listener = await pair.b.listen(Address(pair.host_b, 0), _echo)
@@ -327,6 +360,9 @@ class TransportContractTests:
     async def test_2_2(self, pair: TransportPair) -> None:
         await check_2_2_sending_never_raises(pair)
 
+    async def test_2_3(self, pair: TransportPair) -> None:
+        await check_2_3_a_receiver_that_raises_gets_the_next_packet(pair)
+
     async def test_3_1(self, pair: TransportPair) -> None:
         await check_3_1_streams_carry_bytes_in_order_both_ways(pair)
 
@@ -344,6 +380,9 @@ class TransportContractTests:
 
     async def test_3_6(self, pair: TransportPair) -> None:
         await check_3_6_close_wakes_a_waiting_reader(pair)
+
+    async def test_3_8(self, pair: TransportPair) -> None:
+        await check_3_8_a_second_reader_is_a_programming_error(pair)
 
     async def test_4_1(self, pair: TransportPair) -> None:
         await check_4_1_refused_dial_is_a_transport_error(pair)

@@ -12,7 +12,7 @@ from consul_kernel.testing import cipher_kit, transport_kit
 
 DOCS = Path(__file__).parents[3] / "docs" / "contracts"
 
-UNCHECKED = {"transport": {"2.3", "3.7", "3.8"}, "cipher": set[str]()}
+UNCHECKED = {"transport": {"3.7"}, "cipher": set[str]()}
 """Clauses that a kit cannot check from outside; the default plugins' own tests do."""
 
 

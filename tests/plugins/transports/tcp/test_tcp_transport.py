@@ -126,6 +126,7 @@ async def test_dial_gives_up_in_time_where_the_backlog_is_full() -> None:
 
 
 async def test_a_reset_connection_is_told_apart_from_its_end() -> None:
+    """3.7: a broken connection is an error, not an end."""
     transport = TcpTransport()
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
