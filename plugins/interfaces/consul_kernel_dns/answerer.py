@@ -29,7 +29,7 @@ from .recursors import Recursors
 from .selection import is_address
 from .wire import Rcode, Record
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _FAULT = "answering the DNS query %s failed"
 _SERVERS_OWN_SERVICE = "consul"
@@ -96,7 +96,7 @@ class Answerer:
         try:
             return await self._answer(plan, packet)
         except Exception:
-            _log.exception(_FAULT, ".".join(plan.query.labels))
+            logger.exception(_FAULT, ".".join(plan.query.labels))
             return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
 
     async def _answer(self, plan: Plan, packet: bytes) -> bytes:
@@ -128,7 +128,7 @@ class Answerer:
         try:
             return self._show(plan, found)
         except Exception:
-            _log.exception(_FAULT, ".".join(plan.query.labels))
+            logger.exception(_FAULT, ".".join(plan.query.labels))
             return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
 
     def _show(self, plan: Plan, found: Found) -> bytes | None:
@@ -167,7 +167,7 @@ class Answerer:
         try:
             return await self._show_chased(plan, found)
         except Exception:
-            _log.exception(_FAULT, ".".join(plan.query.labels))
+            logger.exception(_FAULT, ".".join(plan.query.labels))
             return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
 
     async def _show_chased(self, plan: Plan, found: Found) -> bytes:

@@ -33,7 +33,7 @@ from consul_kernel.structs.settings import DnsSettings
 from .naming import NodeRead, ServiceRead
 from .wire import Rcode
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RequestT = TypeVar("RequestT", bound=QueryOptions)
 ReplyT = TypeVar("ReplyT", bound=QueryMeta)
@@ -106,5 +106,5 @@ class CatalogReader:
         except (ConsulKernelError, OSError) as error:
             raise ReadError(Rcode.NXDOMAIN if _UNKNOWN_DATACENTER in str(error) else Rcode.SERVFAIL) from error
         except Exception as error:
-            _log.exception("%s failed", method.name)
+            logger.exception("%s failed", method.name)
             raise ReadError(Rcode.SERVFAIL) from error

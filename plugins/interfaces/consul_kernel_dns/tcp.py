@@ -13,7 +13,7 @@ from .config import DnsInterfaceConfig
 from .plans import Plan
 from .udp import CLOSE_PATIENCE_S
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class TcpServer:
@@ -94,7 +94,7 @@ class TcpServer:
             # It does not take its answers.
             writer.close()
         except Exception:
-            _log.exception("answering a DNS query failed")
+            logger.exception("answering a DNS query failed")
             raise
         finally:
             free.release()

@@ -20,7 +20,7 @@ from .material import Found
 from .naming import NodeRead, ServiceRead
 from .plans import Plan
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _MAX_BURST = 64
 CLOSE_PATIENCE_S = 1.0
@@ -102,7 +102,7 @@ class UdpServer:
             self._in_flight -= count
             self._tasks.discard(done)
             if not done.cancelled() and (error := done.exception()) is not None:
-                _log.error("answering a DNS query failed", exc_info=error)
+                logger.error("answering a DNS query failed", exc_info=error)
 
         task.add_done_callback(finished)
 
