@@ -23,17 +23,14 @@ from consul_kernel.contracts.consensus import (
 )
 from consul_kernel.contracts.errors import (
     ConsensusError,
-    ConsulKernelError,
     LeadershipLostError,
     NotLeaderError,
-    PeerProtocolError,
     ProposalTimeoutError,
-    StoreError,
 )
 from consul_kernel.contracts.store import LogEntry
 from consul_kernel.contracts.transport import Stream
 
-from . import snapshots
+from .acceptor import Acceptor
 from .config import RaftConfig, resolve_timing
 from .core import (
     Bootstrap,
@@ -44,8 +41,6 @@ from .core import (
     Raft,
     ReadIndex,
     Ready,
-    SnapshotFailed,
-    SnapshotSaved,
     Timer,
     TransferLeadership,
     WriteDone,
@@ -64,9 +59,9 @@ from .proposals import (
 )
 from .reads import ReadWaiters
 from .recovery import recover
-from .serving import Connection, Slot, SnapshotBytes
+from .snapshotter import Snapshotter
 from .stats import raft_stats
-from .wire import RequestEncoder, encode_response
+from .wire import RequestEncoder
 from .writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -98,15 +93,11 @@ class RaftConsensus:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
         self._view: tuple[int, str | None, bool] = (0, None, False)
-        self._slots: dict[int, Slot] = {}
-        self._next_token = 1
-        self._connections: set[Connection] = set()
+        self._acceptor = Acceptor(context.server_id, context.snapshots, self._running, self._post)
+        self._snapshotter = Snapshotter(context, self._peers, self._encoder, self._post, self._writer.compact)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sending: set[str] = set()
-        self._receiving = False
         self._turn_waiters: list[asyncio.Future[None]] = []
         self._changing = asyncio.Lock()
-        self._snapshotting = asyncio.Lock()
         self._failure: BaseException | None = None
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -119,7 +110,7 @@ class RaftConsensus:
         self._loop = asyncio.get_running_loop()
         self._raft = raft
         self._writer.start()
-        self._spawn(self._snapshot_periodically())
+        self._spawn(self._snapshot_periodically(raft))
         self._wake()
 
     async def aclose(self) -> None:
@@ -127,8 +118,7 @@ class RaftConsensus:
         if not self._closed:
             self._closed = True
             self._halt()
-        for connection in list(self._connections):
-            connection.close()
+        self._acceptor.close()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -143,7 +133,6 @@ class RaftConsensus:
             self._timer = None
         self._proposals.close()
         self._reads.fail(LeadershipLostError("raft is already shutdown"))
-        self._slots.clear()
         self._inbox.clear()
         self._release_turn_waiters()
         self._tell_leadership()
@@ -155,8 +144,7 @@ class RaftConsensus:
         self._failure = error
         _log.error("raft: this server stops taking part: %r", error)
         self._halt()
-        for connection in list(self._connections):
-            connection.close()
+        self._acceptor.close()
         self._spawn(self._peers.aclose())
         self._context.on_failure(error)
 
@@ -333,114 +321,17 @@ class RaftConsensus:
 
     async def take_snapshot(self) -> None:
         """Snapshot now."""
-        raft = self._running()
-        snapshots.require_applied(raft.applied_index)
-        async with self._snapshotting:
-            if raft.applied_index > raft.log.snapshot_index:
-                await self._save_snapshot(raft)
+        await self._snapshotter.take(self._running())
 
-    async def _save_snapshot(self, raft: Raft) -> None:
-        # No wait between these lines: the view, its term and its configuration belong to one moment.
-        index = self._context.state_machine.applied_index
-        term = raft.log.term(index)
-        if term is None or raft.log.pending_snapshot is not None:
-            raise ConsensusError(f"the log does not know entry {index} any more")
-        configuration = raft.configurations.at(index)
-        point = await snapshots.save(
-            self._context.state_machine, self._context.snapshots, term=term, configuration=configuration
-        )
-        self._post(SnapshotSaved(point))
-        self._writer.compact(min(point.index, raft.log.last_index - self._context.trailing_logs))
-
-    async def _snapshot_periodically(self) -> None:
-        context = self._context
-        while True:
-            # Random, so that the servers of a quorum do not all snapshot at once.
-            await asyncio.sleep(context.snapshot_interval_ms * (1 + context.rng.random()) / 1000)
-            raft = self._raft
-            if raft is None or not self._is_running:
-                return
-            if raft.log.last_index - raft.log.snapshot_index < context.snapshot_threshold:
-                continue
-            try:
-                await self.take_snapshot()
-            except (ConsensusError, StoreError) as error:
-                _log.warning("raft: no snapshot: %s", error)
-            except Exception as error:  # noqa: BLE001 -- the state machine is broken
-                self._fail(error)
-
-    async def _send_snapshot(self, request: InstallSnapshot) -> None:
+    async def _snapshot_periodically(self, raft: Raft) -> None:
         try:
-            stream = await self._peers.connect(request.to)
-            try:
-                response = await snapshots.send(request, stream, self._context.snapshots, self._encoder)
-            finally:
-                stream.close()
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 -- reported to the algorithm, which tries again
-            level = logging.INFO if isinstance(error, ConsulKernelError | OSError) else logging.ERROR
-            _log.log(level, "raft: snapshot for %s not sent: %r", request.to, error)
-            self._post(SnapshotFailed(request.to))
-        else:
-            self._post(response)
-        finally:
-            self._sending.discard(request.to)
-
-    # --- the other servers' connections (Receiver) ---
+            await self._snapshotter.take_periodically(raft)
+        except Exception as error:  # noqa: BLE001 -- the state machine is broken
+            self._fail(error)
 
     async def serve(self, stream: Stream) -> None:
         """Serve one connection until it ends. Whatever it sends, only it is affected."""
-        if not self._is_running or len(self._connections) >= _CONNECTIONS_MAX:
-            stream.close()
-            return
-        connection = Connection(stream, self)
-        self._connections.add(connection)
-        try:
-            await connection.serve()
-        except PeerProtocolError as error:
-            if self._raft is not None:
-                self._raft.peer_error()
-            _log.info("raft: connection from %s closed: %s", stream.peer, error)
-        except (ConsulKernelError, OSError) as error:
-            _log.debug("raft: connection from %s ended: %s", stream.peer, error)
-        finally:
-            self._connections.discard(connection)
-            stream.close()
-
-    def find_id(self, address: str) -> str:
-        """The id of the server with this address; the address where it is unknown."""
-        return next((server.id for server in self.configuration.servers if server.address == address), address)
-
-    def register(self, slot: Slot) -> int:
-        """A token for one request."""
-        token = self._next_token
-        self._next_token += 1
-        slot.token = token
-        self._slots[token] = slot
-        return token
-
-    def forget(self, slots: list[Slot]) -> None:
-        """Nobody waits for these answers."""
-        for slot in slots:
-            self._slots.pop(slot.token, None)
-
-    def receive(self, message: Message) -> None:
-        """Take a request in."""
-        self._post(message)
-
-    async def receive_snapshot(self, message: InstallSnapshot, source: SnapshotBytes, size: int) -> InstallSnapshot:
-        """Store a snapshot from the leader; one at a time."""
-        raft = self._running()
-        if self._receiving:
-            raise PeerProtocolError("another snapshot is being received")
-        if message.term < raft.term:
-            raise PeerProtocolError(f"a snapshot of term {message.term}, which is over")
-        self._receiving = True
-        try:
-            return await snapshots.receive(message, source, size, self._context.snapshots)
-        finally:
-            self._receiving = False
+        await self._acceptor.serve(stream)
 
     # --- the turn ---
 
@@ -543,13 +434,9 @@ class RaftConsensus:
 
     def _send(self, message: Message) -> None:
         if isinstance(message, Response):
-            slot = self._slots.pop(message.token, None)
-            if slot is not None:
-                slot.fill(encode_response(message))
+            self._acceptor.answer(message)
         elif isinstance(message, InstallSnapshot):
-            if message.to not in self._sending:
-                self._sending.add(message.to)
-                self._spawn(self._send_snapshot(message))
+            self._spawn(self._snapshotter.send(message))
         else:
             self._peers.send(message)
 

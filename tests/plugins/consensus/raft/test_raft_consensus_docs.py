@@ -12,6 +12,6 @@ DOCUMENT = Path(__file__).parents[4] / "docs" / "contracts" / "consensus.md"
 
 def test_every_clause_has_a_check_and_a_test() -> None:
     clauses = re.findall(r"^(\d+)\.(\d+) ", DOCUMENT.read_text(), re.MULTILINE)
-    checks = [re.match(r"check_(\d+)_(\d+)_", check.__name__) for check in CHECKS]  # type: ignore[attr-defined]
+    checks = [re.match(r"check_(\d+)_(\d+)_", check.__name__) for check in CHECKS]
     assert [match.groups() for match in checks if match] == clauses
     assert all(hasattr(ConsensusContractTests, f"test_{major}_{minor}") for major, minor in clauses)

@@ -1,0 +1,106 @@
+"""The connections that other servers opened: which answer goes where, and snapshots on their way in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from consul_kernel.contracts.errors import ConsulKernelError, NotLeaderError, PeerProtocolError
+from consul_kernel.contracts.store import SnapshotStore
+from consul_kernel.contracts.transport import Stream
+
+from . import snapshots
+from .core import Event, Raft
+from .core.messages import InstallSnapshot, Message, Response
+from .serving import Connection, Slot, SnapshotBytes
+from .wire import encode_response
+
+_log = logging.getLogger(__name__)
+_CONNECTIONS_MAX = 256
+"""More are closed at once; a quorum needs two or three for each server."""
+
+
+class Acceptor:
+    """Serves connections (`serving.Receiver`). `running` gives the algorithm, or raises NotLeaderError."""
+
+    def __init__(
+        self, server_id: str, store: SnapshotStore, running: Callable[[], Raft], post: Callable[[Event], None]
+    ) -> None:
+        self.server_id = server_id
+        self._store = store
+        self._running = running
+        self._post = post
+        self._slots: dict[int, Slot] = {}
+        self._next_token = 1
+        self._connections: set[Connection] = set()
+        self._is_receiving = False
+
+    async def serve(self, stream: Stream) -> None:
+        """Serve one connection until it ends."""
+        try:
+            raft = self._running()
+        except NotLeaderError:
+            stream.close()
+            return
+        if len(self._connections) >= _CONNECTIONS_MAX:
+            stream.close()
+            return
+        connection = Connection(stream, self)
+        self._connections.add(connection)
+        try:
+            await connection.serve()
+        except PeerProtocolError as error:
+            raft.peer_error()
+            _log.info("raft: connection from %s closed: %s", stream.peer, error)
+        except (ConsulKernelError, OSError) as error:
+            _log.debug("raft: connection from %s ended: %s", stream.peer, error)
+        finally:
+            self._connections.discard(connection)
+            stream.close()
+
+    def answer(self, response: Response) -> None:
+        """Send a response on the connection that its request came from, if that still exists."""
+        slot = self._slots.pop(response.token, None)
+        if slot is not None:
+            slot.fill(encode_response(response))
+
+    def close(self) -> None:
+        """End every connection."""
+        self._slots.clear()
+        for connection in list(self._connections):
+            connection.close()
+
+    # --- what a connection asks for ---
+
+    def find_id(self, address: str) -> str:
+        """The id of the server with this address; the address where it is unknown."""
+        servers = self._running().configuration.servers
+        return next((server.id for server in servers if server.address == address), address)
+
+    def register(self, slot: Slot) -> int:
+        """A token for one request."""
+        slot.token = self._next_token
+        self._next_token += 1
+        self._slots[slot.token] = slot
+        return slot.token
+
+    def forget(self, slots: list[Slot]) -> None:
+        """Nobody waits for these answers."""
+        for slot in slots:
+            self._slots.pop(slot.token, None)
+
+    def receive(self, message: Message) -> None:
+        """Take a request in."""
+        self._post(message)
+
+    async def receive_snapshot(self, message: InstallSnapshot, source: SnapshotBytes, size: int) -> InstallSnapshot:
+        """Store a snapshot from the leader; one at a time."""
+        if self._is_receiving:
+            raise PeerProtocolError("another snapshot is being received")
+        if message.term < self._running().term:
+            raise PeerProtocolError(f"a snapshot of term {message.term}, which is over")
+        self._is_receiving = True
+        try:
+            return await snapshots.receive(message, source, size, self._store)
+        finally:
+            self._is_receiving = False
