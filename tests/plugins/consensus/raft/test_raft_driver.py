@@ -1,0 +1,234 @@
+"""What the driver adds to the contract: bounds, broken links, times, and Consul's figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from consul_kernel.contracts.consensus import Consensus, ConsensusContext
+from consul_kernel.contracts.errors import ConsensusError, PluginStartError, ProposalOverloadError
+from consul_kernel.testing.consensus_quorum import Quorum
+from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
+from consul_kernel_raft import RaftConfig, RaftConsensus
+from consul_kernel_raft.config import resolve_timing
+
+
+def make(context: ConsensusContext) -> Consensus:
+    return RaftConsensus(context, RaftConfig())
+
+
+def run(quorum: Quorum, scenario: Callable[[Quorum], Awaitable[None]]) -> None:
+    async def body() -> None:
+        async with quorum:
+            await scenario(quorum)
+
+    run_virtual(body(), limit_s=600)
+
+
+def test_times_are_consuls_and_scaled() -> None:
+    timing = resolve_timing(RaftConfig(), 5)
+    assert (timing.heartbeat_timeout_ms, timing.election_timeout_ms, timing.lease_ms) == (5000, 5000, 2500)
+    assert (timing.commit_ms, timing.heartbeat_interval_ms) == (50, 500)
+    short = resolve_timing(RaftConfig(heartbeat_ms=200), 1)
+    assert (short.heartbeat_timeout_ms, short.election_timeout_ms, short.lease_ms) == (200, 200, 100)
+
+
+def test_times_that_cannot_work_stop_the_start() -> None:
+    with pytest.raises(PluginStartError, match="lease < heartbeat <= election"):
+        resolve_timing(RaftConfig(lease_ms=1500), 1)
+
+
+def test_too_many_proposals_are_refused() -> None:
+    def make_small(context: ConsensusContext) -> Consensus:
+        return RaftConsensus(context, RaftConfig(proposals_max=10))
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        results = await asyncio.gather(
+            *(leader.running.propose(b"%d" % number, timeout_ms=5000) for number in range(30)), return_exceptions=True
+        )
+        refused = [result for result in results if isinstance(result, ProposalOverloadError)]
+        assert len(refused) == 20
+        assert len(leader.commands) == 10
+        await leader.running.propose(b"again", timeout_ms=5000)
+
+    run(Quorum(make_small, size=1), scenario)
+
+
+def test_heartbeats_do_not_wait_behind_large_appends() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        terms = {node.running.status().term for node in quorum.nodes}
+        for node in quorum.nodes:
+            if node is not leader:
+                node.log.flush_ms = 3000  # a disk that takes longer than an election
+        pending = [asyncio.ensure_future(leader.running.propose(b"x" * 100_000, timeout_ms=60_000)) for _ in range(50)]
+        await asyncio.gather(*pending)
+        assert {node.running.status().term for node in quorum.nodes} == terms
+        assert leader.running.is_leader
+
+    run(Quorum(make), scenario)
+
+
+def test_a_partition_that_heals_keeps_the_leader_and_loses_nothing() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        term = leader.running.status().term
+        cut_off = next(node for node in quorum.nodes if node is not leader)
+        quorum.network.isolate(cut_off.host)
+        for number in range(50):
+            await leader.running.propose(b"%d" % number, timeout_ms=5000)
+        await asyncio.sleep(30)
+        quorum.network.heal()
+        await quorum.until_equal()
+        await asyncio.sleep(5)
+        assert leader.running.is_leader
+        assert leader.running.status().term == term  # pre-vote: whoever was cut off deposes nobody
+
+    run(Quorum(make), scenario)
+
+
+def test_a_server_that_was_away_for_long_is_back_within_a_second() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        away = next(node for node in quorum.nodes if node is not leader)
+        quorum.crash(away)
+        await asyncio.sleep(300)
+        await leader.running.propose(b"x", timeout_ms=5000)
+        await quorum.start(away)
+        began_ms = virtual_now_ms()
+        await quorum.until_equal()
+        assert virtual_now_ms() - began_ms < 1000
+
+    run(Quorum(make), scenario)
+
+
+def test_followers_hear_of_a_commitment_soon() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        await asyncio.sleep(1)
+        await leader.running.propose(b"x", timeout_ms=5000)
+        began_ms = virtual_now_ms()
+        await quorum.until_equal()
+        assert virtual_now_ms() - began_ms < 80
+
+    run(Quorum(make), scenario)
+
+
+def test_an_idle_single_server_does_nothing() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        consensus = leader.running
+        assert isinstance(consensus, RaftConsensus)
+        assert consensus._raft is not None
+        assert consensus._raft.deadline_ms() is None
+        await asyncio.sleep(60)
+        assert consensus.is_leader
+
+    run(Quorum(make, size=1), scenario)
+
+
+def test_figures_bear_consuls_names() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        await leader.running.propose(b"x", timeout_ms=5000)
+        stats = leader.running.stats()
+        assert stats["state"] == "Leader"
+        assert stats["num_peers"] == "2"
+        assert stats["commit_index"] == stats["applied_index"] == stats["last_log_index"] == "3"
+        assert stats["last_contact"] == "0"
+        assert stats["fsm_pending"] == "0"
+        assert stats["latest_configuration_index"] == "1"
+        assert leader.server.address in stats["latest_configuration"]
+        assert {"last_log_term", "last_snapshot_index", "last_snapshot_term", "protocol_version", "term"} <= set(stats)
+
+    run(Quorum(make), scenario)
+
+
+def test_a_log_that_was_lost_under_its_state_stops_the_start() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        node = await quorum.bootstrap()
+        await node.running.propose(b"x", timeout_ms=5000)
+        await quorum.stop(node)
+        node.log.stored.clear()
+        with pytest.raises(PluginStartError, match="log of this server was lost"):
+            await quorum.start(node)
+
+    run(Quorum(make, size=1, durable_state=True), scenario)
+
+
+def test_a_restart_between_snapshot_and_reset_is_made_up_for() -> None:
+    """A leader's snapshot was stored, and the machine stopped before the log was reset to it."""
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        behind = next(node for node in quorum.nodes if node is not leader)
+        quorum.crash(behind)
+        for number in range(20):
+            await leader.running.propose(b"%d" % number, timeout_ms=5000)
+        await leader.running.take_snapshot()
+        behind.snapshots.kept = list(leader.snapshots.kept)
+        await quorum.start(behind)
+        assert behind.commands == [b"%d" % number for number in range(20)]
+        await quorum.propose(b"after")
+        await quorum.until_equal()
+
+    run(Quorum(make), scenario)
+
+
+def test_the_last_voter_cannot_be_removed() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        with pytest.raises(ConsensusError, match="at least one voter"):
+            await leader.running.remove_server(leader.id)
+        await leader.running.propose(b"x", timeout_ms=5000)
+
+    run(Quorum(make, size=1), scenario)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_clients_during_rolling_crashes_lose_nothing(seed: int) -> None:
+    async def scenario(quorum: Quorum) -> None:
+        await quorum.bootstrap()
+        acknowledged: list[bytes] = []
+
+        async def client(name: int) -> None:
+            for number in range(60):
+                command = b"%d/%d" % (name, number)
+                leaders = [node for node in quorum.alive if node.running.is_leader]
+                try:
+                    for leader in leaders:
+                        await leader.running.propose(command, timeout_ms=500)
+                        acknowledged.append(command)
+                        break
+                except ConsensusError:
+                    pass
+                await asyncio.sleep(0.1)
+
+        clients = asyncio.gather(*(client(name) for name in range(5)))
+        for node in (*quorum.nodes, *quorum.nodes):
+            await asyncio.sleep(0.3)
+            quorum.crash(node)
+            await asyncio.sleep(0.5)
+            await quorum.start(node)
+        await clients
+        await quorum.propose(b"last")
+        await quorum.until_equal()
+        applied = quorum.nodes[0].commands
+        assert len(acknowledged) > 10
+        assert set(acknowledged) <= set(applied)
+        assert len(applied) == len(set(applied))
+
+    run(
+        Quorum(
+            make,
+            seed=seed,
+            snapshot_threshold=20,
+            snapshot_interval_ms=300,
+            trailing_logs=3,
+            durable_state=seed % 2 == 0,
+        ),
+        scenario,
+    )
