@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from consul_kernel.cli.command import EXIT_FAILURE, EXIT_OK, Command, fail
 from consul_kernel.cli.flags import Arguments, Flag, FlagType
@@ -14,18 +15,37 @@ def _run(arguments: Arguments) -> int:
     from consul_kernel.config.load import validate_paths
 
     problems = validate_paths(arguments.positional, arguments.text("config-format"))
-    errors = [problem for problem in problems if not problem.is_warning]
+    errors = [str(problem) for problem in problems if not problem.is_warning]
+    if not errors:
+        errors = _part_errors(arguments)
     is_quiet = arguments.is_set("quiet")
-    for problem in problems:
-        if not problem.is_warning:
-            print(f"Config validation failed: {problem}", file=sys.stderr)
-        elif not is_quiet:
-            print(f"Warning: {problem}", file=sys.stderr)
+    for error in errors:
+        print(f"Config validation failed: {error}", file=sys.stderr)
+    if not is_quiet:
+        for problem in problems:
+            if problem.is_warning:
+                print(f"Warning: {problem}", file=sys.stderr)
     if errors:
         return EXIT_FAILURE
     if not is_quiet:
         print("Configuration is valid!")
     return EXIT_OK
+
+
+def _part_errors(arguments: Arguments) -> list[str]:
+    """What the plugins say of their blocks: only they know their keys, so they are loaded for it."""
+    from consul_kernel.agent.composition import choose, wanted_blocks
+    from consul_kernel.config.load import ConfigErrors, ConfigSource, load_config
+    from consul_kernel.contracts.errors import PluginLoadError
+    from consul_kernel.plugins import PluginManager
+
+    file_format = arguments.text("config-format")
+    try:
+        config = load_config([ConfigSource(Path(path), format=file_format) for path in arguments.positional])
+        choose(wanted_blocks(config), PluginManager())
+    except (ConfigErrors, PluginLoadError) as error:
+        return str(error).splitlines()
+    return []
 
 
 COMMANDS = (

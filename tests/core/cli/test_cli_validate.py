@@ -1,0 +1,42 @@
+"""`consul-kernel validate`: every mistake at once, those inside plugin blocks included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from consul_kernel.cli.main import main
+
+
+def validate(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    file = tmp_path / "agent.hcl"
+    file.write_text(f'data_dir = "{tmp_path}/data"\n' + text)
+    code = main(["validate", str(file)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_a_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = validate(tmp_path, 'server = true\nstore "memory" {}\n', capsys)
+    assert (code, out, err) == (0, "Configuration is valid!\n", "")
+    assert not (tmp_path / "data").exists(), "validating touches nothing"
+
+
+def test_mistakes_inside_plugin_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = 'server = true\nstore "disk" {\n  segment_byte = 4\n}\ninterface "http" {\n  grace_ms = "x"\n}\n'
+    code, out, err = validate(tmp_path, text, capsys)
+    assert (code, out) == (1, "")
+    assert 'agent.hcl:4: store "disk".segment_byte: unknown key; did you mean "segment_bytes"?' in err
+    assert 'agent.hcl:7: interface "http".grace_ms: expected a whole number' in err
+
+
+def test_a_plugin_that_is_not_installed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = validate(tmp_path, 'server = true\nstore "dsk" {}\n', capsys)
+    assert code == 1
+    assert "no store plugin named 'dsk' is installed (installed: disk, memory); did you mean 'disk'?" in err
+
+
+def test_a_client_needs_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, _ = validate(tmp_path, 'store "of-some-server" {}\n', capsys)
+    assert code == 0
