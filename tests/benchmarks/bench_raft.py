@@ -20,7 +20,7 @@ from pathlib import Path
 from consul_kernel.contracts.consensus import ConsensusContext, Server
 from consul_kernel.contracts.store import LogEntry, Store, StoreContext
 from consul_kernel.contracts.transport import Address, Stream, TransportContext
-from consul_kernel.testing.consensus_quorum import JournalMachine
+from consul_kernel.testing.consensus_parts import JournalMachine
 from consul_kernel_disk import consul_kernel_register_store
 from consul_kernel_raft import RaftConfig, RaftConsensus
 from consul_kernel_tcp import consul_kernel_register_transport
