@@ -11,7 +11,7 @@ import msgspec
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.duration import format_duration_ns
-from consul_kernel.structs.service import NodeService, ServiceConnect, ServiceDefinition, Weights
+from consul_kernel.structs.service import NodeService, ServiceAddress, ServiceConnect, ServiceDefinition, Weights
 
 from .checks.kinds import STATUSES, validate_check
 
@@ -39,7 +39,7 @@ def node_service(definition: ServiceDefinition) -> NodeService:
         service=definition.name,
         tags=list(definition.tags or []),
         address=definition.address,
-        tagged_addresses=definition.tagged_addresses,
+        tagged_addresses=_tagged_addresses(definition),
         meta=definition.meta or None,
         port=definition.port,
         socket_path=definition.socket_path,
@@ -124,6 +124,16 @@ def _pair_fault(key: str, value: str) -> str:
     if len(value) > MAX_META_VALUE_LENGTH:
         return f"Value is too long (limit: {MAX_META_VALUE_LENGTH} characters)"
     return ""
+
+
+def _tagged_addresses(definition: ServiceDefinition) -> dict[str, ServiceAddress] | None:
+    """The given ones, and the service's own address for the LAN and the WAN where those are not given."""
+    try:
+        version = ipaddress.ip_address(definition.address).version
+    except ValueError:
+        return definition.tagged_addresses
+    own = ServiceAddress(address=definition.address, port=definition.port)
+    return {f"lan_ipv{version}": own, f"wan_ipv{version}": own, **(definition.tagged_addresses or {})}
 
 
 def _is_unspecified(address: str) -> bool:

@@ -117,7 +117,7 @@ class TcpTransport:
         """Connect to a numeric address."""
         family = family_of(to.host)
         if self._closed or family is None or socket_address(family, *to) is None:
-            raise TransportError(f"cannot dial {to}: {'transport is closed' if self._closed else 'no such address'}")
+            raise TransportError(f"dial tcp {to}: {'transport is closed' if self._closed else 'no such address'}")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_ms / 1000):
@@ -128,13 +128,13 @@ class TcpTransport:
                     family=family,
                 )
         except TimeoutError as error:
-            raise TransportError(f"cannot dial {to}: no answer within {timeout_ms} ms") from error
+            raise TransportError(f"dial tcp {to}: i/o timeout") from error
         except OSError as error:
-            raise TransportError(f"cannot dial {to}: {cause_of(error)}") from error
+            raise TransportError(f"dial tcp {to}: connect: {cause_of(error).lower()}") from error
         if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
             # A free port of this very host can be connected to itself; nobody listens there.
             stream.abort()
-            raise TransportError(f"cannot dial {to}: connection refused")
+            raise TransportError(f"dial tcp {to}: connect: connection refused")
         return stream
 
     async def aclose(self) -> None:

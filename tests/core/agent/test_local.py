@@ -52,6 +52,22 @@ async def test_a_service_takes_its_name_as_id(local: LocalState, changes: Change
 
 
 @pytest.mark.parametrize(
+    ("address", "tags"),
+    [
+        ("10.0.0.1", {"lan_ipv4", "wan_ipv4"}),
+        ("fd00::1", {"lan_ipv6", "wan_ipv6"}),
+        ("web.example", set()),
+        ("", set()),
+    ],
+)
+async def test_a_service_with_an_address_of_its_own_is_tagged(local: LocalState, address: str, tags: set[str]) -> None:
+    local.register_service(ServiceDefinition(name="web", port=80, address=address))
+    tagged = local.services()["web"].tagged_addresses or {}
+    assert set(tagged) == tags
+    assert all((entry.address, entry.port) == (address, 80) for entry in tagged.values())
+
+
+@pytest.mark.parametrize(
     ("definition", "text"),
     [
         (ServiceDefinition(), "Missing service name"),
