@@ -20,6 +20,7 @@ CONTRACTS = sorted((ROOT / "docs" / "contracts").glob("*.md"))
 TESTING = ROOT / "core" / "consul_kernel" / "testing"
 
 _CLAUSE = re.compile(r"^(?:- )?(?:\*\*)?(\d+\.\d+|[A-Z]\d+)(?:\*\*)? ", re.MULTILINE)
+_CHECK_NAME = re.compile(r"def check_(\d+)_(\d+)_")
 _CHECK = re.compile(r'def check_\w+\([^"]*"""(.*?)"""', re.DOTALL)
 _NUMBER = re.compile(r"\b(?:\d+\.\d+|[A-Z]\d+)\b")
 
@@ -29,10 +30,11 @@ def clauses_of(contract: Path) -> set[str]:
 
 
 def checks_of(kind: str) -> set[str]:
-    """The clauses that the docstrings of a kit's checks name."""
+    """The clauses that the names or the docstrings of a kit's checks tell."""
     modules = [TESTING / f"{kind}_kit.py", *TESTING.glob(f"{kind}_*_checks.py")]
-    docstrings = [docstring for module in modules for docstring in _CHECK.findall(module.read_text())]
-    return {number for docstring in docstrings for number in _NUMBER.findall(docstring)}
+    code = "\n".join(module.read_text() for module in modules)
+    named = {".".join(parts) for parts in _CHECK_NAME.findall(code)}
+    return named | {number for docstring in _CHECK.findall(code) for number in _NUMBER.findall(docstring)}
 
 
 def checked_by_plugins() -> set[str]:

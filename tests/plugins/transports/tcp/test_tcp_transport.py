@@ -120,7 +120,7 @@ async def test_dial_gives_up_in_time_where_the_backlog_is_full() -> None:
             for _ in range(10):
                 await transport.dial(address, timeout_ms=200)
 
-        with pytest.raises(TransportError, match="i/o timeout 200 ms"):
+        with pytest.raises(TransportError, match="i/o timeout"):
             await dial_many()
         await transport.aclose()
 
