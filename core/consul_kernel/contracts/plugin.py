@@ -59,7 +59,8 @@ ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 PartT = TypeVar("PartT")
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: `StorePlugin(...)` is a call of a generic alias, which Python 3.11 breaks
+# No slots: `StorePlugin(...)` calls a generic alias, which Python 3.11 cannot do with a slotted dataclass.
+@dataclass(frozen=True, kw_only=True)
 class Plugin(Generic[ContextT, PartT]):
     """One plugin: what it is called, what it was written for, and how it is made.
 

@@ -191,8 +191,8 @@ class SwimMembership:
         if joined:
             self._post(AnnounceJoin())
         elif addresses:
-            causes = ", ".join(f"Failed to join {address}: {error}" for address, error in zip(addresses, errors, strict=True))
-            raise MembershipError(f"{causes}")
+            causes = zip(addresses, errors, strict=True)
+            raise MembershipError(", ".join(f"Failed to join {address}: {error}" for address, error in causes))
         return joined
 
     async def leave(self) -> None:
