@@ -163,16 +163,30 @@ class AntiEntropy:
     # --- push ---
 
     async def _push(self) -> None:
-        for service_id, service in list(self._local.service_entries.items()):
-            if not service.in_sync:
-                await (self._remove_service(service_id, service) if service.deleted else self._add_service(service))
-        for check_id, check in list(self._local.check_entries.items()):
-            if not check.in_sync:
-                await (self._remove_check(check_id, check) if check.deleted else self._add_check(check))
+        """Push what differs. The first failure ends it, so what failed the last time comes last.
+
+        A service that the catalog never takes must not keep all the others from it.
+        """
+        await self._push_entries(refused=False)
         self._local.forget()
         if not self._node_in_sync:
             await self._register(self._registration())
             self._node_in_sync = True
+        await self._push_entries(refused=True)
+        self._local.forget()
+
+    async def _push_entries(self, *, refused: bool) -> None:
+        """Push services, then checks: those that failed the last time, or those that did not."""
+        for service_id, service in list(self._local.service_entries.items()):
+            if not service.in_sync and service.refused is refused:
+                service.refused = True
+                await (self._remove_service(service_id, service) if service.deleted else self._add_service(service))
+                service.refused = False
+        for check_id, check in list(self._local.check_entries.items()):
+            if not check.in_sync and check.refused is refused:
+                check.refused = True
+                await (self._remove_check(check_id, check) if check.deleted else self._add_check(check))
+                check.refused = False
 
     async def _add_service(self, entry: ServiceEntry) -> None:
         """A service goes with its checks that the same token may write, in one command."""

@@ -26,12 +26,13 @@ MakeRunner = Callable[[CheckDefinition, Report], CheckRunner]
 
 @dataclass(slots=True)
 class ServiceEntry:
-    """A service, whether the catalog has it as it is, and whether it is on its way out of it."""
+    """A service, whether the catalog has it as it is, is to lose it, and did not take it the last time."""
 
     service: NodeService
     token: str = ""
     in_sync: bool = False
     deleted: bool = False
+    refused: bool = False
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class CheckEntry:
     token: str = ""
     in_sync: bool = False
     deleted: bool = False
+    refused: bool = False
     critical_since_s: float | None = None
     output_pending: bool = False
 

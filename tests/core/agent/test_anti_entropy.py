@@ -38,6 +38,7 @@ class FakeCatalog:
         self.services: dict[str, NodeService] = {}
         self.checks: dict[str, HealthCheck] = {}
         self.failing = False
+        self.refused_names: set[str] = set()
         self.refusals = 0
         self.writes = 0
         self.changed = asyncio.Event()
@@ -47,6 +48,9 @@ class FakeCatalog:
             self.refusals += 1
             self.changed.set()
             raise RpcError("No cluster leader")
+        if isinstance(request, RegisterRequest) and self._refuses(request):
+            self.refusals += 1
+            raise RpcError("Names are too long: 2000 bytes together, at most 1520 are possible")
         if method is methods.CATALOG_NODE_SERVICE_LIST:
             services = list(self.services.values())
             return IndexedNodeServiceList(node_services=NodeServiceList(node=self.node, services=services))
@@ -59,6 +63,11 @@ class FakeCatalog:
             self._deregister(request)
         self.changed.set()
         return Empty()
+
+    def _refuses(self, request: RegisterRequest) -> bool:
+        names = [request.service.id] if request.service is not None else []
+        names += [check.check_id for check in request.checks or []]
+        return not self.refused_names.isdisjoint(names)
 
     def _register(self, request: RegisterRequest) -> None:
         if self.node is None or not request.skip_node_update:
@@ -199,6 +208,26 @@ async def test_it_survives_failures_and_catches_up(world: World) -> None:
     world.catalog.failing = False
     world.sync.changed()
     await world.catalog.until(lambda: "web" in world.catalog.services)
+
+
+async def test_what_the_catalog_refuses_keeps_nothing_else_from_it(world: World) -> None:
+    world.catalog.refused_names = {"bad", "bad-check"}
+    world.local.register_service(ServiceDefinition(name="bad"))
+    world.local.register_check(CheckDefinition(name="bad-check", ttl=MINUTE_NS))
+    world.local.register_service(ServiceDefinition(name="web"))
+    world.local.register_check(CheckDefinition(name="beat", ttl=MINUTE_NS))
+    world.sync.start()
+    async with asyncio.timeout(5):
+        while "web" not in world.catalog.services or "beat" not in world.catalog.checks:
+            refusals = world.catalog.refusals
+            world.sync.changed()  # as the retry does
+            while world.catalog.refusals == refusals:
+                await asyncio.sleep(0)
+    assert world.catalog.node == NODE
+    assert world.catalog.refusals <= 3, "each that is refused costs the others one attempt at most"
+    world.catalog.refused_names = set()
+    world.sync.changed()
+    await world.catalog.until(lambda: "bad" in world.catalog.services and "bad-check" in world.catalog.checks)
 
 
 async def test_nothing_is_written_when_both_sides_agree(world: World) -> None:
