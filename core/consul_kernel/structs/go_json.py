@@ -1,6 +1,7 @@
 """JSON as Go's encoding/json reads it from a request's body, with its error texts.
 
-A body is the first value of the text: what follows it is not looked at. Invalid UTF-8 becomes U+FFFD.
+A body is the first value of the text: what follows it is not looked at. Invalid UTF-8 becomes U+FFFD, and so does
+half of a surrogate pair, which is no character and could be written nowhere.
 (Go: encoding/json scanner.go; Consul answers with these texts.)
 """
 
@@ -26,6 +27,8 @@ _DIGITS = re.compile(rb"[0-9]*")
 _STRING_RUN = re.compile(rb'[^"\\\x00-\x1f]*')
 _ESCAPES = frozenset(b'bfnrt\\/"')
 _HEX = frozenset(b"0123456789abcdefABCDEF")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 
 
@@ -36,9 +39,21 @@ def decode_json(data: bytes) -> Any:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         end = _Scanner(data).first_value()
     try:
-        return json.loads(data[:end].decode("utf-8", "replace"))
+        value = json.loads(data[:end].decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise RequestError("json: cannot unmarshal number into Go value of type int") from None
+    return _without_surrogates(value) if _SURROGATE_ESCAPE.search(data, 0, end) else value
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with U+FFFD for each half of a surrogate pair; pairs are characters by now."""
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
 
 
 class _Scanner:

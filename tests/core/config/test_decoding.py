@@ -142,6 +142,12 @@ def test_what_follows_the_first_value_is_not_looked_at() -> None:
     assert decode_json(b'{"a": [1, "\xff"]} trailing') == {"a": [1, "�"]}
 
 
+def test_half_a_surrogate_pair_is_replaced_as_go_does() -> None:
+    body = rb'{"a\ud800": ["\ud83d\ude00", "x\udc00y"], "b": "\\ud800"}'
+    decoded = decode_json(body)
+    assert decoded == {"a\ufffd": ["\U0001f600", "x\ufffdy"], "b": "\\ud800"}
+
+
 @settings(deadline=None, derandomize=True)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_value_or_a_request_error(body: bytes) -> None:
