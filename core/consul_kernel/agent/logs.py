@@ -27,9 +27,9 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, and the traceback below it where there is one."""
         level = f"[{_NAMES.get(record.levelno, record.levelname)}]"
-        line = f"{_timestamp(record)} {level:<7} {_subsystem(record)}: {record.getMessage()}"
+        line = f"{_timestamp(record)} {level:<7} {_subsystem(record)}: {_shown(record.getMessage())}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + _encodable(self.formatException(record.exc_info))
         return line
 
 
@@ -40,12 +40,12 @@ class JsonFormatter(logging.Formatter):
         """A JSON object with @level, @message, @module, @timestamp, and error where there is one."""
         document = {
             "@level": _NAMES.get(record.levelno, record.levelname).lower(),
-            "@message": record.getMessage(),
+            "@message": _encodable(record.getMessage()),
             "@module": _subsystem(record),
             "@timestamp": _timestamp(record),
         }
         if record.exc_info:
-            document["error"] = self.formatException(record.exc_info)
+            document["error"] = _encodable(self.formatException(record.exc_info))
         return msgspec.json.encode(document).decode()
 
 
@@ -83,3 +83,15 @@ def _timestamp(record: logging.LogRecord) -> str:
 
 def _subsystem(record: logging.LogRecord) -> str:
     return record.name.removeprefix("consul_kernel.").removeprefix("consul_kernel_")
+
+
+def _shown(message: str) -> str:
+    """A message with what is not printable escaped: the names in it are anybody's, and must not forge a line."""
+    if message.isprintable():
+        return message
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
+
+
+def _encodable(text: str) -> str:
+    """Text that UTF-8 can write, with escapes for halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode()
