@@ -106,7 +106,7 @@ class MessageReader:
                 raise WireError(f"a message is longer than {self._limit} bytes") from None
             return None
         except _DECODE_ERRORS as error:
-            raise WireError(f"not MessagePack: {error or type(error).__name__}") from error
+            raise WireError(f"not MessagePack: {str(error) or type(error).__name__}") from error
         end = self._scanner.tell()
         size = end - self._base
         if size > self._limit:
