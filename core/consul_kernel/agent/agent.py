@@ -19,29 +19,28 @@ from consul_kernel.contracts.membership import GossipEvent, Member, MemberEvent,
 from consul_kernel.contracts.transport import Address
 from consul_kernel.plugins import PluginManager
 from consul_kernel.rpc.client import ConnectionPool
-from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
+from consul_kernel.rpc.directory import ServerDirectory
 from consul_kernel.rpc.router import Router
 from consul_kernel.server.leader import NEW_LEADER_EVENT
-from consul_kernel.server.server import RaftServer, ServerParts, ServerSettings
+from consul_kernel.server.server import RaftServer, ServerParts
 from consul_kernel.structs import methods
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.node import Node
-from consul_kernel.structs.query import DatacenterRequest, NodeSpecificRequest
+from consul_kernel.structs.query import NodeSpecificRequest
 
 from .anti_entropy import AntiEntropy
 from .checks.factory import RunnerFactory
 from .clock import monotonic_ms
-from .composition import Parts
+from .composition import Parts, server_settings
 from .describe import describe_agent
 from .identity import load_node_id
+from .known_servers import KnownServers
 from .local import LocalState
 from .resolve import resolve
 from .retry_join import retry_join
-from .tags import ServerTags, server_tags
 
 logger = logging.getLogger(__name__)
 
-ASK_PEERS_TIMEOUT_MS = 5_000
 REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
 FORCE_LEAVE_UNKNOWN = "agent: No node found with name '{}'"
 
@@ -58,10 +57,19 @@ class Agent:
         self._parts = Parts(config, plugins, node_id=self._node_id, rng=self._rng, on_event=self._gossip_event)
         self._pool = ConnectionPool(self._parts.transport)
         self._directory = ServerDirectory(rng=self._rng)
+        self._known_servers = KnownServers(
+            datacenter=config.datacenter,
+            members=self._parts.membership.members,
+            directory=self._directory,
+            pool=self._pool,
+        )
         self._server = self._make_server() if config.server else None
+        self._local = self._make_local()
+        self._anti_entropy = self._make_anti_entropy()
         self._interfaces: list[Interface] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
+        self._stopping: asyncio.Task[None] | None = None
         self.stopped = asyncio.Event()
         self.failure: BaseException | None = None
 
@@ -91,8 +99,6 @@ class Agent:
             consensus=self._server.consensus if self._server is not None else None,
         )
         self.call = self._router.call
-        self._local = self._make_local()
-        self._anti_entropy = self._make_anti_entropy()
         if self._server is not None:
             await self._server.start(self._router.call)
         await self._parts.membership.start()
@@ -108,18 +114,20 @@ class Agent:
         self._plugins.notify("consul_kernel_agent_started", agent=self)
 
     async def stop(self) -> None:
-        """Stop at once, without a word to the pool. Idempotent, bounded."""
-        if self.stopped.is_set():
-            return
+        """Stop at once, without a word to the pool. Idempotent, bounded; whoever calls waits for the end."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(), name="stop")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         if self._started:
             self._plugins.notify("consul_kernel_agent_stopping", agent=self)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._local.close()
         closers: list[Callable[[], Awaitable[None]]] = [interface.aclose for interface in self._interfaces]
-        if hasattr(self, "_anti_entropy"):
-            closers.append(self._anti_entropy.aclose)
-            self._local.close()
+        closers.append(self._anti_entropy.aclose)
         if self._server is not None:
             closers.append(self._server.aclose)
         closers += [self._parts.membership.aclose, self._pool.aclose, self._parts.transport.aclose]
@@ -216,31 +224,16 @@ class Agent:
             member=self.local_member(),
             local=self._local,
             gossip=self._parts.membership.stats(),
+            known_servers=len(self._known_servers.alive()),
             server=self._server,
         )
 
     # --- wiring ---
 
     def _make_server(self) -> RaftServer:
-        config, parts = self._config, self._parts
+        parts = self._parts
         return RaftServer(
-            ServerSettings(
-                node_name=config.node_name,
-                node_id=self._node_id,
-                datacenter=config.datacenter,
-                bind=config.server_address,
-                advertise=Address(config.advertise_addr, config.server_address.port),
-                bootstrap=config.bootstrap,
-                bootstrap_expect=config.bootstrap_expect,
-                raft_multiplier=config.raft_multiplier,
-                snapshot_threshold=config.raft_snapshot_threshold,
-                snapshot_interval_ms=config.raft_snapshot_interval_ms,
-                trailing_logs=config.raft_trailing_logs,
-                leave_drain_time_ms=config.leave_drain_time_ms,
-                default_query_time_ms=config.http.default_query_time_ms,
-                max_query_time_ms=config.http.max_query_time_ms,
-                limits=config.limits,
-            ),
+            server_settings(self._config, self._node_id),
             ServerParts(
                 transport=parts.transport,
                 membership=parts.membership,
@@ -250,8 +243,8 @@ class Agent:
                 rng=self._rng,
                 now_ms=monotonic_ms,
                 call=lambda method, request: self._router.call(method, request),
-                servers=self._known_servers,
-                ask_peers=self._ask_peers,
+                servers=self._known_servers.alive,
+                ask_peers=self._known_servers.ask_peers,
                 on_leader_change=self._leader_changed,
                 on_failure=self._failed,
             ),
@@ -351,14 +344,7 @@ class Agent:
         self._plugins.notify("consul_kernel_gossip_event", agent=self, pool="lan", event=event)
 
     def _member_event(self, event: MemberEvent) -> None:
-        server = server_tags(event.member)
-        gone = event.kind in (MemberEventKind.FAILED, MemberEventKind.LEAVE, MemberEventKind.REAP)
-        if server is not None and server.datacenter == self.datacenter:
-            if gone:
-                self._directory.remove(server.id)
-            else:
-                address = Address(server.host, server.port)
-                self._directory.add(ServerEntry(server.id, server.name, server.datacenter, address))
+        server = self._known_servers.observe(event)
         if self._server is not None:
             self._server.member_changed(event)
         if event.kind is MemberEventKind.JOIN and server is not None and self._started:
@@ -375,19 +361,8 @@ class Agent:
         """A part cannot go on: stop the agent rather than serve what may be wrong."""
         logger.error("the agent stops: %s", error)
         self.failure = error
-        asyncio.get_running_loop().create_task(self.stop())
-
-    def _known_servers(self) -> Sequence[ServerTags]:
-        alive = (server_tags(member) for member in self.members() if member.status.name == "ALIVE")
-        return [server for server in alive if server is not None and server.datacenter == self.datacenter]
-
-    async def _ask_peers(self, server: ServerTags) -> Sequence[str]:
-        return await self._pool.call(
-            Address(server.host, server.port),
-            methods.STATUS_PEERS,
-            DatacenterRequest(datacenter=self.datacenter),
-            timeout_ms=ASK_PEERS_TIMEOUT_MS,
-        )
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(), name="stop")
 
 
 def _several(errors: Sequence[str]) -> str:

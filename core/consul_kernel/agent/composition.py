@@ -18,6 +18,7 @@ from consul_kernel.contracts.plugin import Plugin, PluginConfig, PluginKind
 from consul_kernel.contracts.store import Store, StoreContext
 from consul_kernel.contracts.transport import Address, Transport, TransportContext
 from consul_kernel.plugins import PluginManager
+from consul_kernel.server.server import ServerSettings
 
 from .admission import lan_admission
 from .clock import monotonic_ms
@@ -137,6 +138,28 @@ class Parts:
             http=config.http,
             limits=config.limits,
         )
+
+
+def server_settings(config: AgentConfig, node_id: str) -> ServerSettings:
+    """What a server takes from the agent file."""
+    bind = config.server_address
+    return ServerSettings(
+        node_name=config.node_name,
+        node_id=node_id,
+        datacenter=config.datacenter,
+        bind=bind,
+        advertise=Address(config.advertise_addr, bind.port),
+        bootstrap=config.bootstrap,
+        bootstrap_expect=config.bootstrap_expect,
+        raft_multiplier=config.raft_multiplier,
+        snapshot_threshold=config.raft_snapshot_threshold,
+        snapshot_interval_ms=config.raft_snapshot_interval_ms,
+        trailing_logs=config.raft_trailing_logs,
+        leave_drain_time_ms=config.leave_drain_time_ms,
+        default_query_time_ms=config.http.default_query_time_ms,
+        max_query_time_ms=config.http.max_query_time_ms,
+        limits=config.limits,
+    )
 
 
 def wanted_blocks(config: AgentConfig) -> list[PluginBlock]:

@@ -26,6 +26,7 @@ def describe_agent(
     member: Member,
     local: LocalState,
     gossip: Mapping[str, str],
+    known_servers: int,
     server: RaftServer | None,
 ) -> Mapping[str, Any]:
     """A document of JSON values under Consul's names."""
@@ -42,7 +43,7 @@ def describe_agent(
         "DebugConfig": _debug_config(config),
         "Coord": _ORIGIN,
         "Member": member_document(member),
-        "Stats": _stats(local, gossip, server),
+        "Stats": _stats(local, gossip, known_servers, server),
         "Meta": {"consul-network-segment": "", **config.node_meta},
     }
 
@@ -84,7 +85,9 @@ def _debug_config(config: AgentConfig) -> dict[str, Any]:
     }
 
 
-def _stats(local: LocalState, gossip: Mapping[str, str], server: RaftServer | None) -> dict[str, dict[str, str]]:
+def _stats(
+    local: LocalState, gossip: Mapping[str, str], known_servers: int, server: RaftServer | None
+) -> dict[str, dict[str, str]]:
     ttls = sum(check.type == "ttl" for check in local.checks().values())
     stats = {
         "agent": {
@@ -103,7 +106,7 @@ def _stats(local: LocalState, gossip: Mapping[str, str], server: RaftServer | No
         "serf_lan": dict(gossip),
     }
     if server is None:
-        stats["consul"] = {"acl": "disabled", "server": "false", "known_servers": gossip.get("servers", "0")}
+        stats["consul"] = {"acl": "disabled", "server": "false", "known_servers": str(known_servers)}
     else:
         stats["consul"] = {
             "acl": "disabled",

@@ -91,6 +91,7 @@ class RaftServer:
         self._leaving = False
         self.endpoints = EndpointTable()
         self._listener: Listener | None = None
+        self._opened = False
 
     async def open(self) -> None:
         """Recover store and state, and make the rest; nothing is served and nobody is told yet."""
@@ -138,6 +139,7 @@ class RaftServer:
             servers=parts.servers,
             ask_peers=parts.ask_peers,
         )
+        self._opened = True
 
     async def start(self, dispatch: Call) -> None:
         """Listen on the server port and take part in the quorum."""
@@ -189,7 +191,7 @@ class RaftServer:
 
     async def aclose(self) -> None:
         """Stop, last what others depend on."""
-        if hasattr(self, "consensus"):
+        if self._opened:
             await self._bootstrap.aclose()
             await self._duties.aclose()
             await self.consensus.aclose()
