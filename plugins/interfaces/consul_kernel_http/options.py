@@ -145,9 +145,3 @@ def apply_node_meta(exchange: Exchange, request: Any) -> None:
 def _split_pair(pair: str) -> tuple[str, str]:
     key, _, value = pair.partition(":")
     return key, value
-
-
-def refuse_filter(exchange: Exchange) -> None:
-    """BadRequestError for a filter on an endpoint that cannot apply one: an unfiltered answer would mislead."""
-    if exchange.query.get("filter"):
-        raise BadRequestError("Filter expressions are not supported on this endpoint")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from consul_kernel.structs.check import CheckDefinition, CheckStatus
+from consul_kernel.filters import FilterError, compile_filter
+from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.record import Record
 from consul_kernel_http.answer import Answer
 from consul_kernel_http.body import decode_body
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
-from consul_kernel_http.options import refuse_filter
 from consul_kernel_http.views.check import check_view
 
 _SETTABLE = frozenset({CheckStatus.PASSING.value, CheckStatus.WARNING.value, CheckStatus.CRITICAL.value})
@@ -22,9 +22,15 @@ class CheckUpdate(Record, kw_only=True):
 
 
 async def checks(exchange: Exchange) -> Answer:
-    """All checks by id."""
-    refuse_filter(exchange)
+    """All checks by id, of which `?filter` keeps some."""
     found = exchange.agent.local.checks()
+    expression = exchange.query.get("filter")
+    if expression:
+        try:
+            matches = compile_filter(expression, HealthCheck)
+        except FilterError as error:
+            raise HttpError(500, str(error)) from error
+        found = {key: check for key, check in found.items() if matches(check)}
     return exchange.json({key: check_view(check) for key, check in found.items()})
 
 

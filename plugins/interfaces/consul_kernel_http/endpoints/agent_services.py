@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from consul_kernel.structs.service import ServiceDefinition
+from consul_kernel.filters import FilterError, create_filter
+from consul_kernel.structs.service import NodeService, ServiceDefinition
 from consul_kernel_http import gojson
 from consul_kernel_http.answer import Answer
 from consul_kernel_http.body import decode_body
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
-from consul_kernel_http.options import refuse_filter
 from consul_kernel_http.views.service import AgentServiceView, agent_service_view
 
 _HASH_OCTETS = 8
 
 
 async def services(exchange: Exchange) -> Answer:
-    """All services by id."""
-    refuse_filter(exchange)
+    """All services by id, of which `?filter` keeps some."""
     agent = exchange.agent
-    found = agent.local.services()
-    return exchange.json({key: agent_service_view(service, agent.datacenter) for key, service in found.items()})
+    try:
+        keep = create_filter(exchange.query.get("filter"), NodeService)
+    except FilterError as error:
+        raise HttpError(500, str(error)) from error
+    found = keep(list(agent.local.services().values()))
+    return exchange.json({service.id: agent_service_view(service, agent.datacenter) for service in found})
 
 
 async def service(exchange: Exchange) -> Answer:

@@ -281,8 +281,30 @@ async def test_a_reason_cannot_smuggle_headers(site: Site) -> None:
     assert "X-Evil" not in got.headers
 
 
-@pytest.mark.parametrize("path", ["services", "checks"])
-async def test_filters_are_refused_rather_than_ignored(site: Site, path: str) -> None:
-    assert (await site.get(f"/v1/agent/{path}?filter=")).status == 200
-    got = await site.get(f"/v1/agent/{path}?filter=Name==x")
-    assert (got.status, got.text) == (400, "Filter expressions are not supported on this endpoint")
+async def test_services_are_filtered(site: Site) -> None:
+    add_service(site, "s1", tags=["a"], port=80)
+    add_service(site, "s2", meta={"v": "2"})
+    assert list((await site.get("/v1/agent/services?filter=")).json) == ["s1", "s2"]
+    assert list((await site.get("/v1/agent/services?filter=a%20in%20Tags")).json) == ["s1"]
+    assert list((await site.get("/v1/agent/services?filter=Meta.v==2")).json) == ["s2"]
+    assert (await site.get("/v1/agent/services?filter=Port==1")).json == {}
+
+
+async def test_checks_are_filtered(site: Site) -> None:
+    add_check(site, "c1", "passing")
+    add_check(site, "c2", "critical", "s1")
+    assert list((await site.get("/v1/agent/checks?filter=")).json) == ["c1", "c2"]
+    assert list((await site.get("/v1/agent/checks?filter=Status==passing")).json) == ["c1"]
+    assert list((await site.get("/v1/agent/checks?filter=ServiceID==s1")).json) == ["c2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("services", 'Failed to create boolean expression evaluator: Selector "Nope" is not valid'),
+        ("checks", 'Selector "Nope" is not valid'),
+    ],
+)
+async def test_a_filter_that_is_none_is_refused_as_consul_does(site: Site, path: str, text: str) -> None:
+    got = await site.get(f"/v1/agent/{path}?filter=Nope==1")
+    assert (got.status, got.text) == (500, text)
