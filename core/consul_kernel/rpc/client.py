@@ -37,6 +37,16 @@ class _Connection:
         self.calls = 0
         self.unused_since = now
 
+    @property
+    def has_stream(self) -> bool:
+        """Whether a call can be made at once."""
+        return bool(self.idle) or self.session.has_room
+
+    def keep(self, stream: CallStream) -> None:
+        """Keep a stream for the next call, and give it to whoever waits for one."""
+        self.idle.append(stream)
+        self.session.wake_next()
+
 
 class ConnectionPool:
     """At most one connection for each server address; each call under way has a stream of its own.
@@ -76,9 +86,10 @@ class ConnectionPool:
         connection = self._connections.get(address)
         if connection is None or not connection.session.is_open:
             connection = await self._connect(address, timeout_ms)
-        if not connection.idle and not connection.session.has_room:
-            await self._wait_for_room(connection, timeout_ms)
-        stream = self._take_stream(connection)
+        if connection.has_stream:
+            stream = self._take_stream(connection)
+        else:
+            stream = await self._await_stream(connection, timeout_ms)
         connection.calls += 1
         try:
             reply: ReplyT = await stream.call(method, request, timeout_ms)
@@ -86,7 +97,7 @@ class ConnectionPool:
             connection.calls -= 1
             connection.unused_since = asyncio.get_running_loop().time()
             if len(connection.idle) < MAX_IDLE_STREAMS and stream.is_reusable:
-                connection.idle.append(stream)
+                connection.keep(stream)
             else:
                 stream.stream.close()
         return reply
@@ -102,16 +113,23 @@ class ConnectionPool:
         except TransportError as error:
             raise RpcUnreachableError(f"{CONNECT_PREFIX}{error}") from error
 
-    async def _wait_for_room(self, connection: _Connection, timeout_ms: float) -> None:
+    async def _await_stream(self, connection: _Connection, timeout_ms: float) -> CallStream:
+        session = connection.session
         try:
             async with asyncio.timeout(timeout_ms / 1000):
-                while not connection.idle and not connection.session.has_room and connection.session.is_open:
-                    await connection.session.wait_for_room()
+                while not connection.has_stream and session.is_open:
+                    await session.wait_for_room()
         except TimeoutError as error:
-            text = f"{CONNECT_PREFIX}{connection.session.peer} accepts no stream within {timeout_ms:.0f} ms"
+            text = f"{CONNECT_PREFIX}{session.peer} accepts no stream within {timeout_ms:.0f} ms"
             raise RpcUnreachableError(text) from error
         except TransportError as error:
             raise RpcUnreachableError(f"{CONNECT_PREFIX}{error}") from error
+        try:
+            return self._take_stream(connection)
+        finally:
+            # One who was woken for new room may have taken a used stream: what is left is the next one's.
+            if connection.has_stream or not session.is_open:
+                session.wake_next()
 
     async def _connect(self, address: Address, timeout_ms: float) -> _Connection:
         """The connection to an address; whoever comes meanwhile waits for the same attempt."""

@@ -103,19 +103,31 @@ class YamuxSession:
         return len(self._unacknowledged) < self._settings.accept_backlog
 
     async def wait_for_room(self) -> None:
-        """Wait until `has_room`, or until the session ends. Raises TransportError when too many wait already."""
+        """Wait for one's turn: there was room a moment ago, `wake_next` was called, or the session is over.
+
+        Who is woken looks again, and calls `wake_next` where something is left for the next in line. Raises
+        TransportError when too many wait already.
+        """
         if len(self._room_waiters) >= self._settings.max_streams:
             raise TransportError(f"too many streams to {self.peer}")
-        while not self.has_room and self.is_open:
-            waiter = self._loop.create_future()
-            self._room_waiters[waiter] = None
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter not in self._room_waiters:
-                    self._wake_room_waiter()  # it was this one's turn already
-                self._room_waiters.pop(waiter, None)
-                raise
+        waiter = self._loop.create_future()
+        self._room_waiters[waiter] = None
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter not in self._room_waiters:
+                self.wake_next()  # it was this one's turn already
+            self._room_waiters.pop(waiter, None)
+            raise
+
+    def wake_next(self) -> None:
+        """End the wait of whoever has waited for room longest."""
+        while self._room_waiters:
+            waiter = next(iter(self._room_waiters))
+            del self._room_waiters[waiter]
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
     def open_stream(self) -> YamuxStream:
         """Open a stream; the peer's consent is not waited for. Raises TransportError when there can be none."""
@@ -190,15 +202,7 @@ class YamuxSession:
     def _settle(self, stream_id: int) -> None:
         """The peer has taken a stream, or it is over: there is room for another."""
         if self._unacknowledged.pop(stream_id, None) is not None:
-            self._wake_room_waiter()
-
-    def _wake_room_waiter(self) -> None:
-        while self._room_waiters:
-            waiter = next(iter(self._room_waiters))
-            del self._room_waiters[waiter]
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+            self.wake_next()
 
     def _reset_lingering(self) -> None:
         now = self._loop.time()
@@ -267,6 +271,7 @@ class YamuxSession:
             self._receive_ping(flags, length)
         elif kind == GO_AWAY:
             self._peer_went_away = True
+            self.wake_next()
             if length != GO_AWAY_NORMAL:
                 raise TransportError(f"{self.peer} ended the session with code {length}")
         else:

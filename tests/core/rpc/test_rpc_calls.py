@@ -99,6 +99,20 @@ def test_a_burst_waits_until_the_peer_accepts_its_streams() -> None:
     run_virtual(program())
 
 
+def test_streams_that_come_back_leave_nobody_waiting_for_room() -> None:
+    """A caller whose turn it is may take a used stream instead of a new one; then it is the next one's turn."""
+
+    async def program() -> None:
+        server, pool, _ = await _start()
+        at = server.entry.address
+        pings = [pool.call(at, STATUS_PING, Empty(), timeout_ms=TIMEOUT_MS) for _ in range(3000)]
+        assert await asyncio.gather(*pings) == [Empty()] * 3000
+        assert virtual_now_ms() < 1000
+        await pool.aclose()
+
+    run_virtual(program())
+
+
 def test_one_stream_is_served_strictly_in_order() -> None:
     async def program() -> None:
         server, _, network = await _start()
