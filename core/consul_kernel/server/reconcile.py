@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from consul_kernel.agent.tags import ROLE_CLIENT, ServerTags, server_tags
 from consul_kernel.contracts.consensus import Consensus, Server
+from consul_kernel.contracts.errors import ConsulKernelError, LeadershipLostError, NotLeaderError
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.structs import methods
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
@@ -43,6 +44,7 @@ class Reconciler:
         *,
         call: Call,
         consensus: Consensus,
+        members: Callable[[], Iterable[Member]],
         node_id: str,
         node_name: str,
         datacenter: str,
@@ -52,6 +54,7 @@ class Reconciler:
         self._now_ms = now_ms
         self._missing_since_ms: dict[str, int] = {}
         self._consensus = consensus
+        self._members = members
         self._node_id = node_id
         self._node_name = node_name
         self._datacenter = datacenter
@@ -71,12 +74,24 @@ class Reconciler:
             await self._failed(member)
 
     async def reconcile_all(self, members: Iterable[Member]) -> None:
-        """Every member, then the catalog's nodes that gossip no longer knows."""
+        """Every member, then the catalog's nodes that gossip no longer knows.
+
+        A member that the catalog or the quorum refuses keeps no other from it; the first such error is raised last.
+        """
         known = set()
+        first_error: ConsulKernelError | None = None
         for member in members:
             known.add(member.name.lower())
-            await self.reconcile(member)
+            try:
+                await self.reconcile(member)
+            except (NotLeaderError, LeadershipLostError):
+                raise
+            except ConsulKernelError as error:
+                logger.warning("member %s could not be reconciled: %s", member.name, error)
+                first_error = first_error or error
         await self._remove_unknown(known)
+        if first_error is not None:
+            raise first_error
 
     async def _alive(self, member: Member, server: ServerTags | None) -> None:
         if server is not None:
@@ -142,7 +157,7 @@ class Reconciler:
             )
 
     async def _join_quorum(self, member: Member, server: ServerTags) -> None:
-        if server.id == self._node_id:
+        if server.id in ("", self._node_id) or self._founded_another(member, server):
             return
         configuration = self._consensus.configuration
         known = configuration.get(server.id)
@@ -154,6 +169,20 @@ class Reconciler:
                 await self._consensus.remove_server(other.id)
         logger.info("adding server %s at %s to the quorum", member.name, server.address)
         await self._consensus.add_server(Server(server.id, server.address))
+
+    def _founded_another(self, member: Member, server: ServerTags) -> bool:
+        """Whether there are two that found a quorum by themselves: each may hold writes that the other would erase."""
+        if not server.bootstrap:
+            return False
+        for other in self._members():
+            tags = server_tags(other)
+            rival = other.name != member.name and other.status is not MemberStatus.LEFT
+            if rival and tags is not None and tags.bootstrap:
+                logger.error(
+                    "servers %s and %s both have bootstrap set; neither joins the other", member.name, other.name
+                )
+                return True
+        return False
 
     async def _remove_unknown(self, known: set[str]) -> None:
         reply = await self._call(methods.HEALTH_CHECKS_IN_STATE, ChecksInStateRequest(state=CheckStatus.ANY))

@@ -125,6 +125,7 @@ class RaftServer:
             reconciler=Reconciler(
                 call=parts.call,
                 consensus=self.consensus,
+                members=parts.membership.members,
                 node_id=settings.node_id,
                 node_name=settings.node_name,
                 datacenter=settings.datacenter,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from consul_kernel.agent.tags import lan_tags
 from consul_kernel.contracts.consensus import Configuration, Consensus, Server
+from consul_kernel.contracts.errors import LeadershipLostError, RpcError
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel.server.reconcile import UNKNOWN_GRACE_MS, Reconciler
@@ -41,6 +43,7 @@ class FakeCatalog:
         self.nodes: dict[str, NodeServices] = {}
         self.checks: dict[str, list[HealthCheck]] = {}
         self.writes: list[RegisterRequest | DeregisterRequest] = []
+        self.refused: set[str] = set()
 
     async def call(self, method: Method[Any, Any], request: Any) -> Any:
         if method is methods.CATALOG_NODE_SERVICES:
@@ -49,6 +52,8 @@ class FakeCatalog:
             return IndexedHealthChecks(health_checks=self.checks.get(request.node))
         if method is methods.HEALTH_CHECKS_IN_STATE:
             return IndexedHealthChecks(health_checks=[check for checks in self.checks.values() for check in checks])
+        if request.node in self.refused:
+            raise RpcError("failed inserting node")
         self.writes.append(request)
         if method is methods.CATALOG_REGISTER:
             self._register(request)
@@ -67,8 +72,15 @@ class FakeCatalog:
         self.checks[request.node] = [request.check]
 
 
-def member(name: str, *, server: bool = False, status: MemberStatus = MemberStatus.ALIVE, dc: str = "dc1") -> Member:
-    tags = lan_tags(datacenter=dc, node_id=f"id-{name}", server_port=8300 if server else None)
+def member(
+    name: str,
+    *,
+    server: bool = False,
+    status: MemberStatus = MemberStatus.ALIVE,
+    dc: str = "dc1",
+    bootstrap: bool = False,
+) -> Member:
+    tags = lan_tags(datacenter=dc, node_id=f"id-{name}", server_port=8300 if server else None, bootstrap=bootstrap)
     return Member(name=name, address=Address("127.0.0.9", 8301), tags=tags, status=status)
 
 
@@ -98,10 +110,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def reconciler(catalog: FakeCatalog, quorum: FakeQuorum, clock: Clock) -> Reconciler:
+def pool() -> list[Member]:
+    return [member("self", server=True)]
+
+
+@pytest.fixture
+def reconciler(catalog: FakeCatalog, quorum: FakeQuorum, pool: list[Member], clock: Clock) -> Reconciler:
     return Reconciler(
         call=catalog.call,
         consensus=cast("Consensus", quorum),
+        members=lambda: pool,
         node_id="id-self",
         node_name="self",
         datacenter="dc1",
@@ -150,6 +168,48 @@ async def test_a_server_with_a_new_id_replaces_the_old_one_at_its_address(
     await reconciler.reconcile(member("s2", server=True))
     assert quorum.configuration.get("id-before") is None
     assert quorum.configuration.get("id-s2") is not None
+
+
+async def test_of_two_servers_that_founded_a_quorum_each_none_takes_the_other(
+    reconciler: Reconciler, quorum: FakeQuorum, pool: list[Member], caplog: pytest.LogCaptureFixture
+) -> None:
+    pool[:] = [member("self", server=True, bootstrap=True), member("s2", server=True, bootstrap=True)]
+    await reconciler.reconcile(pool[1])
+    assert quorum.configuration.get("id-s2") is None
+    assert "bootstrap" in caplog.text
+    pool[0] = member("self", server=True)
+    await reconciler.reconcile(pool[1])
+    assert quorum.configuration.get("id-s2") is not None, "one founder that comes back is a server like any other"
+
+
+async def test_a_server_without_an_id_stays_out_of_the_quorum(reconciler: Reconciler, quorum: FakeQuorum) -> None:
+    nameless = member("s2", server=True)
+    await reconciler.reconcile(replace(nameless, tags={**nameless.tags, "id": ""}))
+    assert [server.id for server in quorum.configuration.servers] == ["id-self"]
+
+
+async def test_a_member_that_the_catalog_refuses_keeps_nobody_else_from_it(
+    reconciler: Reconciler, catalog: FakeCatalog, clock: Clock
+) -> None:
+    await reconciler.reconcile(member("gone"))
+    await reconciler.reconcile_all([])
+    clock.ms = UNKNOWN_GRACE_MS
+    catalog.refused = {"bad"}
+    with pytest.raises(RpcError, match="failed inserting node"):
+        await reconciler.reconcile_all([member("bad"), member("good")])
+    assert set(catalog.nodes) == {"good"}
+
+
+async def test_reconciliation_ends_with_leadership(
+    reconciler: Reconciler, quorum: FakeQuorum, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose(_: Server) -> None:
+        raise LeadershipLostError("leadership was lost")
+
+    monkeypatch.setattr(quorum, "add_server", lose)
+    with pytest.raises(LeadershipLostError):
+        await reconciler.reconcile_all([member("s2", server=True), member("c1")])
+    assert not catalog.writes
 
 
 async def test_a_server_that_left_is_removed_from_quorum_and_catalog(
