@@ -37,6 +37,10 @@ UNSUPPORTED_VERSION = "operation not supported with current protocol version"
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """A larger message (without the bytes of a snapshot) closes the connection."""
 _INDEX_MAX = 1 << 62
+_KIND_MAX = 255
+"""Of an entry: one byte at the peers. What no log can keep must not get as far as the log."""
+_SENDER_BYTES_MAX = 512
+"""Of an id or address; a vote for it goes to the log."""
 _ZERO_TIME = bytes((1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF))
 """AppendedAt: Go's zero time, binary form."""
 
@@ -239,7 +243,7 @@ def _read_entries(value: Any) -> Sequence[LogEntry]:
         return ()
     try:
         return [
-            LogEntry(_whole(item[b"Index"]), _whole(item[b"Term"]), _whole(item[b"Type"]), _raw(item[b"Data"]))
+            LogEntry(_whole(item[b"Index"]), _whole(item[b"Term"]), _kind(item[b"Type"]), _raw(item[b"Data"]))
             for item in value
         ]
     except (TypeError, KeyError) as error:
@@ -357,10 +361,10 @@ def _sender(fields: Fields, old_field: bytes, find_id: FindId) -> str:
     """The sender's id, which peers before raft 1.3.7 do not tell: then by its address."""
     try:
         server_id = fields.get(b"ID")
-        if isinstance(server_id, bytes) and server_id:
+        if isinstance(server_id, bytes) and 0 < len(server_id) <= _SENDER_BYTES_MAX:
             return server_id.decode()
         address = fields.get(b"Addr") or fields.get(old_field)
-        if isinstance(address, bytes) and address:
+        if isinstance(address, bytes) and 0 < len(address) <= _SENDER_BYTES_MAX:
             return find_id(address.decode())
     except UnicodeDecodeError as error:
         raise PeerProtocolError("a server id that is not text") from error
@@ -375,6 +379,12 @@ def _number(fields: Fields, name: bytes) -> int:
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < _INDEX_MAX:
         raise PeerProtocolError(f"an index or term expected, not {value!r}")
+    return value
+
+
+def _kind(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _KIND_MAX:
+        raise PeerProtocolError(f"a type of entry expected, not {value!r}")
     return value
 
 

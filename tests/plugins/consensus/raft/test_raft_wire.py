@@ -222,3 +222,19 @@ def test_garbage_is_a_protocol_error_or_an_empty_request(kind: int, fields: Any)
         return
     assert not isinstance(decoded, InstallSnapshot)
     assert decoded.sender == "x"
+
+
+@pytest.mark.parametrize("kind", [-1, 256, 1 << 40, True, b"0", None])
+def test_an_entry_of_a_type_that_no_log_keeps_is_refused(kind: Any) -> None:
+    entry = {b"Index": 8, b"Term": 3, b"Type": kind, b"Data": b"x"}
+    fields = {b"ID": b"a", b"ProtocolVersion": 3, b"Term": 3, b"PrevLogEntry": 7, b"Entries": [entry]}
+    with pytest.raises(PeerProtocolError):
+        decode_request(0, fields, to="b", token=1, find_id=str)
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_a_sender_whose_name_is_too_long_to_be_voted_for_is_refused(kind: int) -> None:
+    long = b"i" * 513
+    for fields in ({b"ID": long}, {b"Addr": long}, {b"Candidate": long, b"Leader": long}):
+        with pytest.raises(PeerProtocolError):
+            decode_request(kind, fields | {b"Configuration": b"\x80"}, to="b", token=1, find_id=str)
