@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 RECONCILE_INTERVAL_S = 60.0
 RECONCILE_RETRY_S = 2.0
+"""After a failure; twice as long after each further one, up to the interval."""
 BARRIER_TIMEOUT_MS = 120_000
 NEW_LEADER_EVENT = "consul:new-leader"
 
@@ -80,22 +81,35 @@ class LeaderDuties:
         except ConsulKernelError as error:
             logger.warning("the start of leadership failed: %s", error)
         full_due_s = 0.0
+        retry_s = RECONCILE_RETRY_S
         loop = asyncio.get_running_loop()
         while True:
-            try:
-                if loop.time() >= full_due_s:
-                    self._changed.clear()
-                    await self._reconciler.reconcile_all(self._membership.members())
-                    full_due_s = loop.time() + RECONCILE_INTERVAL_S
-                while self._changed:
-                    member, forgotten = self._changed.pop(next(iter(self._changed)))
-                    await self._reconciler.reconcile(member, forgotten=forgotten)
-                await self._reaper.reap()
-            except ConsulKernelError as error:
-                log = logger.info if isinstance(error, ConsensusError) else logger.warning
-                log("reconciliation failed and is tried again: %s", error)
-                full_due_s = loop.time() + RECONCILE_RETRY_S
+            full = loop.time() >= full_due_s
+            if not await self._reconcile(full=full):
+                full_due_s = loop.time() + retry_s
+                retry_s = min(2 * retry_s, RECONCILE_INTERVAL_S)
+            elif full:
+                full_due_s, retry_s = loop.time() + RECONCILE_INTERVAL_S, RECONCILE_RETRY_S
             await self._sleep_until(full_due_s)
+
+    async def _reconcile(self, *, full: bool) -> bool:
+        """One round, and whether it succeeded. Nothing that goes wrong in it ends the duties."""
+        try:
+            if full:
+                self._changed.clear()
+                await self._reconciler.reconcile_all(self._membership.members())
+            while self._changed:
+                member, forgotten = self._changed.pop(next(iter(self._changed)))
+                await self._reconciler.reconcile(member, forgotten=forgotten)
+            await self._reaper.reap()
+        except ConsulKernelError as error:
+            log = logger.info if isinstance(error, ConsensusError) else logger.warning
+            log("reconciliation failed and is tried again: %s", error)
+        except Exception:
+            logger.exception("reconciliation failed by a fault and is tried again")
+        else:
+            return True
+        return False
 
     async def _sleep_until(self, due_s: float) -> None:
         try:

@@ -59,6 +59,7 @@ class ServerSettings:
     snapshot_interval_ms: int
     trailing_logs: int
     leave_drain_time_ms: int
+    rpc_hold_timeout_ms: int
     default_query_time_ms: int
     max_query_time_ms: int
     limits: LimitSettings
@@ -88,7 +89,6 @@ class RaftServer:
     def __init__(self, settings: ServerSettings, parts: ServerParts) -> None:
         self._settings = settings
         self._parts = parts
-        self._leaving = False
         self.endpoints = EndpointTable()
         self._listener: Listener | None = None
         self._opened = False
@@ -165,8 +165,10 @@ class RaftServer:
         self._bootstrap.servers_changed()
 
     async def prepare_leave(self) -> None:
-        """Hand leadership over, so that the quorum does not have to notice that this server is gone."""
-        self._leaving = True
+        """Hand leadership over, so that the quorum does not have to notice that this server is gone.
+
+        Where nobody takes it, and the quorum cannot do without this server, that is logged: it leaves all the same.
+        """
         voters = [s for s in self.consensus.configuration.servers if s.suffrage is Suffrage.VOTER]
         if len(voters) < 2 or not self.consensus.is_leader:
             return
@@ -177,7 +179,10 @@ class RaftServer:
                 logger.warning("leadership could not be handed over: %s", error)
             else:
                 return
-        await self.consensus.remove_server(self._settings.node_id)
+        try:
+            await self.consensus.remove_server(self._settings.node_id)
+        except ConsensusError as error:
+            logger.warning("this server could not be removed from the quorum: %s", error)
 
     async def finish_leave(self) -> None:
         """After the pool was told: wait (bounded) until the quorum has let go of this server."""
@@ -229,6 +234,7 @@ class RaftServer:
             node_name=settings.node_name,
             default_query_time_ms=settings.default_query_time_ms,
             max_query_time_ms=settings.max_query_time_ms,
+            hold_timeout_ms=settings.rpc_hold_timeout_ms,
             rng=parts.rng,
             now_ms=parts.now_ms,
             fire_event=parts.membership.send_user_event,
