@@ -80,8 +80,9 @@ class RaftState:
         self.write: Write | None = None
         self.write_number = 0
         self.peer_errors = 0
-        # A server that has just started may have heard from a leader the moment before it stopped.
-        has_history = self.log.last_index > 0
+        # A server that has just started may have heard from a leader the moment before it stopped: of any term but
+        # the zeroth, and not only where its log holds something, since a new server follows before it is sent entries.
+        has_history = self.log.last_index > 0 or self.term > 0
         self.vote_guard_until_ms = now_ms + timing.heartbeat_timeout_ms if has_history else now_ms
         self.election_deadline_ms: int | None = None
         self.reset_election_timer(now_ms)

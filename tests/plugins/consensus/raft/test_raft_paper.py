@@ -157,6 +157,16 @@ def test_a_restarted_server_helps_nobody_at_first_thesis_6_4_1() -> None:
     assert not only(bench.step(vote("b", 2, (1, 1))), RequestVoteResponse).granted
 
 
+def test_a_restarted_server_without_entries_helps_nobody_either_thesis_6_4_1() -> None:
+    """It may have answered the heartbeats of a leader that has just added it; a lease may rest on those."""
+    bench = Bench((), term=3)
+    bench.now_ms -= 2000
+    answer = only(bench.step(vote("b", 4, (1, 3), pre=True)), RequestVoteResponse)
+    assert not answer.granted
+    bench.now_ms += TIMING.heartbeat_timeout_ms
+    assert only(bench.step(vote("b", 4, (1, 3), pre=True)), RequestVoteResponse).granted
+
+
 def test_pre_vote_changes_nothing_thesis_9_6() -> None:
     bench = Bench()
     assert only(bench.step(vote("b", 2, (1, 1), pre=True)), RequestVoteResponse).granted
