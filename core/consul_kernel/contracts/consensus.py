@@ -121,6 +121,13 @@ class StateMachine(Protocol):
         """Replace the whole state; `applied_index` becomes the source's."""
         ...
 
+    async def verify(self, source: SnapshotSource) -> None:
+        """Read a snapshot to its end and change nothing. CorruptStoreError when `restore` would not take it.
+
+        For a snapshot from a peer: once the log was dropped for it, it is too late to find that it is none.
+        """
+        ...
+
 
 @runtime_checkable
 class Consensus(Protocol):

@@ -13,12 +13,12 @@ states give equal bytes. The table of the machine's own notes is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from consul_kernel.contracts.errors import CorruptStoreError
-from consul_kernel.contracts.store import SnapshotSource, StateSnapshot, StateWriter
+from consul_kernel.contracts.store import SnapshotSource, StateSnapshot
 
 MAGIC = b"CKSTATE"
 VERSION = 1
@@ -111,8 +111,11 @@ class _Stream:
         return head
 
 
-async def read_snapshot(source: SnapshotSource, writer: StateWriter) -> int:
-    """Put a stream's pairs into a batch; the index of the state. CorruptStoreError when it is no such stream."""
+async def read_snapshot(source: SnapshotSource, put: Callable[[str, bytes, bytes], object]) -> int:
+    """Call `put` with table, key and value of each pair of a stream; the index of the state.
+
+    CorruptStoreError when it is no such stream.
+    """
     stream = _Stream(source)
     header = await stream.read(HEADER_BYTES)
     if header[: len(MAGIC)] != MAGIC:
@@ -130,8 +133,10 @@ async def read_snapshot(source: SnapshotSource, writer: StateWriter) -> int:
             table, pairs = _decode(await stream.read(length))
         except msgspec.MsgspecError as error:
             raise CorruptStoreError(f"snapshot {source.meta.id} cannot be decoded: {error}") from error
+        if len(pairs) % 2:
+            raise CorruptStoreError(f"snapshot {source.meta.id} has a key without a value")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            writer.put(table, key, value)
+            put(table, key, value)
         count += len(pairs) // 2
     promised = int.from_bytes(await stream.read(8), "big")
     if count != promised:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from consul_kernel.contracts.errors import StoreError
+from consul_kernel.contracts.errors import CorruptStoreError, StoreError
 from consul_kernel.contracts.store import HardState, LogEntry, SnapshotMeta, SnapshotSource
 
 
@@ -43,11 +43,22 @@ class JournalMachine:
 
     async def restore(self, source: SnapshotSource) -> None:
         """Read what `JournalSnapshot.chunks` wrote."""
-        data = b""
-        while chunk := await source.read(1000):
-            data += chunk
-        self.commands = msgspec.msgpack.decode(data, type=list[tuple[int, bytes]])
+        self.commands = await _read_journal(source)
         self.applied_index = source.meta.index
+
+    async def verify(self, source: SnapshotSource) -> None:
+        """Read it and do nothing with it."""
+        await _read_journal(source)
+
+
+async def _read_journal(source: SnapshotSource) -> list[tuple[int, bytes]]:
+    data = b""
+    while chunk := await source.read(1000):
+        data += chunk
+    try:
+        return msgspec.msgpack.decode(data, type=list[tuple[int, bytes]])
+    except msgspec.DecodeError as error:
+        raise CorruptStoreError(f"snapshot {source.meta.id} is no journal: {error}") from error
 
 
 class JournalSnapshot:

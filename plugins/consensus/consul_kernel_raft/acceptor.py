@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from consul_kernel.contracts.consensus import StateMachine
 from consul_kernel.contracts.errors import ConsulKernelError, NotLeaderError, PeerProtocolError
 from consul_kernel.contracts.store import SnapshotStore
 from consul_kernel.contracts.transport import Stream
@@ -24,10 +25,16 @@ class Acceptor:
     """Serves connections (`serving.Receiver`). `running` gives the algorithm, or raises NotLeaderError."""
 
     def __init__(
-        self, server_id: str, store: SnapshotStore, running: Callable[[], Raft], post: Callable[[Event], None]
+        self,
+        server_id: str,
+        store: SnapshotStore,
+        machine: StateMachine,
+        running: Callable[[], Raft],
+        post: Callable[[Event], None],
     ) -> None:
         self.server_id = server_id
         self._store = store
+        self._machine = machine
         self._running = running
         self._post = post
         self._slots: dict[int, Slot] = {}
@@ -94,13 +101,13 @@ class Acceptor:
         self._post(message)
 
     async def receive_snapshot(self, message: InstallSnapshot, source: SnapshotBytes, size: int) -> InstallSnapshot:
-        """Store a snapshot from the leader; one at a time."""
+        """Store a snapshot from the leader, if it is one; one at a time."""
         if self._is_receiving:
             raise PeerProtocolError("another snapshot is being received")
         if message.term < self._running().term:
             raise PeerProtocolError(f"a snapshot of term {message.term}, which is over")
         self._is_receiving = True
         try:
-            return await snapshots.receive(message, source, size, self._store)
+            return await snapshots.receive(message, source, size, self._store, self._machine)
         finally:
             self._is_receiving = False

@@ -93,7 +93,9 @@ class RaftConsensus:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
         self._view: tuple[int, str | None, bool] = (0, None, False)
-        self._acceptor = Acceptor(context.server_id, context.snapshots, self._running, self._post)
+        self._acceptor = Acceptor(
+            context.server_id, context.snapshots, context.state_machine, self._running, self._post
+        )
         self._snapshotter = Snapshotter(context, self._peers, self._encoder, self._post, self._writer.compact)
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn_waiters: list[asyncio.Future[None]] = []

@@ -6,8 +6,14 @@ import asyncio
 from dataclasses import replace
 
 from consul_kernel.contracts.consensus import Configuration, StateMachine
-from consul_kernel.contracts.errors import ConsensusError, PeerProtocolError, StoreError, StreamClosedError
-from consul_kernel.contracts.store import SnapshotMeta, SnapshotStore
+from consul_kernel.contracts.errors import (
+    ConsensusError,
+    CorruptStoreError,
+    PeerProtocolError,
+    StoreError,
+    StreamClosedError,
+)
+from consul_kernel.contracts.store import SnapshotMeta, SnapshotSink, SnapshotStore
 from consul_kernel.contracts.transport import Stream
 
 from .core.entry import decode_configuration
@@ -17,7 +23,7 @@ from .wire import RequestEncoder, configuration_bytes, decode_response, new_unpa
 
 _CHUNK_BYTES = 256 * 1024
 _TIMEOUT_S = 10.0
-"""For each 256 KiB begun of a snapshot that is sent, as Consul does."""
+"""For each 256 KiB begun of a snapshot that is sent, as Consul does; and for what comes next of one that comes."""
 
 
 def point_of(meta: SnapshotMeta) -> SnapshotPoint:
@@ -56,8 +62,39 @@ async def save(
     return point_of(meta)
 
 
-async def receive(message: InstallSnapshot, source: SnapshotBytes, size: int, store: SnapshotStore) -> InstallSnapshot:
-    """Write the bytes that follow a header to the store. Raises StreamClosedError or StoreError."""
+class _Incoming:
+    """A snapshot on its way from a peer to the store, as a source: what is read of it is written."""
+
+    def __init__(self, meta: SnapshotMeta, source: SnapshotBytes, sink: SnapshotSink) -> None:
+        self.meta = meta
+        self.left = meta.size
+        self._source = source
+        self._sink = sink
+
+    async def read(self, max_bytes: int) -> bytes:
+        """The next bytes, which are in the sink by then; empty at the end. Raises StreamClosedError."""
+        if not self.left:
+            return b""
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                chunk = await self._source.read(min(self.left, max_bytes, _CHUNK_BYTES))
+        except TimeoutError:
+            raise StreamClosedError(f"the snapshot stopped {self.left} bytes before its end") from None
+        self.left -= len(chunk)
+        await self._sink.write(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """The stream is the connection's."""
+
+
+async def receive(
+    message: InstallSnapshot, source: SnapshotBytes, size: int, store: SnapshotStore, machine: StateMachine
+) -> InstallSnapshot:
+    """Write the bytes that follow a header to the store, if the state machine could be restored from them.
+
+    Otherwise nothing is kept of them. Raises PeerProtocolError, StreamClosedError or StoreError.
+    """
     point = message.snapshot
     sink = await store.create(
         index=point.index,
@@ -66,12 +103,15 @@ async def receive(message: InstallSnapshot, source: SnapshotBytes, size: int, st
         configuration_index=point.configuration.index,
     )
     try:
-        left = size
-        while left:
-            chunk = await source.read(min(left, _CHUNK_BYTES))
-            left -= len(chunk)
-            await sink.write(chunk)
+        coming = SnapshotMeta(id=f"from {message.sender}", index=point.index, term=point.term, size=size)
+        incoming = _Incoming(coming, source, sink)
+        await machine.verify(incoming)
+        if incoming.left:
+            raise PeerProtocolError(f"a snapshot with {incoming.left} bytes behind its end")
         meta = await sink.commit()
+    except CorruptStoreError as error:
+        await sink.abort()
+        raise PeerProtocolError(f"a snapshot that cannot be restored: {error}") from error
     except BaseException:
         await sink.abort()
         raise

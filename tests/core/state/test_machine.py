@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from consul_kernel.contracts.errors import CorruptStoreError, RequestError
@@ -269,8 +270,25 @@ async def test_a_restore_that_fails_has_not_happened(driver: StateDriver, damage
     before = other.dump()
     with pytest.raises(CorruptStoreError, match=text):
         await other.state.restore(BytesSource(damage(data)))  # type: ignore[operator]
+    with pytest.raises(CorruptStoreError, match=text):
+        await other.state.verify(BytesSource(damage(data)))  # type: ignore[operator]
     assert other.dump() == before
     assert other.put(b"still works") == other.state.applied_index
+
+
+async def test_a_snapshot_is_verified_without_being_restored(driver: StateDriver) -> None:
+    busy(driver, 6, 30)
+    other = busy(StateDriver(MemoryStore().state), 7, 30)
+    before, index = other.dump(), other.state.applied_index
+    await other.state.verify(BytesSource(snapshot_bytes(driver.state)))
+    assert (other.dump(), other.state.applied_index) == (before, index)
+
+
+async def test_a_key_without_a_value_is_damage(driver: StateDriver) -> None:
+    body = msgspec.msgpack.encode(("kv", [b"key"]))
+    stream = b"CKSTATE\x01" + bytes(8) + len(body).to_bytes(4, "big") + body + bytes(12)
+    with pytest.raises(CorruptStoreError, match="a key without a value"):
+        await driver.state.verify(BytesSource(stream))
 
 
 async def test_readers_see_the_old_state_until_a_restore_is_complete(driver: StateDriver) -> None:
