@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +14,12 @@ from consul_kernel.contracts.transport import Address
 
 RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 """Asked of the kernel for packets, which arrive in bursts; it grants what its own limit allows."""
+
+KEEPALIVE_S = 15
+"""Idle time before the kernel asks whether the peer's machine is still there, and between its questions, as in Go."""
+
+KEEPALIVE_PROBES = 9
+"""Questions without an answer after which the kernel ends the connection."""
 
 _MAPPED = "::ffff:"
 
@@ -77,6 +84,15 @@ def bind_socket(kind: socket.SocketKind, bind: Address) -> socket.socket:
             sock.close()
         raise PluginStartError(f"cannot bind {purpose} {bind}: {cause_of(error)}") from error
     return sock
+
+
+def keep_alive(sock: Any) -> None:
+    """Have the kernel watch over a connection: a machine that lost its power or its network ends nothing itself."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle = socket.TCP_KEEPALIVE if sys.platform == "darwin" else socket.TCP_KEEPIDLE
+    sock.setsockopt(socket.IPPROTO_TCP, idle, KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
 def cause_of(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import cast
 from consul_kernel.contracts.errors import StreamClosedError, TransportError
 from consul_kernel.contracts.transport import Address
 
-from .sockets import to_address
+from .sockets import keep_alive, to_address
 
 READ_HIGH_BYTES = 256 * 1024
 """Unread bytes at which the kernel is left to slow the peer down, until half of them are read."""
@@ -60,6 +60,7 @@ class TcpStream(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(sock)
         name = transport.get_extra_info("peername")
         if name:
             self.peer = to_address(name)

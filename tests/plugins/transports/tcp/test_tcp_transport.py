@@ -14,6 +14,8 @@ from consul_kernel.contracts.errors import PluginStartError, TransportError
 from consul_kernel.contracts.plugin import PluginConfig
 from consul_kernel.contracts.transport import Address, Stream, Transport, TransportContext
 from consul_kernel.testing.transport_kit import CHECKS, TransportContractTests, TransportPair
+from consul_kernel_tcp.sockets import KEEPALIVE_S
+from consul_kernel_tcp.stream import TcpStream
 from consul_kernel_tcp.transport import TcpTransport
 
 
@@ -155,6 +157,28 @@ async def test_streams_have_no_nagle_delay() -> None:
     sock = stream._transport.get_extra_info("socket")
     options.put_nowait(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
     assert options.get_nowait()
+    await transport.aclose()
+
+
+async def test_both_ends_of_a_stream_notice_a_machine_that_is_gone() -> None:
+    """A peer that lost its power says nothing; only the kernel's keep-alive frees the end that waits to read."""
+    transport = TcpTransport()
+    accepted: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
+
+    async def serve(stream: Stream) -> None:
+        accepted.set_result(stream)
+        await stream.read(1)
+
+    listener = await transport.listen(Address("127.0.0.1", 0), serve)
+    dialled = await transport.dial(listener.address, timeout_ms=2000)
+    for stream in (dialled, await accepted):
+        assert isinstance(stream, TcpStream)
+        assert stream._transport is not None
+        sock = stream._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == KEEPALIVE_S
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_S
     await transport.aclose()
 
 
