@@ -42,6 +42,8 @@ from .retry_join import retry_join
 logger = logging.getLogger(__name__)
 
 REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
+LEAVE_STEP_TIMEOUT_S = 10.0
+"""The longest that handing over, telling the pool, and being let go by the quorum may take, each."""
 FORCE_LEAVE_UNKNOWN = "agent: No node found with name '{}'"
 
 
@@ -70,6 +72,7 @@ class Agent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
         self._stopping: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self.stopped = asyncio.Event()
         self.failure: BaseException | None = None
 
@@ -139,18 +142,31 @@ class Agent:
         self.stopped.set()
 
     async def leave(self) -> None:
-        """Tell the quorum and the pool that this agent leaves on purpose, then stop."""
+        """Tell the quorum and the pool that this agent leaves on purpose, then stop. Idempotent, bounded."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(), name="leave")
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
         logger.info("leaving the pool")
         self._router.is_leaving = True
-        try:
-            if self._server is not None:
-                await self._server.prepare_leave()
-            await self._parts.membership.leave()
-            if self._server is not None:
-                await self._server.finish_leave()
-        except ConsulKernelError as error:
-            logger.warning("the agent could not leave in full: %s", error)
+        server, drain_s = self._server, self._config.leave_drain_time_ms / 1000
+        if server is not None:
+            await self._leave_step(server.prepare_leave(), LEAVE_STEP_TIMEOUT_S)
+        await self._leave_step(self._parts.membership.leave(), LEAVE_STEP_TIMEOUT_S)
+        if server is not None:
+            await self._leave_step(server.finish_leave(), LEAVE_STEP_TIMEOUT_S + drain_s)
         await self.stop()
+
+    async def _leave_step(self, step: Awaitable[None], timeout_s: float) -> None:
+        """One step of leaving. What becomes of it keeps the agent neither from the next nor from stopping."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await step
+        except (ConsulKernelError, TimeoutError) as error:
+            logger.warning("the agent could not leave in full: %s", str(error) or f"no end after {timeout_s:.0f} s")
+        except Exception:
+            logger.exception("the agent could not leave in full")
 
     # --- AgentApi ---
 

@@ -77,15 +77,19 @@ def _loop_factory() -> Any:
 
 async def _serve(config: AgentConfig) -> int:
     agent = Agent(config, PluginManager())
-    signals = Signals(agent, config)
+    starting = asyncio.create_task(agent.start(), name="start")
+    signals = Signals(agent, config, starting)
     signals.install()
     pid_file = Path(config.pid_file) if config.pid_file else None
     try:
         if pid_file is not None:
             pid_file.write_text(f"{os.getpid()}", encoding="utf-8")
-        await agent.start()
-        await agent.stopped.wait()
+        await asyncio.wait([starting])
+        if not starting.cancelled():
+            starting.result()
+            await agent.stopped.wait()
     finally:
+        starting.cancel()
         signals.remove()
         if pid_file is not None:
             pid_file.unlink(missing_ok=True)
@@ -96,14 +100,19 @@ async def _serve(config: AgentConfig) -> int:
 
 
 class Signals:
-    """SIGINT and SIGTERM leave or stop, as the agent file says; a second one ends the process at once."""
+    """SIGINT and SIGTERM leave or stop, as the agent file says; a second one ends the process at once.
 
-    def __init__(self, agent: Agent, config: AgentConfig) -> None:
+    An agent that is still starting has nothing to leave: it gives up the start and stops what has started.
+    """
+
+    def __init__(self, agent: Agent, config: AgentConfig, starting: asyncio.Task[None]) -> None:
         self._agent = agent
+        self._starting = starting
         self._leaves = {
             signal.SIGINT: not config.skip_leave_on_interrupt,
             signal.SIGTERM: config.leave_on_terminate,
         }
+        self._caught = False
         self._ending: asyncio.Task[None] | None = None
 
     def install(self) -> None:
@@ -120,12 +129,16 @@ class Signals:
             loop.remove_signal_handler(number)
 
     def _received(self, number: signal.Signals) -> None:
-        if self._ending is not None:
+        if self._caught:
             logger.warning("second signal, ending at once")
             os._exit(1)
-        leaves = self._leaves[number]
+        self._caught = True
+        leaves = self._leaves[number] and self._starting.done()
         logger.info("caught %s, %s", number.name, "leaving" if leaves else "stopping")
-        self._ending = asyncio.create_task(self._agent.leave() if leaves else self._agent.stop())
+        if not self._starting.done():
+            self._starting.cancel()
+        else:
+            self._ending = asyncio.create_task(self._agent.leave() if leaves else self._agent.stop())
 
     def _hangup(self) -> None:
         logger.warning("SIGHUP is ignored: this version does not reload its configuration; restart the agent instead")

@@ -1,0 +1,112 @@
+"""Signals end the process, at whatever moment of its life they come."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from consul_kernel.agent import daemon
+from consul_kernel.config.load import load_config
+from consul_kernel.contracts.errors import PluginStartError
+
+
+class FakeAgent:
+    """An agent whose start waits until it is told to go on."""
+
+    made: FakeAgent
+
+    def __init__(self, *_: Any) -> None:
+        FakeAgent.made = self
+        self.starting = asyncio.Event()
+        self.may_start = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self.ended_by: list[str] = []
+        self.failure: BaseException | None = None
+        self.start_error: Exception | None = None
+
+    async def start(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.starting.set()
+        try:
+            await self.may_start.wait()
+            if self.start_error is not None:
+                raise self.start_error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        self.ended_by.append("stop")
+        self.stopped.set()
+
+    async def leave(self) -> None:
+        self.ended_by.append("leave")
+        self.stopped.set()
+
+
+@pytest.fixture
+async def serving(monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[int]:
+    """A process that has come as far as starting its agent."""
+    monkeypatch.setattr(daemon, "Agent", FakeAgent)
+    config = load_config(overrides={"dev_mode": True, "leave_on_terminate": True, "skip_leave_on_interrupt": True})
+    task = asyncio.create_task(daemon._serve(config))
+    async with asyncio.timeout(5):
+        while not hasattr(FakeAgent, "made"):
+            await asyncio.sleep(0)
+        await FakeAgent.made.starting.wait()
+    return task
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(FakeAgent, "made", raising=False)
+
+
+async def ended(serving: asyncio.Task[int]) -> int:
+    async with asyncio.timeout(5):
+        return await serving
+
+
+@pytest.mark.parametrize(("number", "how"), [(signal.SIGTERM, "leave"), (signal.SIGINT, "stop")])
+async def test_a_signal_ends_a_running_agent(serving: asyncio.Task[int], number: signal.Signals, how: str) -> None:
+    FakeAgent.made.may_start.set()
+    await asyncio.wait([FakeAgent.made.task])
+    os.kill(os.getpid(), number)
+    assert await ended(serving) == 0
+    assert FakeAgent.made.ended_by == [how]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_an_agent_that_is_starting(serving: asyncio.Task[int], number: signal.Signals) -> None:
+    """Its parts may not be there yet, so it does not leave: it gives up the start, and stops what has started."""
+    os.kill(os.getpid(), number)
+    assert await ended(serving) == 0
+    assert FakeAgent.made.ended_by == ["stop"]
+
+
+async def test_a_start_that_fails_ends_the_process(serving: asyncio.Task[int]) -> None:
+    FakeAgent.made.start_error = PluginStartError("no port")
+    FakeAgent.made.may_start.set()
+    with pytest.raises(PluginStartError, match="no port"):
+        await ended(serving)
+
+
+async def test_a_hangup_is_logged_and_ignored(serving: asyncio.Task[int], caplog: pytest.LogCaptureFixture) -> None:
+    FakeAgent.made.may_start.set()
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await ended(serving) == 0
+    assert "SIGHUP is ignored" in caplog.text
+
+
+async def test_an_agent_that_fails_gives_an_exit_code(serving: asyncio.Task[int]) -> None:
+    FakeAgent.made.failure = RuntimeError("the log refuses writes")
+    FakeAgent.made.may_start.set()
+    await FakeAgent.made.stop()
+    assert await ended(serving) == 1
