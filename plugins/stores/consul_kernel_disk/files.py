@@ -64,8 +64,14 @@ class Files:
         path.rmdir()
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder and what leads to it."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make a folder and what leads to it, and each new name durable in the folder above."""
+        missing = []
+        while not path.is_dir() and path != path.parent:
+            missing.append(path)
+            path = path.parent
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self.flush_folder(folder.parent)
 
     @staticmethod
     def _reserve(descriptor: int, size: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 from consul_kernel.contracts.errors import CorruptStoreError, PluginStartError, StoreError
 from consul_kernel.contracts.store import LogEntry, StoreContext
 from consul_kernel_disk.config import DiskConfig
+from consul_kernel_disk.files import Files
 from consul_kernel_disk.store import DiskStore
 
 
@@ -37,6 +38,22 @@ async def test_path_wins_over_data_dir(tmp_path: Path) -> None:
         "state",
     ]
     assert not (tmp_path / "data").exists()
+
+
+async def test_new_folders_are_durable_in_the_folders_above(tmp_path: Path) -> None:
+    """D4: a flushed log is lost with the machine where the name of a folder that leads to it is not flushed too."""
+    flushed = []
+
+    class Recording(Files):
+        def flush_folder(self, path: Path) -> None:
+            super().flush_folder(path)
+            flushed.append(path)
+
+    store = DiskStore(StoreContext(data_dir=tmp_path / "a" / "b"), DiskConfig(map_bytes=16 << 20), Recording())
+    await store.start()
+    await store.aclose()
+    for above in (tmp_path, tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "raft"):
+        assert above in flushed
 
 
 async def test_a_path_that_is_a_file_is_a_start_error(tmp_path: Path) -> None:
