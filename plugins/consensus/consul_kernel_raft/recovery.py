@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from consul_kernel.contracts.consensus import ConsensusContext
 from consul_kernel.contracts.errors import PeerProtocolError, PluginStartError, StoreError
-from consul_kernel.contracts.store import LogEntry, SnapshotMeta
+from consul_kernel.contracts.store import LogEntry, LogStore, SnapshotMeta
 
 from .core import Limits, Raft, Timing
 from .core.messages import SnapshotPoint
@@ -27,11 +27,10 @@ async def recover(context: ConsensusContext, timing: Timing, limits: Limits, rng
     log, machine = context.log, context.state_machine
     snapshots = context.snapshots.list()
     newest = snapshots[0] if snapshots else None
-    if newest is not None and (log.last_index < newest.index or log.term(newest.index) not in (None, newest.term)):
-        await _restore_newest(context, snapshots)
-        await log.reset(newest.index, newest.term)
-    elif machine.applied_index + 1 < log.first_index:
-        await _restore_newest(context, snapshots)
+    if _goes_beyond(newest, log) or machine.applied_index + 1 < log.first_index:
+        newest = await _restore_newest(context, snapshots)
+        if newest is not None and _goes_beyond(newest, log):
+            await log.reset(newest.index, newest.term)
     if machine.applied_index > max(log.last_index, newest.index if newest else 0):
         raise PluginStartError(
             f"the state is at index {machine.applied_index}, but the log ends at {log.last_index}: the log of this "
@@ -56,6 +55,13 @@ async def recover(context: ConsensusContext, timing: Timing, limits: Limits, rng
     return raft
 
 
+def _goes_beyond(snapshot: SnapshotMeta | None, log: LogStore) -> bool:
+    """Whether the log lacks what this snapshot holds: it came from a leader, and the log was not reset to it yet."""
+    if snapshot is None:
+        return False
+    return log.last_index < snapshot.index or log.term(snapshot.index) not in (None, snapshot.term)
+
+
 def _point(meta: SnapshotMeta | None) -> SnapshotPoint | None:
     if meta is None:
         return None
@@ -65,11 +71,15 @@ def _point(meta: SnapshotMeta | None) -> SnapshotPoint | None:
         raise PluginStartError(f"snapshot {meta.id} has no readable configuration") from error
 
 
-async def _restore_newest(context: ConsensusContext, snapshots: Sequence[SnapshotMeta]) -> None:
-    """Restore the newest snapshot that can be read and that the log goes on from."""
+async def _restore_newest(context: ConsensusContext, snapshots: Sequence[SnapshotMeta]) -> SnapshotMeta | None:
+    """Restore the newest snapshot that can be read and that the log goes on from; which one that is.
+
+    One that cannot be read counts for nothing: the log must not be given up for it. None where the log is whole
+    without any. Raises PluginStartError.
+    """
     log, machine = context.log, context.state_machine
     if snapshots and machine.applied_index >= snapshots[0].index:
-        return
+        return snapshots[0]
     for meta in snapshots:
         if meta.index + 1 < log.first_index:
             break
@@ -78,7 +88,9 @@ async def _restore_newest(context: ConsensusContext, snapshots: Sequence[Snapsho
         except StoreError as error:
             _log.error("raft: snapshot %s cannot be used: %s", meta.id, error)
         else:
-            return
+            return meta
+    if log.first_index == 1:
+        return None
     raise PluginStartError(
         f"the log begins at {log.first_index}, the state ends at {machine.applied_index}, and no snapshot joins them. "
         "Remove this server's data directory and let it join again"

@@ -178,6 +178,32 @@ def test_a_restart_between_snapshot_and_reset_is_made_up_for() -> None:
     run(Quorum(make), scenario)
 
 
+@pytest.mark.parametrize("has_older", [True, False])
+def test_a_snapshot_that_cannot_be_restored_does_not_cost_the_log(has_older: bool) -> None:
+    """The newest goes beyond the log, as after the restart above, but is damaged: what is older is whole."""
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        for number in range(10):
+            await leader.running.propose(b"%d" % number, timeout_ms=5000)
+        await quorum.until_equal()
+        behind = next(node for node in quorum.nodes if node is not leader)
+        if has_older:
+            await behind.running.take_snapshot()
+        quorum.crash(behind)
+        for number in range(10, 20):
+            await leader.running.propose(b"%d" % number, timeout_ms=5000)
+        await leader.running.take_snapshot()
+        behind.snapshots.kept.insert(0, (leader.snapshots.kept[0][0], b"damaged"))
+        before = behind.log.last_index
+        await quorum.start(behind)
+        assert behind.log.last_index == before
+        await quorum.until_equal()
+        assert not behind.failures
+
+    run(Quorum(make), scenario)
+
+
 def test_the_last_voter_cannot_be_removed() -> None:
     async def scenario(quorum: Quorum) -> None:
         leader = await quorum.bootstrap()
