@@ -94,8 +94,10 @@ class Router:
             try:
                 reply = await handle(request)
                 return reply
-            except NotLeaderError:
-                pass  # leadership was lost before anything was proposed
+            except (NotLeaderError, RpcError) as error:
+                if method.route is Route.ANY or not _may_retry(error, method):
+                    raise
+                # Leadership was lost, or is being handed over, before anything was proposed.
         reply = await self._call_leader(self._consensus, method, request)
         return reply
 
@@ -208,9 +210,9 @@ class Router:
         await asyncio.sleep(pause / 1000)
 
 
-def _may_retry(error: RpcError, method: Method[Any, Any]) -> bool:
+def _may_retry(error: NotLeaderError | RpcError, method: Method[Any, Any]) -> bool:
     """Whether a call may be made again: nothing was carried out, or it is a read that was cut off."""
-    if isinstance(error, RpcUnreachableError):
+    if isinstance(error, NotLeaderError | RpcUnreachableError):
         return True
     if isinstance(error, RpcTransportError):
         return method.route is not Route.WRITE

@@ -71,55 +71,73 @@ def decode(kind: Any, message: bytes) -> Any:
 
 
 _KEPT_BUFFER_BYTES = 64 * 1024
+_SPARE_SCANNERS_MAX = 16
+_spare_scanners: list[msgpack.Unpacker] = []
+"""A scanner takes 45 kB, most of it a stack for nested values, so only readers in the middle of a message have one."""
 
 
-def _make_scanner() -> msgpack.Unpacker:
-    # Its buffer grows as needed; the default is 1 MiB from the start.
-    return msgpack.Unpacker(raw=True, max_buffer_size=0, read_size=4096)
+def _borrow_scanner() -> msgpack.Unpacker:
+    try:
+        return _spare_scanners.pop()
+    except IndexError:
+        # Its buffer grows as needed; the default is 1 MiB from the start.
+        return msgpack.Unpacker(raw=True, max_buffer_size=0, read_size=4096)
 
 
 class MessageReader:
     """Cuts a stream of bytes into MessagePack messages. Each byte is looked at once, however it arrives."""
 
-    __slots__ = ("_base", "_buffer", "_limit", "_scanner")
+    __slots__ = ("_base", "_borrowed_at", "_buffer", "_limit", "_scanner")
 
     def __init__(self, limit: int = DEFAULT_MESSAGE_LIMIT) -> None:
         """`limit`: the most bytes of one message."""
         self._limit = limit
         self._buffer = bytearray()
         self._base = 0
-        self._scanner = _make_scanner()
+        self._borrowed_at = 0
+        self._scanner: msgpack.Unpacker | None = None
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the stream."""
         self._buffer += data
-        self._scanner.feed(data)
+        if self._scanner is not None:
+            self._scanner.feed(data)
 
     def next(self) -> bytes | None:
         """The next whole message, or None until more bytes come. Raises WireError: the stream is then useless."""
         if not self._buffer:
             return None
+        scanner = self._scanner
+        if scanner is None:
+            scanner = self._scanner = _borrow_scanner()
+            self._base = self._borrowed_at = scanner.tell()
+            scanner.feed(self._buffer)
         try:
-            self._scanner.skip()
+            scanner.skip()
         except msgpack.OutOfData:
             if len(self._buffer) > self._limit:
                 raise WireError(f"a message is longer than {self._limit} bytes") from None
             return None
         except _DECODE_ERRORS as error:
             raise WireError(f"not MessagePack: {str(error) or type(error).__name__}") from error
-        end = self._scanner.tell()
+        end = scanner.tell()
         size = end - self._base
         if size > self._limit:
             raise WireError(f"a message of {size} bytes is longer than {self._limit}")
         message = bytes(self._buffer[:size])
         del self._buffer[:size]
         self._base = end
-        if size > _KEPT_BUFFER_BYTES and not self._buffer:
-            # A long message leaves long buffers; a stream that waits for its next call should not keep them.
-            self._buffer = bytearray()
-            self._scanner = _make_scanner()
-            self._base = 0
+        if not self._buffer:
+            self._return_scanner(scanner)
         return message
+
+    def _return_scanner(self, scanner: msgpack.Unpacker) -> None:
+        """Hold nothing while nothing is left over. Much that was read leaves long buffers, which nobody should keep."""
+        self._scanner = None
+        if self._base - self._borrowed_at > _KEPT_BUFFER_BYTES:
+            self._buffer = bytearray()
+        elif len(_spare_scanners) < _SPARE_SCANNERS_MAX:
+            _spare_scanners.append(scanner)
 
     @property
     def buffered_bytes(self) -> int:

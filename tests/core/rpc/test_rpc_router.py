@@ -143,6 +143,23 @@ def test_leadership_lost_before_proposing_is_tried_again_elsewhere() -> None:
     run_virtual(program())
 
 
+def test_a_leader_that_may_not_propose_for_a_moment_holds_the_call() -> None:
+    """It holds the lease while it hands over, or its endpoint finds out after a wait that the leadership is gone."""
+
+    async def program() -> None:
+        _, nodes = await _three()
+
+        async def hand_over(request: KVSRequest) -> bool:
+            nodes[0].endpoints.on_apply = None
+            raise RpcError("No cluster leader")
+
+        nodes[0].endpoints.on_apply = hand_over
+        assert await nodes[0].router.call(KVS_APPLY, KVSRequest()) is True
+        assert len(nodes[0].endpoints.calls) == 2
+
+    run_virtual(program())
+
+
 def test_crashed_leader_reads_go_on_with_the_next_one_and_unsent_writes_too() -> None:
     async def program() -> None:
         network, nodes = await _three()

@@ -270,3 +270,28 @@ def test_long_messages_leave_no_long_buffers_behind() -> None:
         assert reader.next() == message
         assert reader.is_empty
         assert reader._buffer.__alloc__() < 66_000
+
+
+def test_readers_hold_scanners_only_in_the_middle_of_a_message() -> None:
+    message = msgpack.packb({"Seq": 1, "ServiceMethod": "KVS.Get"}, use_bin_type=False)
+    readers = [MessageReader() for _ in range(200)]
+    for reader in readers:
+        reader.feed(message * 2 + message[:5])
+        assert [reader.next(), reader.next(), reader.next()] == [message, message, None]
+        assert reader._scanner is not None
+    for reader in readers:
+        reader.feed(message[5:])
+        assert reader.next() == message
+        assert reader.next() is None
+    assert all(reader._scanner is None and reader.is_empty for reader in readers)
+
+
+def test_refused_message_leaves_no_scanner_for_others() -> None:
+    for garbage in (b"\x91" * 5000, b"\xc1", b"\xdb\x7f\xff\xff\xff" + bytes(200)):
+        reader = MessageReader(limit=100)
+        reader.feed(garbage)
+        with pytest.raises(WireError):
+            reader.next()
+    reader = MessageReader()
+    reader.feed(b"\x01\x02")
+    assert [reader.next(), reader.next()] == [b"\x01", b"\x02"]
