@@ -210,8 +210,14 @@ class DiskState:
                 if map_bytes <= SMALLEST_MAP_BYTES:
                     raise
                 map_bytes //= 4
-        self.tree = self._environment.open_db()
         self._page_bytes = int(self._environment.stat()["psize"])
+        try:
+            self._refuse_short_file(self._environment)
+            self.tree = self._environment.open_db()
+        except lmdb.Error:
+            self._environment.close()
+            self._environment = None
+            raise
 
     def close(self) -> None:
         """Flush and close; open snapshots are closed with it."""
@@ -230,10 +236,13 @@ class DiskState:
         reader = self._reader
         if reader is None:
             reader = self._read()
-        if len(key) <= CHUNK_BYTES:
-            value: bytes | None = reader.get(ROOT_NODES[table] + key)
-            return value
-        return read_value(reader, table, key)
+        try:
+            if len(key) <= CHUNK_BYTES:
+                value: bytes | None = reader.get(ROOT_NODES[table] + key)
+                return value
+            return read_value(reader, table, key)
+        except lmdb.Error as error:
+            raise self.error(error) from error
 
     def range(
         self, table: str, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
@@ -311,6 +320,13 @@ class DiskState:
         return environment.begin(write=True)
 
     # --- inside ---
+
+    def _refuse_short_file(self, environment: lmdb.Environment) -> None:
+        """Pages that the file does not have end the process with SIGBUS when they are read. lmdb.CorruptedError."""
+        pages = int(environment.info()["last_pgno"]) + 1
+        size = (self._folder / "data.mdb").stat().st_size
+        if size < pages * self._page_bytes:
+            raise lmdb.CorruptedError(f"data.mdb has {size} bytes, its {pages} pages take {pages * self._page_bytes}")
 
     def _open_environment(self) -> lmdb.Environment:
         if self._environment is None:

@@ -57,10 +57,9 @@ class StateFolder:
             self._state.open()
         self._opened = True
 
-    def discard(self) -> None:
-        """Empty the state before it is opened."""
-        self._files.make_folder(self._folder)
-        self._discard("the log is new, and the state is not its outcome")
+    def has_state(self) -> bool:
+        """Whether a state was ever opened here; the log is begun before that."""
+        return bool(self._state_files())
 
     def close(self) -> None:
         """Flush the state, then remove the marker; one that a crash left stays until a start has acted on it."""
@@ -78,13 +77,16 @@ class StateFolder:
         return bool(self._boot_id) and marker == self._boot_id
 
     def _discard(self, why: str) -> None:
-        found = [path for path in self._folder.glob("*.mdb") if path.is_file()]
+        found = self._state_files()
         if not found:
             return
         logger.warning("%s: building the state again from snapshot and log: %s", self._folder, why)
         for path in found:
             self._files.remove(path)
         self._files.flush_folder(self._folder)
+
+    def _state_files(self) -> list[Path]:
+        return [path for path in self._folder.glob("*.mdb") if path.is_file()]
 
     def _mark(self) -> None:
         """Durable before the state's first page can be; at no moment is there none where there was one."""

@@ -95,6 +95,10 @@ class DiskStore:
                     f"{self._path}: there are snapshots in raft/snapshots but no log in raft/log, and with it this "
                     f"server's vote is lost; {REMEDY}"
                 )
-            self._state_folder.discard()
+            if self._state_folder.has_state():
+                raise CorruptStoreError(
+                    f"{self._path}: there is a state in state/ but no log in raft/log, and with it this server's vote "
+                    f"is lost; {REMEDY}"
+                )
         await self._log.start()
         self._state_folder.open()

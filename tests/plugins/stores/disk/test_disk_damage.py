@@ -188,6 +188,26 @@ async def test_a_log_that_vanished_is_noticed(quick_path: Path) -> None:
             await make(quick_path).start()
 
 
+async def test_a_state_whose_log_vanished_is_not_dropped(quick_path: Path) -> None:
+    """Before the first snapshot the state is all that is left of what was acknowledged, and the vote is lost."""
+    store = make(quick_path)
+    await store.start()
+    with store.state.write() as batch:
+        batch.put("kv", b"key", b"value")
+    await store.aclose()
+    log = quick_path / "raft" / "log"
+    log.rename(quick_path / "lost")
+    for _ in range(2):
+        with pytest.raises(CorruptStoreError, match="a state in state/ but no log in raft/log"):
+            await make(quick_path).start()
+    shutil.rmtree(log, ignore_errors=True)
+    (quick_path / "lost").rename(log)
+    store = make(quick_path)
+    await store.start()
+    assert store.state.get("kv", b"key") == b"value"
+    await store.aclose()
+
+
 async def test_damage_while_running_is_found_on_reading(original: Path) -> None:
     """An entry that is no more in memory is checked when it is read again."""
     store = make(original)

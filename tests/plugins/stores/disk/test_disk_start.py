@@ -177,6 +177,39 @@ async def test_a_state_that_is_no_state_is_built_again(tmp_path: Path) -> None:
     await store.aclose()
 
 
+async def test_a_state_that_was_cut_short_is_built_again(tmp_path: Path) -> None:
+    """Reading a page that the file does not have would end the process with a signal."""
+    store = make(tmp_path)
+    await _fill(store)
+    with store.state.write() as batch:
+        for number in range(200):
+            batch.put("kv", b"%d" % number, bytes(1000))
+    await store.aclose()
+    with (tmp_path / "state" / "data.mdb").open("r+b") as file:
+        file.truncate(3 * 4096)
+    store = make(tmp_path)
+    await store.start()
+    assert store.state.get("kv", b"1") is None
+    assert store.log.last_index == 1
+    await store.aclose()
+
+
+async def test_damaged_pages_of_the_state_are_a_store_error(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    await store.start()
+    with store.state.write() as batch:
+        for number in range(200):
+            batch.put("kv", b"%d" % number, bytes(1000))
+    await store.aclose()
+    path = tmp_path / "state" / "data.mdb"
+    path.write_bytes(path.read_bytes()[: 2 * 4096].ljust(path.stat().st_size, b"\xa5"))
+    store = make(tmp_path)
+    await store.start()
+    with pytest.raises(CorruptStoreError, match="remove this folder and start it again"):
+        store.state.get("kv", b"1")
+    await store.aclose()
+
+
 async def test_the_map_grows_within_a_batch(tmp_path: Path) -> None:
     """A batch ten times the map: repeated in larger ones, with its deletes and its clear."""
     store = make(tmp_path, map_bytes=1 << 20)
