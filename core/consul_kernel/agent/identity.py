@@ -19,7 +19,7 @@ def load_node_id(configured: str, data_dir: Path | None) -> str:
     if configured:
         node_id = _parsed(configured, "node_id")
     elif path is not None and path.exists():
-        return _parsed(path.read_text(encoding="utf-8").strip(), str(path))
+        return _parsed(_read(path), str(path))
     else:
         node_id = str(uuid.uuid4())
     if path is not None:
@@ -29,6 +29,13 @@ def load_node_id(configured: str, data_dir: Path | None) -> str:
         except OSError as error:
             raise PluginStartError(f"cannot keep the node id in {path}: {error.strerror}") from error
     return node_id
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="backslashreplace").strip()
+    except OSError as error:
+        raise PluginStartError(f"cannot read the node id in {path}: {error.strerror}") from error
 
 
 def _parsed(text: str, source: str) -> str:
