@@ -374,6 +374,10 @@ class SwimMembership:
             self._post(DialFailed(effect.dial_id, f"no answer within {effect.timeout_ms} ms"))
         except (TransportError, PeerProtocolError, CipherError) as error:
             self._post(DialFailed(effect.dial_id, str(error) or type(error).__name__))
+        except Exception as error:
+            # Whoever asked waits for an outcome, whatever is wrong with a transport or a cipher.
+            logger.exception("pool %s: a fault during the exchange with %s", self._context.pool, effect.to)
+            self._post(DialFailed(effect.dial_id, f"{type(error).__name__}: {error}"))
 
     async def _serve(self, stream: Stream) -> None:
         """One stream that a peer opened; bounded in number and in time."""

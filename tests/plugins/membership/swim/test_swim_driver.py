@@ -234,6 +234,20 @@ async def test_application_that_raises_harms_nothing(caplog: pytest.LogCaptureFi
     assert "a fault of the application" in caplog.text
 
 
+async def test_transport_at_fault_ends_the_join_that_it_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(to: Address, *, timeout_ms: int) -> object:
+        raise RuntimeError("a fault of the transport's own")
+
+    async with running("a") as a:
+        monkeypatch.setattr(a.transport, "dial", broken)
+        async with asyncio.timeout(5):
+            with pytest.raises(MembershipError, match="a fault of the transport's own"):
+                await a.membership.join([Address(HOST, 7301)])
+    assert "exchange with 127.0.0.1:7301" in caplog.text
+
+
 async def test_refusal_is_logged_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="consul_kernel.swim"):
         async with running("a", accept=lambda member: f"Member '{member.name}' is a stranger") as a, running("b") as b:
