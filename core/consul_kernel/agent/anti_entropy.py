@@ -100,16 +100,23 @@ class AntiEntropy:
                 pass
 
     async def _sync(self, *, full: bool) -> None:
+        """Compare, if `full`, and push. After a failure all is compared again soon."""
+        if full:
+            self._full_sync_due_s = math.inf  # a server that appears from here on asks for another comparison
+        wait_s = FULL_SYNC_RETRY_S * self._rng.uniform(0.1, 1)
         try:
             if full:
                 await self._compare()
             await self._push()
         except (ConsulKernelError, OSError) as error:
             logger.warning("the catalog could not be brought up to date: %s", error)
-            self._full_sync_due_s = time.monotonic() + FULL_SYNC_RETRY_S * self._rng.uniform(0.1, 1)
+        except Exception:  # an agent whose catalog entry nobody keeps would be worse than any fault
+            logger.exception("bringing the catalog up to date failed")
         else:
-            if full:
-                self._full_sync_due_s = time.monotonic() + self._interval_s()
+            if not full:
+                return
+            wait_s = self._interval_s()
+        self._full_sync_due_s = min(self._full_sync_due_s, time.monotonic() + wait_s)
 
     def _interval_s(self) -> float:
         members = max(1, self._member_count())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from consul_kernel.agent.anti_entropy import AntiEntropy
+from consul_kernel.agent.anti_entropy import SERVER_UP_STAGGER_S, AntiEntropy
 from consul_kernel.agent.checks.runner import Report
 from consul_kernel.agent.checks.ttl import TtlRunner
 from consul_kernel.agent.local import LocalState
@@ -38,13 +39,24 @@ class FakeCatalog:
         self.services: dict[str, NodeService] = {}
         self.checks: dict[str, HealthCheck] = {}
         self.failing = False
+        self.fault: Exception | None = None
+        self.may_fail = asyncio.Event()
+        self.may_fail.set()
+        self.attempts = 0
         self.refused_names: set[str] = set()
         self.refusals = 0
         self.writes = 0
         self.changed = asyncio.Event()
 
     async def call(self, method: Method[Any, Any], request: Any) -> Any:
+        self.attempts += 1
+        if self.fault is not None:
+            self.refusals += 1
+            self.changed.set()
+            raise self.fault
         if self.failing:
+            self.changed.set()
+            await self.may_fail.wait()
             self.refusals += 1
             self.changed.set()
             raise RpcError("No cluster leader")
@@ -208,6 +220,29 @@ async def test_it_survives_failures_and_catches_up(world: World) -> None:
     world.catalog.failing = False
     world.sync.changed()
     await world.catalog.until(lambda: "web" in world.catalog.services)
+
+
+async def test_a_fault_does_not_end_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.catalog.fault = KeyError("a fault of ours")
+    world.local.register_service(ServiceDefinition(name="web"))
+    world.sync.start()
+    await world.catalog.until(lambda: world.catalog.refusals > 0)
+    world.catalog.fault = None
+    world.sync.changed()
+    await world.catalog.until(lambda: "web" in world.catalog.services)
+    assert "a fault of ours" in caplog.text
+
+
+async def test_a_server_that_appears_during_a_failing_attempt_is_not_forgotten(world: World) -> None:
+    world.catalog.failing = True
+    world.catalog.may_fail.clear()
+    world.sync.start()
+    await world.catalog.until(lambda: world.catalog.attempts > 0)
+    world.sync.server_appeared()
+    world.catalog.may_fail.set()
+    await world.catalog.until(lambda: world.catalog.refusals > 0)
+    await asyncio.sleep(0)
+    assert world.sync._full_sync_due_s <= time.monotonic() + SERVER_UP_STAGGER_S
 
 
 async def test_what_the_catalog_refuses_keeps_nothing_else_from_it(world: World) -> None:
