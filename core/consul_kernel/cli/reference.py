@@ -32,6 +32,16 @@ later is an argument, even if it begins with a dash. `-h`, `-help` and `--help` 
 | 2 | `members` has none to show. |
 | 127 | No command, or an unknown one. |
 
+## Signals to an agent
+
+| Signal | Effect |
+| --- | --- |
+| SIGINT (Ctrl-C) | A client leaves the pool and stops, a server stops; `skip_leave_on_interrupt` says otherwise. |
+| SIGTERM | A client leaves the pool and stops, a server stops; `leave_on_terminate` says otherwise. |
+| SIGHUP | Logged, else ignored: this version does not reload its configuration. Restart the agent instead. |
+
+A second SIGINT or SIGTERM ends the process at once, with code 1. An agent that is still starting stops without leaving.
+
 ## Environment
 
 | Variable | Meaning |

@@ -175,7 +175,7 @@ SERVICE_KEYS = (
 LOG_KEYS = (
     Key("log_level", _T.TEXT, "INFO", "Least severe level that is logged: trace, debug, info, warn, err."),
     Key("log_json", _T.BOOL, False, "Log lines as JSON objects."),
-    Key("log_file", _T.TEXT, "", "File to log to, besides standard output."),
+    Key("log_file", _T.TEXT, "", "File to log to, besides standard error."),
     Key("log_rotate_duration", _T.DURATION, "24h", "Age at which a log file is rotated.", Effect.UNUSED),
     Key("log_rotate_bytes", _T.INT, 0, "Size at which a log file is rotated; 0 is none."),
     Key("log_rotate_max_files", _T.INT, 0, "Rotated files kept; 0 is all, -1 none."),
