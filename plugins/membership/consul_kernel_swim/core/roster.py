@@ -18,6 +18,10 @@ from .tags import decode_tags
 _INTENTS_MAX = 4_096
 """Intents about members not yet known; when full, the oldest makes room."""
 
+_GONE = (MemberStatus.FAILED, MemberStatus.LEFT)
+_ROOM_FRACTION = 16
+"""This part of a full list is forgotten at once, so that it is not searched for each newcomer."""
+
 
 class _Record:
     """One member and when it changed: `status_time` is Lamport's, `gone_ms` ours."""
@@ -210,6 +214,21 @@ class Roster:
         for name, (_, _, noted_ms) in list(self._intents.items()):
             if now_ms - noted_ms > settings.recent_intent_timeout_ms:
                 del self._intents[name]
+
+    def make_room(self) -> bool:
+        """Whether another member can be taken in. Where the list is full, some of those gone longest are forgotten."""
+        limit = self._env.settings.members_max
+        if len(self._records) >= limit:
+            others = (record for record in self._records.values() if record.member.name != self._own_name)
+            gone = [record for record in others if record.member.status in _GONE]
+            gone.sort(key=lambda record: record.gone_ms)
+            for record in gone[: max(1, limit // _ROOM_FRACTION)]:
+                self._env.count("members_forgotten_early")
+                self._erase(record)
+        if len(self._records) < limit:
+            return True
+        self._env.count("members_over_limit")
+        return False
 
     # --- changes ---
 

@@ -97,12 +97,12 @@ class MembershipRules:
                 return
         if not moved and alive.incarnation <= (0 if node is None else node.incarnation):
             return
+        if node is None and len(self._nodes) >= self._env.settings.members_max:
+            self._env.count("members_over_limit")
+            return
         if self._is_news(node, alive) and self.watcher is not None and self.watcher.refuses(alive):
             return
         if node is None:
-            if len(self._nodes) >= self._env.settings.members_max:
-                self._env.count("members_over_limit")
-                return
             node = Node(alive, self._env.now_ms)
             self._nodes.add(node)
         self._accept_alive(node, alive)

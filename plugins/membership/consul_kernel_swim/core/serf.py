@@ -73,12 +73,14 @@ class Serf:
     # --- watching SWIM ---
 
     def refuses(self, alive: Alive) -> bool:
-        """Whether this node may not be here: its tags cannot be read, or the application says no."""
+        """Whether this node may not be here: its tags cannot be read, the application says no, or there is no room."""
         try:
-            return self._refusal(alive, NodeState.ALIVE) is not None
+            if self._refusal(alive, NodeState.ALIVE) is not None:
+                return True
         except PeerProtocolError as error:
             self._note_refusal(alive.node, f"Member '{alive.node}' has bad tags: {error}")
             return True
+        return self.roster.get(alive.node) is None and not self.roster.make_room()
 
     def _refusal(self, alive: Alive, state: NodeState) -> str | None:
         address = Address(unpack_host(alive.host), alive.port)

@@ -50,7 +50,7 @@ class Settings:
     user_event_bytes_max: int = 512
 
     members_max: int = 65_536
-    """Beyond this an alive message about an unknown name is refused, so that forged names cannot fill memory."""
+    """So that forged names cannot fill memory: for one more, those gone longest are forgotten, or it is refused."""
     queue_depth_max: int = 4_096
     """Serf's MaxQueueDepth: when a broadcast queue is full, what was sent most often makes room."""
 

@@ -314,6 +314,23 @@ def test_members_are_bounded() -> None:
     assert bench.swim.counters["members_over_limit"] == 4
 
 
+def test_names_that_come_and_fail_do_not_fill_memory() -> None:
+    """The table forgets the dead soon, the list of members only after days: whoever failed first makes room."""
+    bench = Bench(Settings(members_max=8))
+    for wave in range(5):
+        for number in range(6):
+            bench.add(f"forged-{wave}-{number}", number + 1)
+            bench.receive(Dead(1, f"forged-{wave}-{number}", "accuser"))
+            bench.wait(1)
+        bench.wait(90_000)
+        assert len(bench.swim.nodes) == 1
+        assert len(bench.swim.members()) <= 8
+    assert bench.status("own") is MemberStatus.ALIVE
+    assert bench.status("forged-0-0") is None
+    assert bench.kinds("forged-0-0")[-1] is MemberEventKind.REAP
+    assert bench.status("forged-4-5") is MemberStatus.FAILED
+
+
 def test_merge_only_suspects_what_a_peer_holds_for_dead() -> None:
     bench = Bench()
     for number, name in enumerate(("a", "b", "c"), 2):
