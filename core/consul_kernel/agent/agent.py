@@ -36,6 +36,7 @@ from .describe import describe_agent
 from .identity import load_node_id
 from .known_servers import KnownServers
 from .local import LocalState
+from .registrations import Registrations
 from .resolve import resolve
 from .retry_join import retry_join
 
@@ -280,6 +281,7 @@ class Agent:
             check_update_interval_s=config.check_update_interval_ms / 1000,
             output_limit_bytes=config.check_output_max_size,
             discard_output=config.discard_check_output,
+            kept=Registrations(config.data_dir),
         )
 
     def _make_anti_entropy(self) -> AntiEntropy:
@@ -310,6 +312,7 @@ class Agent:
             self._local.register_service(service, from_file=True)
         for check in self._config.checks:
             self._local.register_check(check, from_file=True)
+        self._local.restore()
 
     async def _join_configured(self) -> None:
         config = self._config

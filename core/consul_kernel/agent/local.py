@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from consul_kernel.contracts.errors import AgentError
+from consul_kernel.contracts.errors import AgentError, RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.service import NodeService, ServiceDefinition
 
@@ -18,6 +18,7 @@ from .checks.kinds import CheckKind, check_kind
 from .checks.runner import CheckRunner, Report
 from .checks.ttl import TtlRunner
 from .definitions import health_check, node_check, node_service, service_checks
+from .registrations import KeptCheck, KeptService, Registrations
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,10 @@ class LocalState:
         check_update_interval_s: float = 300.0,
         output_limit_bytes: int = 4096,
         discard_output: bool = False,
+        kept: Registrations | None = None,
     ) -> None:
+        """`kept` is where registrations from outside outlive the process."""
+        self._kept = kept or Registrations(None)
         self._node = node_name
         self._make_runner = make_runner
         self._on_change = on_change
@@ -106,9 +110,12 @@ class LocalState:
             kept = {check.id for check in checks}
             for check_id in [key for key, entry in self._live_checks(service.id) if key not in kept]:
                 self._remove_check(check_id)
+        if not from_file:
+            bare = msgspec.structs.replace(definition, check=None, checks=None)
+            self._kept.keep_service(KeptService(service=bare, token=token))
         self.service_entries[service.id] = ServiceEntry(service, token)
         for check in checks:
-            self._add_check(check, service, token, standalone=False)
+            self._add_check(check, service, token, standalone=False, keep=not from_file)
         self._on_change()
 
     def deregister_service(self, service_id: str) -> None:
@@ -117,6 +124,7 @@ class LocalState:
         if entry is None or entry.deleted:
             logger.warning("deregistered a service that is not here: %s", service_id)
             return
+        self._kept.drop_service(service_id)
         for check_id, _ in self._live_checks(service_id):
             self._remove_check(check_id)
         entry.deleted, entry.in_sync = True, False
@@ -132,7 +140,7 @@ class LocalState:
             if entry is None or entry.deleted:
                 raise AgentError(f'ServiceID "{check.service_id}" does not exist')
             service, token = entry.service, check.token or token or entry.token
-        self._add_check(check, service, check.token or token, standalone=True)
+        self._add_check(check, service, check.token or token, standalone=True, keep=not from_file)
         self._on_change()
 
     def deregister_check(self, check_id: str) -> None:
@@ -151,6 +159,57 @@ class LocalState:
         if not isinstance(runner, TtlRunner):
             raise AgentError(f'CheckID "{check_id}" does not have associated TTL')
         runner.update(status, truncated(output, self._output_limit(check_id)))
+
+    # --- what was registered before ---
+
+    def restore(self) -> None:
+        """Take up what was kept; what the agent file defines by now, or what is not allowed any more, is dropped."""
+        for kept in self._kept.services():
+            service_id = kept.service.id or kept.service.name
+            if service_id in self.service_entries:
+                self._kept.drop_service(service_id)
+                continue
+            try:
+                self.service_entries[service_id] = ServiceEntry(node_service(kept.service), kept.token)
+            except RequestError as error:
+                logger.warning("the kept service %s is dropped: %s", service_id, error)
+                self._kept.drop_service(service_id)
+        for check in self._kept.checks():
+            self._restore_check(check)
+        self._on_change()
+
+    def _restore_check(self, kept: KeptCheck) -> None:
+        definition = kept.check
+        service = self.service_entries.get(definition.service_id)
+        if definition.id in self.check_entries or (definition.service_id and service is None):
+            self._kept.drop_check(definition.id)
+            return
+        still_true = time.time() < kept.expires_unix_s
+        if still_true:
+            definition = msgspec.structs.replace(definition, status=kept.status)
+        try:
+            self._refuse_scripts(definition, from_file=False)
+            self._add_check(
+                definition, service.service if service else None, kept.token, standalone=kept.standalone, keep=False
+            )
+        except (RequestError, AgentError) as error:
+            logger.warning("the kept check %s is dropped: %s", definition.id, error)
+            self._kept.drop_check(definition.id)
+            return
+        if still_true:
+            entry = self.check_entries[definition.id]
+            entry.check = msgspec.structs.replace(entry.check, output=kept.output)
+
+    def _keep_ttl_states(self) -> None:
+        """So that a restart does not turn well services critical until their next word."""
+        for kept in list(self._kept.checks()):
+            runner, entry = self._runners.get(kept.check.id), self.check_entries.get(kept.check.id)
+            if isinstance(runner, TtlRunner) and entry is not None:
+                expires_unix_s = time.time() + runner.remaining_s()
+                state = msgspec.structs.replace(
+                    kept, status=entry.check.status, output=entry.check.output, expires_unix_s=expires_unix_s
+                )
+                self._kept.keep_check(state)
 
     # --- for anti-entropy ---
 
@@ -171,7 +230,11 @@ class LocalState:
         ]
 
     def close(self) -> None:
-        """Stop every check."""
+        """Stop every check, noting how TTL checks stood."""
+        try:
+            self._keep_ttl_states()
+        except AgentError as error:
+            logger.warning("%s", error)
         for runner in self._runners.values():
             runner.stop()
         for timer in self._deferred.values():
@@ -196,12 +259,14 @@ class LocalState:
         )
 
     def _add_check(
-        self, definition: CheckDefinition, service: NodeService | None, token: str, *, standalone: bool
+        self, definition: CheckDefinition, service: NodeService | None, token: str, *, standalone: bool, keep: bool
     ) -> None:
         check = health_check(definition, node=self._node, service=service, standalone=standalone)
         previous = self.check_entries.get(check.check_id)
         if previous is not None and not previous.deleted and not definition.status:
             check = msgspec.structs.replace(check, status=previous.check.status, output=previous.check.output)
+        if keep:
+            self._kept.keep_check(KeptCheck(check=definition, token=token, standalone=standalone))
         runner = self._make_runner(definition, lambda status, output: self._report(check.check_id, status, output))
         self._stop_runner(check.check_id)
         critical_since_s = time.monotonic() if check.status == CheckStatus.CRITICAL else None
@@ -212,6 +277,7 @@ class LocalState:
         runner.start()
 
     def _remove_check(self, check_id: str) -> None:
+        self._kept.drop_check(check_id)
         self._stop_runner(check_id)
         entry = self.check_entries[check_id]
         entry.deleted, entry.in_sync = True, False

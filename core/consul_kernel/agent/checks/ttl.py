@@ -28,6 +28,12 @@ class TtlRunner:
         self._restart()
         self._report(status, output)
 
+    def remaining_s(self) -> float:
+        """Seconds until it expires; 0 where it has."""
+        if self._timer is None:
+            return 0.0
+        return max(0.0, self._timer.when() - asyncio.get_running_loop().time())
+
     def stop(self) -> None:
         """Forget the timer."""
         if self._timer is not None:
