@@ -40,11 +40,19 @@ class KnownServers:
         if server is None:
             return None
         if event.kind in _GONE:
-            self._directory.remove(server.id)
+            known = self._directory.get(server.id)
+            if known is not None and known.name == server.name:  # else its id lives on under another name
+                self._directory.remove(server.id)
         else:
-            address = Address(server.host, server.port)
-            self._directory.add(ServerEntry(server.id, server.name, server.datacenter, address))
+            self._add(server)
         return server
+
+    def _add(self, server: ServerTags) -> None:
+        for known in self._directory.servers(server.datacenter):
+            if known.name == server.name and known.id != server.id:  # it came back with an empty data directory
+                self._directory.remove(known.id)
+        address = Address(server.host, server.port)
+        self._directory.add(ServerEntry(server.id, server.name, server.datacenter, address))
 
     def alive(self) -> Sequence[ServerTags]:
         """The servers that are there now, this agent included where it is one."""

@@ -146,7 +146,7 @@ class Reconciler:
         if member.name == self._node_name:
             logger.warning("this server left the pool; another leader removes it from the catalog")
             return
-        if server is not None and self._consensus.configuration.get(server.id) is not None:
+        if server is not None and self._quorum_has_lost(member, server):
             logger.info("removing server %s from the quorum", member.name)
             await self._consensus.remove_server(server.id)
         known, _ = await self._catalog_entry(member.name)
@@ -155,6 +155,15 @@ class Reconciler:
             await self._call(
                 methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=member.name)
             )
+
+    def _quorum_has_lost(self, member: Member, server: ServerTags) -> bool:
+        """Whether the quorum has the server that left; not where it is back under another name."""
+        for other in self._members():
+            tags = server_tags(other)
+            alive = other.status is MemberStatus.ALIVE and other.name != member.name
+            if alive and tags is not None and tags.id == server.id:
+                return False
+        return self._consensus.configuration.get(server.id) is not None
 
     async def _join_quorum(self, member: Member, server: ServerTags) -> None:
         if server.id in ("", self._node_id) or self._founded_another(member, server):

@@ -221,6 +221,16 @@ async def test_a_server_that_left_is_removed_from_quorum_and_catalog(
     assert "s2" not in catalog.nodes
 
 
+async def test_the_old_name_of_a_renamed_server_does_not_cost_it_the_quorum(
+    reconciler: Reconciler, catalog: FakeCatalog, quorum: FakeQuorum, pool: list[Member]
+) -> None:
+    await reconciler.reconcile(member("s2", server=True))
+    pool.append(replace(member("s2", server=True), name="renamed"))
+    await reconciler.reconcile(member("s2", server=True), forgotten=True)
+    assert quorum.configuration.get("id-s2") is not None
+    assert "s2" not in catalog.nodes
+
+
 async def test_the_leader_never_removes_itself(reconciler: Reconciler, catalog: FakeCatalog) -> None:
     await reconciler.reconcile(member("self", server=True))
     await reconciler.reconcile(member("self", server=True, status=MemberStatus.LEFT))
