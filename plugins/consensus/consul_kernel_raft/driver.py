@@ -66,7 +66,6 @@ from .writer import Writer
 
 _log = logging.getLogger(__name__)
 _INBOX_MAX = 16_384
-_CONNECTIONS_MAX = 256
 _CONFIGURATION_TIMEOUT_MS = 10_000
 
 
@@ -201,7 +200,10 @@ class RaftConsensus:
 
     def stats(self) -> Mapping[str, str]:
         """Consul's `raft` section; empty before `start`."""
-        return raft_stats(self._raft, self.status()) if self._raft is not None else {}
+        if self._raft is None:
+            return {}
+        dropped = {"answers_refused": self._peers.answers_refused, "inbox_dropped": self._inbox_dropped}
+        return raft_stats(self._raft, self.status(), dropped)
 
     def _server(self, server_id: str | None) -> Server | None:
         return None if server_id is None else self.configuration.get(server_id)
@@ -338,10 +340,13 @@ class RaftConsensus:
     # --- the turn ---
 
     def _post(self, event: Event) -> None:
-        """Queue an event for the next turn. When the inbox is full it is dropped, as a network would."""
+        """Queue an event for the next turn. When the inbox is full, what a peer sent is dropped, as a network would.
+
+        Events of our own are few, one for each task or connection that reports, and are not repeated.
+        """
         if not self._is_running:
             return
-        if len(self._inbox) >= _INBOX_MAX:
+        if len(self._inbox) >= _INBOX_MAX and isinstance(event, Message):
             self._inbox_dropped += 1
             return
         self._inbox.append(event)

@@ -26,13 +26,19 @@ class Peer:
     """Two connections to one server: appends on one, so that heartbeats and votes on the other never wait."""
 
     def __init__(
-        self, server: Server, dial: DialServer, encoder: RequestEncoder, post: Post, control_timeout_ms: int
+        self,
+        server: Server,
+        dial: DialServer,
+        encoder: RequestEncoder,
+        post: Post,
+        on_refused: Callable[[], None],
+        control_timeout_ms: int,
     ) -> None:
         self.server = server
         self._dial = dial
         self._encoder = encoder
         self._post = post
-        self.answers_refused = 0
+        self._on_refused = on_refused
         self._appends = Channel(
             self._connect,
             self._answered,
@@ -67,7 +73,7 @@ class Peer:
         try:
             response = decode_response(request, error, fields)
         except PeerProtocolError:
-            self.answers_refused += 1
+            self._on_refused()
             raise
         if response is not None:
             self._post(response)
@@ -92,6 +98,8 @@ class Peers:
         self._peers: dict[str, Peer] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._configuration: Configuration | None = None
+        self.answers_refused = 0
+        """Answers that could not be read, or said that a request was not understood."""
 
     def update(self, configuration: Configuration) -> None:
         """Follow the configuration: forget servers that are gone or moved, know new ones."""
@@ -105,7 +113,9 @@ class Peers:
                 self._close(self._peers.pop(server_id))
         for server_id, server in wanted.items():
             if server_id not in self._peers:
-                self._peers[server_id] = Peer(server, self._dial, self._encoder, self._post, self._control_timeout_ms)
+                self._peers[server_id] = Peer(
+                    server, self._dial, self._encoder, self._post, self._refused, self._control_timeout_ms
+                )
 
     def send(self, request: Request) -> None:
         """Send to `request.to`, if it is one of the servers."""
@@ -119,6 +129,9 @@ class Peers:
         if peer is None:
             raise TransportError(f"no server {server_id} in the configuration")
         return await self._dial(peer.server)
+
+    def _refused(self) -> None:
+        self.answers_refused += 1
 
     def _close(self, peer: Peer) -> None:
         task = asyncio.get_running_loop().create_task(peer.aclose())

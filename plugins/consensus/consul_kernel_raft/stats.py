@@ -10,8 +10,8 @@ from .core import Raft
 from .wire import PROTOCOL_VERSION
 
 
-def raft_stats(raft: Raft, status: ConsensusStatus) -> Mapping[str, str]:
-    """All values are text."""
+def raft_stats(raft: Raft, status: ConsensusStatus, dropped: Mapping[str, int]) -> Mapping[str, str]:
+    """All values are text. `dropped` says by name how often something of a peer's was dropped."""
     configuration = raft.configuration
     voters = [server for server in configuration.servers if server.suffrage is Suffrage.VOTER]
     others = len(voters) - (1 if raft.id in raft.voters else 0)
@@ -19,7 +19,7 @@ def raft_stats(raft: Raft, status: ConsensusStatus) -> Mapping[str, str]:
         f"{{Suffrage:{server.suffrage.value.capitalize()} ID:{server.id} Address:{server.address}}}"
         for server in configuration.servers
     )
-    return {
+    figures = {
         "applied_index": str(status.applied_index),
         "commit_index": str(status.commit_index),
         "fsm_pending": str(max(0, status.commit_index - status.applied_index)),
@@ -40,6 +40,8 @@ def raft_stats(raft: Raft, status: ConsensusStatus) -> Mapping[str, str]:
         "state": status.role.value,
         "term": str(status.term),
     }
+    figures.update((name, str(count)) for name, count in dropped.items())
+    return figures
 
 
 def _last_contact(last_contact_ms: int | None) -> str:

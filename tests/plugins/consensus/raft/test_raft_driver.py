@@ -11,7 +11,7 @@ from consul_kernel.contracts.consensus import Consensus, ConsensusContext
 from consul_kernel.contracts.errors import ConsensusError, PluginStartError, ProposalOverloadError
 from consul_kernel.testing.consensus_quorum import Quorum
 from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
-from consul_kernel_raft import RaftConfig, RaftConsensus
+from consul_kernel_raft import RaftConfig, RaftConsensus, driver
 from consul_kernel_raft.config import resolve_timing
 
 
@@ -143,6 +143,23 @@ def test_figures_bear_consuls_names() -> None:
         assert stats["latest_configuration_index"] == "1"
         assert leader.server.address in stats["latest_configuration"]
         assert {"last_log_term", "last_snapshot_index", "last_snapshot_term", "protocol_version", "term"} <= set(stats)
+
+    run(Quorum(make), scenario)
+
+
+def test_a_full_inbox_drops_what_peers_send_and_nothing_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer repeats what is lost; that a snapshot was saved, or could not be sent, is said only once."""
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        consensus = leader.running
+        assert isinstance(consensus, RaftConsensus)
+        monkeypatch.setattr(driver, "_INBOX_MAX", 0)
+        await consensus.take_snapshot()
+        await quorum.until(lambda: consensus.stats()["last_snapshot_index"] != "0", "snapshot", within_ms=100)
+        await quorum.until(lambda: consensus.stats()["inbox_dropped"] != "0", "dropped answer")
+        monkeypatch.undo()
+        await quorum.propose(b"x")
 
     run(Quorum(make), scenario)
 
