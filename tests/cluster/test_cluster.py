@@ -107,3 +107,19 @@ def test_a_leaving_client_is_taken_out_of_the_catalog(cluster: Cluster) -> None:
     )
     states = {member["Name"]: member["Status"] for member in servers[0].get("/v1/agent/members")}
     assert states["c1"] == 3
+
+
+def test_a_server_leaves_without_waiting_in_vain(cluster: Cluster) -> None:
+    servers = cluster.servers(
+        3, leave_on_terminate=True, performance={"raft_multiplier": 1, "leave_drain_time": "100ms"}
+    )
+    for server in servers:
+        server.wait_leader()
+    wait_for(lambda: len(servers[0].get("/v1/status/peers")) == 3, "three peers")
+    leaving = cluster.leader()
+    others = [server for server in servers if server is not leaving]
+    assert leaving.end() == 0
+    assert "still in the quorum" not in leaving.log_text()
+    for server in others:
+        wait_for(lambda server=server: len(server.get("/v1/status/peers")) == 2, "two peers")  # type: ignore[misc]
+    wait_for(lambda: put(others[0], "after-leave", "x"), "a write in the smaller quorum")

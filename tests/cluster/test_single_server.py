@@ -71,3 +71,17 @@ def test_a_server_starts_and_answers_soon(cluster: Cluster) -> None:
     wait_for(lambda: server.ask("PUT", "/v1/kv/first", "x").json is True, "the first write")
     assert time.monotonic() - started_s < START_BUDGET_S
     assert server.end() == 0
+
+
+def test_registrations_outlive_a_restart(cluster: Cluster) -> None:
+    server = cluster.agent("solo", server=True, bootstrap=True).start()
+    server.wait_leader()
+    definition = {"Name": "web", "Port": 80, "Check": {"TTL": "60s"}}
+    assert server.ask("PUT", "/v1/agent/service/register", definition).status == 200
+    assert server.ask("PUT", "/v1/agent/check/pass/service:web?note=fine").status == 200
+    assert server.end() == 0
+    server.start()
+    check = wait_for(lambda: server.get("/v1/agent/checks"), "the check")["service:web"]
+    assert (check["Status"], check["Output"]) == ("passing", "fine")
+    server.wait_leader()
+    wait_for(lambda: server.get("/v1/health/service/web?passing"), "web in the catalog")

@@ -17,7 +17,7 @@ from consul_kernel.contracts.consensus import (
     Server,
     Suffrage,
 )
-from consul_kernel.contracts.errors import ConsensusError
+from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
 from consul_kernel.contracts.membership import MemberEvent, Membership
 from consul_kernel.contracts.plugin import PluginConfig
 from consul_kernel.contracts.store import Store
@@ -186,14 +186,15 @@ class RaftServer:
 
     async def finish_leave(self) -> None:
         """After the pool was told: wait (bounded) until the quorum has let go of this server."""
+        if len(self.consensus.configuration.servers) < 2:
+            return
         try:
             async with asyncio.timeout(REMOVED_WAIT_S):
-                while self._is_one_of_several():
+                while await self._is_counted_on():
                     await asyncio.sleep(REMOVED_POLL_S)
         except TimeoutError:
             logger.warning("still in the quorum after %.0f s, leaving all the same", REMOVED_WAIT_S)
-        if len(self.consensus.configuration.servers) > 1:
-            await asyncio.sleep(self._settings.leave_drain_time_ms / 1000)
+        await asyncio.sleep(self._settings.leave_drain_time_ms / 1000)
 
     async def aclose(self) -> None:
         """Stop, last what others depend on."""
@@ -205,9 +206,15 @@ class RaftServer:
             await self._listener.aclose()
         await self._parts.store.aclose()
 
-    def _is_one_of_several(self) -> bool:
-        configuration = self.consensus.configuration
-        return len(configuration.servers) > 1 and configuration.get(self._settings.node_id) is not None
+    async def _is_counted_on(self) -> bool:
+        """Whether another server has this one in its quorum. Its own log may not tell: it is sent no more."""
+        for server in self._parts.servers():
+            if server.id != self._settings.node_id:
+                try:
+                    return str(self._settings.advertise) in await self._parts.ask_peers(server)
+                except (ConsulKernelError, OSError) as error:
+                    logger.debug("server %s did not say its peers: %s", server.name, error)
+        return False
 
     def _leader_changed(self, change: LeaderChange) -> None:
         self._duties.leadership_changed(change)
