@@ -27,6 +27,9 @@ _READ_BYTES = 64 * 1024
 _PIPELINED_MAX = 128
 """Requests of one connection that are not answered yet; the next one is not read before there is room."""
 
+_ANSWER_TIMEOUT_S = 30.0
+"""A request that a full inbox dropped gets no answer, and while its connection is not read its end is not seen."""
+
 
 class Slot:
     """Where the answer to one request will be; answers leave in the order of the requests."""
@@ -145,10 +148,19 @@ class Connection:
                 raise PeerProtocolError(f"a request cannot be read: {error!r}") from error
             await self._stream.drain()
 
+    async def _wait_for_room(self) -> None:
+        """Read no further while too many answers are due. Raises StreamClosedError where they do not come."""
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                while len(self._slots) >= _PIPELINED_MAX and not self._closed:
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError:
+            raise StreamClosedError(f"no answer could be given within {_ANSWER_TIMEOUT_S:.0f} s") from None
+
     async def _request(self, kind: int, fields: Any, unpacker: Any) -> None:
-        while len(self._slots) >= _PIPELINED_MAX and not self._closed:
-            self._room.clear()
-            await self._room.wait()
+        if len(self._slots) >= _PIPELINED_MAX:
+            await self._wait_for_room()
         slot = Slot(self)
         self._slots.append(slot)
         if not check_version(fields):

@@ -13,6 +13,8 @@ from consul_kernel.testing.consensus_quorum import Quorum
 from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
 from consul_kernel_raft import RaftConfig, RaftConsensus, driver
 from consul_kernel_raft.config import resolve_timing
+from consul_kernel_raft.core.messages import Heartbeat
+from consul_kernel_raft.wire import RequestEncoder
 
 
 def make(context: ConsensusContext) -> Consensus:
@@ -160,6 +162,23 @@ def test_a_full_inbox_drops_what_peers_send_and_nothing_of_our_own(monkeypatch: 
         await quorum.until(lambda: consensus.stats()["inbox_dropped"] != "0", "dropped answer")
         monkeypatch.undo()
         await quorum.propose(b"x")
+
+    run(Quorum(make), scenario)
+
+
+def test_a_connection_whose_requests_were_dropped_does_not_stay_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read no further while so many answers are due, so its end would not be seen; its place would be lost."""
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        monkeypatch.setattr(driver, "_INBOX_MAX", 0)
+        stream = await quorum.network.transport("stranger").dial(quorum.address(leader), timeout_ms=1000)
+        request = RequestEncoder("stranger", "stranger:1").encode(
+            Heartbeat(sender="stranger", to=leader.id, term=1, round=0, sent_ms=0)
+        )
+        stream.write(request * 200)
+        async with asyncio.timeout(60):
+            assert await stream.read(1) == b""
 
     run(Quorum(make), scenario)
 
