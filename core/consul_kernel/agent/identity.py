@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 
@@ -23,12 +24,22 @@ def load_node_id(configured: str, data_dir: Path | None) -> str:
     else:
         node_id = str(uuid.uuid4())
     if path is not None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(node_id, encoding="utf-8")
-        except OSError as error:
-            raise PluginStartError(f"cannot keep the node id in {path}: {error.strerror}") from error
+        _keep(path, node_id)
     return node_id
+
+
+def _keep(path: Path, node_id: str) -> None:
+    """Replaced by renaming: a crash must not leave a file that stops every start to come."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(node_id)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise PluginStartError(f"cannot keep the node id in {path}: {error.strerror}") from error
 
 
 def _read(path: Path) -> str:

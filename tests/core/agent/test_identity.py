@@ -18,7 +18,7 @@ def test_a_new_id_is_made_once_and_kept(tmp_path: Path) -> None:
     first = load_node_id("", tmp_path / "data")
     assert str(uuid.UUID(first)) == first
     assert load_node_id("", tmp_path / "data") == first
-    assert os.listdir(tmp_path / "data") == [NODE_ID_FILE]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [NODE_ID_FILE]
 
 
 def test_a_configured_id_goes_before_the_kept_one(tmp_path: Path) -> None:
