@@ -22,6 +22,8 @@ _BACKOFF_MAX_S = 0.5
 
 Answered = Callable[[Request, Any, Any], None]
 """Called with the request, the error text and the map that answered it. Raises PeerProtocolError."""
+Unanswered = Callable[[str], None]
+"""Called with the reason when requests were not delivered or not answered."""
 
 
 class Channel:
@@ -36,11 +38,13 @@ class Channel:
         dial: Callable[[], Awaitable[Stream]],
         on_answer: Answered,
         on_broken: Callable[[], None],
+        on_unanswered: Unanswered,
         *,
         timeout_ms: int,
         outstanding_max: int,
     ) -> None:
         self._dial = dial
+        self._on_unanswered = on_unanswered
         self._on_answer = on_answer
         self._on_broken = on_broken
         self._timeout_s = timeout_ms / 1000
@@ -52,6 +56,8 @@ class Channel:
         self._task: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._failures = 0
+        self._failure = ""
+        """Why the connection ended; empty: the other side closed it."""
         self._retry_at_s = 0.0
         self._closed = False
 
@@ -86,6 +92,7 @@ class Channel:
         loop = asyncio.get_running_loop()
         oldest_until_s = self._outstanding[0][1]
         if loop.time() >= oldest_until_s:
+            self._failure = f"no answer within {self._timeout_s * 1000:.0f} ms"
             self._stream.close()  # the reader sees the end and cleans up
             if self._task is not None:
                 self._task.cancel()
@@ -105,11 +112,13 @@ class Channel:
             finally:
                 stream.close()
         except (ConsulKernelError, OSError, TimeoutError) as error:
-            _log.debug("raft: connection failed: %s", error)
+            self._failure = self._failure or str(error) or f"no connection within {self._timeout_s * 1000:.0f} ms"
+            _log.debug("raft: connection failed: %s", self._failure)
         except asyncio.CancelledError:
             if self._closed:
                 raise
-        except Exception:  # noqa: BLE001 -- logged; one peer never harms another
+        except Exception as error:  # noqa: BLE001 -- logged; one peer never harms another
+            self._failure = repr(error)
             _log.exception("raft: connection failed")
         finally:
             self._broken()
@@ -135,6 +144,9 @@ class Channel:
     def _broken(self) -> None:
         self._stream = None
         self._task = None
+        if (self._outstanding or self._waiting) and not self._closed:
+            self._on_unanswered(self._failure or "the other side closed the connection without an answer")
+        self._failure = ""
         self._outstanding.clear()
         self._waiting.clear()
         if self._watchdog is not None:

@@ -48,6 +48,7 @@ from .core import (
 from .core.entry import EntryKind
 from .core.membership import find_invalid, with_server, without_server
 from .core.messages import InstallSnapshot, Message, Response
+from .journal import Journal
 from .peers import Peers
 from .proposals import (
     NOT_LEADER,
@@ -82,8 +83,9 @@ class RaftConsensus:
         self._reads = ReadWaiters()
         self._raft: Raft | None = None
         self._writer = Writer(context.log, context.snapshots, context.state_machine, self._write_done, self._fail)
+        self._journal = Journal(context.now_ms)
         self._peers = Peers(
-            context.server_id, context.dial, self._encoder, self._post, self._timing.heartbeat_timeout_ms
+            context.server_id, context.dial, self._encoder, self._post, self._journal, self._timing.heartbeat_timeout_ms
         )
         self._inbox: list[Event] = []
         self._inbox_dropped = 0
@@ -465,6 +467,7 @@ class RaftConsensus:
         if raft.leadership is None:
             self._proposals.lose()
         self._reads.applied(raft.applied_index)
+        self._journal.observe(raft, now_ms)
         self._tell_leadership()
         self._release_turn_waiters()
         self._arm(raft, now_ms)

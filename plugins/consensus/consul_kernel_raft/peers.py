@@ -13,6 +13,7 @@ from consul_kernel.contracts.transport import Stream
 from .channel import Channel
 from .core import Event, Unreachable
 from .core.messages import AppendEntries, Request
+from .journal import Journal
 from .wire import RequestEncoder, decode_response
 
 _APPEND_TIMEOUT_MS = 10_000
@@ -32,6 +33,7 @@ class Peer:
         encoder: RequestEncoder,
         post: Post,
         on_refused: Callable[[], None],
+        journal: Journal,
         control_timeout_ms: int,
     ) -> None:
         self.server = server
@@ -39,10 +41,12 @@ class Peer:
         self._encoder = encoder
         self._post = post
         self._on_refused = on_refused
+        self._journal = journal
         self._appends = Channel(
             self._connect,
             self._answered,
             self._broken,
+            self._unanswered,
             timeout_ms=_APPEND_TIMEOUT_MS,
             outstanding_max=_APPENDS_OUTSTANDING_MAX,
         )
@@ -50,6 +54,7 @@ class Peer:
             self._connect,
             self._answered,
             lambda: None,
+            self._unanswered,
             timeout_ms=control_timeout_ms,
             outstanding_max=_CONTROL_OUTSTANDING_MAX,
         )
@@ -66,6 +71,9 @@ class Peer:
     def _broken(self) -> None:
         self._post(Unreachable(self.server.id))
 
+    def _unanswered(self, reason: str) -> None:
+        self._journal.unreachable(self.server.id, self.server.address, reason)
+
     async def _connect(self) -> Stream:
         return await self._dial(self.server)
 
@@ -75,6 +83,7 @@ class Peer:
         except PeerProtocolError:
             self._on_refused()
             raise
+        self._journal.answered(self.server.id, self.server.address)
         if response is not None:
             self._post(response)
 
@@ -88,12 +97,19 @@ class Peers:
     """One Peer for each other server of the configuration."""
 
     def __init__(
-        self, server_id: str, dial: DialServer, encoder: RequestEncoder, post: Post, control_timeout_ms: int
+        self,
+        server_id: str,
+        dial: DialServer,
+        encoder: RequestEncoder,
+        post: Post,
+        journal: Journal,
+        control_timeout_ms: int,
     ) -> None:
         self._id = server_id
         self._dial = dial
         self._encoder = encoder
         self._post = post
+        self._journal = journal
         self._control_timeout_ms = control_timeout_ms
         self._peers: dict[str, Peer] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -111,10 +127,17 @@ class Peers:
             server = wanted.get(server_id)
             if server is None or server.address != peer.server.address:
                 self._close(self._peers.pop(server_id))
+                self._journal.forget(server_id)
         for server_id, server in wanted.items():
             if server_id not in self._peers:
                 self._peers[server_id] = Peer(
-                    server, self._dial, self._encoder, self._post, self._refused, self._control_timeout_ms
+                    server,
+                    self._dial,
+                    self._encoder,
+                    self._post,
+                    self._refused,
+                    self._journal,
+                    self._control_timeout_ms,
                 )
 
     def send(self, request: Request) -> None:

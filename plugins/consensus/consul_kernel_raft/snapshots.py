@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from dataclasses import replace
 
 from consul_kernel.contracts.consensus import Configuration, StateMachine
@@ -21,6 +23,7 @@ from .core.messages import InstallSnapshot, InstallSnapshotResponse, SnapshotPoi
 from .serving import SnapshotBytes
 from .wire import RequestEncoder, configuration_bytes, decode_response, new_unpacker
 
+_log = logging.getLogger("consul_kernel_raft")
 _CHUNK_BYTES = 256 * 1024
 _TIMEOUT_S = 10.0
 """For each 256 KiB begun of a snapshot that is sent, as Consul does; and for what comes next of one that comes."""
@@ -41,6 +44,7 @@ async def save(
 
     Call it in the turn in which `term` and `configuration` were read: the view is taken before the first wait.
     """
+    started_s = time.monotonic()
     view = machine.snapshot()
     try:
         sink = await store.create(
@@ -59,7 +63,12 @@ async def save(
             raise
     finally:
         view.close()
+    _log.info("snapshot %s taken up to entry %d: %s", meta.id, meta.index, _effort(meta.size, started_s))
     return point_of(meta)
+
+
+def _effort(size_bytes: int, started_s: float) -> str:
+    return f"{size_bytes} bytes in {(time.monotonic() - started_s) * 1000:.0f} ms"
 
 
 class _Incoming:
@@ -95,7 +104,7 @@ async def receive(
 
     Otherwise nothing is kept of them. Raises PeerProtocolError, StreamClosedError or StoreError.
     """
-    point = message.snapshot
+    point, started_s = message.snapshot, time.monotonic()
     sink = await store.create(
         index=point.index,
         term=point.term,
@@ -115,6 +124,7 @@ async def receive(
     except BaseException:
         await sink.abort()
         raise
+    _log.info("snapshot up to entry %d received from %s: %s", point.index, message.sender, _effort(size, started_s))
     return replace(message, snapshot=replace(point, id=meta.id))
 
 
@@ -128,6 +138,7 @@ async def send(
     newest = next(iter(store.list()), None)
     if newest is None or newest.index < request.snapshot.index:
         raise StoreError(f"the snapshot at {request.snapshot.index} is gone")
+    started_s = time.monotonic()
     source = await store.open(newest.id)
     try:
         meta = source.meta
@@ -140,6 +151,8 @@ async def send(
             response = await _read_answer(replace(request, snapshot=point), stream)
     finally:
         source.close()
+    outcome = "sent to" if response.success else "refused by"
+    _log.info("snapshot %s %s %s: %s", meta.id, outcome, request.to, _effort(meta.size, started_s))
     return response
 
 
@@ -162,11 +175,14 @@ async def _read_answer(request: InstallSnapshot, stream: Stream) -> InstallSnaps
 
 async def restore(machine: StateMachine, store: SnapshotStore, snapshot_id: str) -> None:
     """Replace the state machine's state by a stored snapshot. Raises StoreError."""
+    started_s = time.monotonic()
     source = await store.open(snapshot_id)
     try:
         await machine.restore(source)
     finally:
         source.close()
+    size = source.meta.size
+    _log.info("state restored from snapshot %s: %s", snapshot_id, _effort(size, started_s))
 
 
 def require_applied(applied_index: int) -> None:
