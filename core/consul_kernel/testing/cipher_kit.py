@@ -11,20 +11,12 @@ from collections.abc import Callable
 from consul_kernel.contracts.cipher import Cipher
 from consul_kernel.contracts.errors import CipherError
 
+from .clauses import ClauseError, require
+
 MakeCipher = Callable[[bytes], Cipher]
 
 KEYS = tuple(bytes([number]) * 32 for number in range(1, 5))
 MESSAGES = (b"", b"x", bytes(range(256)) * 5, b"z" * 100_000)
-
-
-class ClauseError(AssertionError):
-    """A clause does not hold."""
-
-
-def require(holds: bool, clause: str) -> None:
-    """Raise `ClauseError` with the clause unless it holds."""
-    if not holds:
-        raise ClauseError(clause)
 
 
 def require_refusal(action: Callable[[], object], clause: str) -> None:

@@ -164,6 +164,10 @@ class Quorum:
         """The servers that run."""
         return [node for node in self.nodes if node.consensus is not None]
 
+    def followers(self, leader: Node) -> list[Node]:
+        """The servers that run besides the leader."""
+        return [node for node in self.alive if node is not leader]
+
     # --- what tests ask for ---
 
     async def bootstrap(self) -> Node:
@@ -222,4 +226,5 @@ class Quorum:
         return Server(node.id, node.server.address, Suffrage.NONVOTER)
 
 
-Scenario = Callable[[Quorum], Awaitable[None]]
+Check = Callable[[MakeConsensus], Awaitable[None]]
+"""A check of one clause."""

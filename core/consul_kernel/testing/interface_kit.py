@@ -18,6 +18,7 @@ from consul_kernel.contracts.interface import Interface, InterfaceContext
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
 
+from .clauses import ClauseError, require
 from .fake_agent import FakeAgent
 
 WAIT_S = 10.0
@@ -63,16 +64,6 @@ class InterfaceCase:
     """Whether it listens on TCP."""
     has_packets: bool = False
     """Whether it listens on UDP, on the same ports."""
-
-
-class ClauseError(AssertionError):
-    """A clause does not hold."""
-
-
-def require(holds: bool, clause: str) -> None:
-    """Raise `ClauseError` with the clause unless it holds."""
-    if not holds:
-        raise ClauseError(clause)
 
 
 def bound_address(interface: Interface) -> Address:

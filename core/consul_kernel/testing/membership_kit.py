@@ -16,7 +16,8 @@ from consul_kernel.contracts.errors import MembershipError, PluginStartError
 from consul_kernel.contracts.membership import GossipEvent, Member, MemberEvent, MemberEventKind, MemberStatus
 from consul_kernel.contracts.transport import Address
 
-from .membership_world import GOSSIP_PORT, Agent, ClauseError, KeyedCipher, MakeMembership, PoolWorld, require
+from .clauses import ClauseError, require
+from .membership_world import GOSSIP_PORT, Agent, KeyedCipher, MakeMembership, PoolWorld
 from .memory_network import LinkQuality
 from .virtual_time import run_virtual
 

@@ -22,6 +22,7 @@ from consul_kernel.contracts.membership import (
 )
 from consul_kernel.contracts.transport import Address
 
+from .clauses import ClauseError
 from .memory_network import MemoryNetwork
 from .virtual_time import virtual_now_ms
 
@@ -39,16 +40,6 @@ WAIT_S = 300.0
 _POLL_S = 0.05
 
 MakeMembership = Callable[[MembershipContext], Membership]
-
-
-class ClauseError(AssertionError):
-    """A clause does not hold."""
-
-
-def require(holds: bool, clause: str) -> None:
-    """Raise `ClauseError` with the clause unless it holds."""
-    if not holds:
-        raise ClauseError(clause)
 
 
 class KeyedCipher:

@@ -20,11 +20,12 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .clauses import ClauseError
 from .store_life_checks import LIFE_CHECKS
 from .store_log_checks import LOG_CHECKS
 from .store_snapshot_checks import SNAPSHOT_CHECKS
 from .store_state_checks import STATE_CHECKS
-from .store_subject import Check, ClauseError, StoreSubject
+from .store_subject import Check, StoreSubject
 
 CHECKS: tuple[Check, ...] = (*STATE_CHECKS, *LOG_CHECKS, *SNAPSHOT_CHECKS, *LIFE_CHECKS)
 """Every check, in the order of the clauses."""

@@ -14,17 +14,10 @@ from pathlib import Path
 from consul_kernel.contracts.errors import PluginStartError
 from consul_kernel.contracts.store import HardState, LogEntry, Store
 
+from .clauses import require
 from .store_load import ALL, Step, perform, plan
 from .store_snapshot_checks import read, take
-from .store_subject import (
-    Check,
-    StoreSubject,
-    entries,
-    require,
-    require_async_refusal,
-    require_equal,
-    require_refusal,
-)
+from .store_subject import Check, StoreSubject, entries, require_async_refusal, require_equal, require_refusal
 
 KILLS = 4
 PATIENCE_SECONDS = 60

@@ -7,15 +7,8 @@ from pathlib import Path
 
 from consul_kernel.contracts.store import HardState, LogEntry, LogStore
 
-from .store_subject import (
-    Check,
-    StoreSubject,
-    entries,
-    require,
-    require_async_refusal,
-    require_equal,
-    require_refusal,
-)
+from .clauses import require
+from .store_subject import Check, StoreSubject, entries, require_async_refusal, require_equal, require_refusal
 
 ALL = 1 << 40
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from consul_kernel.contracts.store import SnapshotMeta, SnapshotSource, SnapshotStore
 
-from .store_subject import Check, StoreSubject, require, require_async_refusal, require_equal
+from .clauses import require
+from .store_subject import Check, StoreSubject, require_async_refusal, require_equal
 
 
 async def take(store: SnapshotStore, index: int, data: bytes = b"state", term: int = 1) -> SnapshotMeta:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from consul_kernel.contracts.store import MAX_KEY_BYTES, StateReader, StateStore
 
-from .store_subject import Check, StoreSubject, require, require_equal, require_refusal
+from .clauses import require
+from .store_subject import Check, StoreSubject, require_equal, require_refusal
 
 
 def _fill(state: StateStore, rows: dict[bytes, bytes], table: str = "kv") -> None:

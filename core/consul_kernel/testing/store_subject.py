@@ -14,9 +14,7 @@ import msgspec
 from consul_kernel.contracts.errors import StoreError
 from consul_kernel.contracts.store import DURABLE, LogEntry, Store, StoreContext, StorePlugin
 
-
-class ClauseError(AssertionError):
-    """A clause does not hold."""
+from .clauses import ClauseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +52,6 @@ class StoreSubject:
 
 
 Check = Callable[[StoreSubject, Path], Awaitable[None]]
-
-
-def require(holds: bool, clause: str) -> None:
-    """Raise ClauseError with the clause unless it holds."""
-    if not holds:
-        raise ClauseError(clause)
 
 
 def require_equal(found: object, wanted: object, clause: str) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from consul_kernel.contracts.errors import PluginStartError, StreamClosedError, TransportError
 from consul_kernel.contracts.transport import Address, Listener, Stream, Transport
 
+from .clauses import ClauseError, require
+
 WAIT_S = 10.0
 """What a check waits at most for anything that must happen."""
 
@@ -25,16 +27,6 @@ class TransportPair:
     host_a: str
     b: Transport
     host_b: str
-
-
-class ClauseError(AssertionError):
-    """A clause does not hold."""
-
-
-def require(holds: bool, clause: str) -> None:
-    """Raise `ClauseError` with the clause unless it holds."""
-    if not holds:
-        raise ClauseError(clause)
 
 
 async def _echo(stream: Stream) -> None:

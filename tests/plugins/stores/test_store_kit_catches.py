@@ -10,7 +10,8 @@ import pytest
 
 from consul_kernel.contracts.store import HardState, LogEntry, StoreContext, StorePlugin
 from consul_kernel.testing import store_log_checks, store_snapshot_checks, store_state_checks
-from consul_kernel.testing.store_subject import Check, ClauseError, StoreSubject
+from consul_kernel.testing.clauses import ClauseError
+from consul_kernel.testing.store_subject import Check, StoreSubject
 from consul_kernel_memory.log import MemoryLog
 from consul_kernel_memory.snapshots import MemorySnapshots
 from consul_kernel_memory.state import MemoryState, MemoryStateSnapshot

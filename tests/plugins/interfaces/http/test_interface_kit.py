@@ -11,6 +11,7 @@ from consul_kernel.contracts.errors import PluginStartError
 from consul_kernel.contracts.interface import InterfaceContext
 from consul_kernel.contracts.transport import Address
 from consul_kernel.testing import interface_kit as kit
+from consul_kernel.testing.clauses import ClauseError
 from consul_kernel.testing.fake_agent import FakeAgent
 from consul_kernel_http import HttpConfig, HttpInterface
 from plugins.interfaces.http.test_http_contract import ask, prepare
@@ -80,7 +81,7 @@ async def test_broken_promises_are_noticed(
         return made[-1]
 
     try:
-        with pytest.raises((kit.ClauseError, TimeoutError)):
+        with pytest.raises((ClauseError, TimeoutError)):
             await check(kit.InterfaceCase(make=remember, ask=ask, prepare=prepare))
         await check(kit.InterfaceCase(make=Honest, ask=ask, prepare=prepare))
     finally:
