@@ -6,12 +6,14 @@ import asyncio
 import random
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consul_kernel.agent.checks import alias
 from consul_kernel.agent.checks.alias import outcome
 from consul_kernel.agent.checks.factory import RunnerFactory
 from consul_kernel.agent.checks.kinds import check_kind, validate_check
@@ -98,6 +100,18 @@ async def test_http_follows_the_status(bench: Bench, web_server: str, code: int,
     seen, output = await bench.first_report(http(web_server, str(code)))
     assert seen is status
     assert output.startswith(f"HTTP GET http://{web_server}/{code}: {code} ")
+
+
+async def test_http_needs_no_reason_behind_the_status(bench: Bench) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 299 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        status, output = await bench.first_report(http(f"{host}:{port}", ""))
+    assert (status, output) == (CheckStatus.PASSING, f"HTTP GET http://{host}:{port}/: 299  Output: ")
 
 
 async def test_http_sends_method_and_headers(bench: Bench, web_server: str) -> None:
@@ -208,3 +222,48 @@ def test_what_is_valid_has_a_kind(definition: CheckDefinition) -> None:
     except RequestError:
         return
     assert kind is check_kind(definition)
+
+
+async def test_a_script_that_times_out_leaves_nothing_running(bench: Bench, tmp_path: Path) -> None:
+    """Neither itself nor what it left behind, which holds its output open."""
+    pid_file = tmp_path / "pid"
+    script = f"sleep 300 & echo $! >{pid_file}"
+    definition = CheckDefinition(
+        id="c", script_args=["sh", "-c", script], interval=SECOND_NS * 100, timeout=SECOND_NS // 2
+    )
+    status, output = await bench.first_report(definition)
+    assert (status, output) == (CheckStatus.CRITICAL, "Timed out (0.5s) running check")
+    async with asyncio.timeout(5):
+        while _is_running(int(pid_file.read_text())):
+            await asyncio.sleep(0.01)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie that nobody has waited for yet."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+async def test_an_alias_survives_a_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alias, "LOCAL_INTERVAL_S", 0.001)
+    faults: list[Exception] = [KeyError("a fault of ours")]
+
+    def checks() -> list[HealthCheck]:
+        if faults:
+            raise faults.pop()
+        return []
+
+    reports: asyncio.Queue[CheckStatus] = asyncio.Queue()
+    runner = alias.AliasRunner(
+        CheckDefinition(id="c", alias_service="web"),
+        lambda status, _: reports.put_nowait(status),
+        local_checks=checks,
+        node_checks=bench._node_checks,
+    )
+    runner.start()
+    async with asyncio.timeout(5):
+        assert [await reports.get(), await reports.get()] == [CheckStatus.CRITICAL, CheckStatus.PASSING]
+    runner.stop()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from consul_kernel.contracts.errors import ConsulKernelError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 
 from .runner import Report
+
+logger = logging.getLogger(__name__)
 
 LOCAL_INTERVAL_S = 0.25
 REMOTE_INTERVAL_S = 10.0
@@ -46,6 +49,9 @@ class AliasRunner:
                 self._report(*outcome(await self._aliased()))
             except (ConsulKernelError, OSError) as error:
                 self._report(CheckStatus.CRITICAL, f"Failure checking aliased node or service: {error}")
+            except Exception as error:
+                logger.exception("alias check %s failed to run", self._definition.id)
+                self._report(CheckStatus.CRITICAL, f"the check could not be run: {error}")
             await asyncio.sleep(REMOTE_INTERVAL_S if self._definition.alias_node else LOCAL_INTERVAL_S)
 
     async def _aliased(self) -> list[HealthCheck]:

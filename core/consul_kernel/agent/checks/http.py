@@ -50,8 +50,8 @@ class HttpRunner(PeriodicRunner):
 
     def _output(self, response: aiohttp.ClientResponse, body: bytes) -> str:
         text = body.decode("utf-8", "replace")
-        reason = response.reason or HTTPStatus(response.status).phrase
-        return f"HTTP {self._method} {self._definition.http}: {response.status} {reason} Output: {text}"
+        status = f"{response.status} {response.reason or ''}"
+        return f"HTTP {self._method} {self._definition.http}: {status} Output: {text}"
 
     def timeout_output(self) -> str:
         """As Go's client words it."""

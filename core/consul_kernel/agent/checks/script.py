@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -31,10 +32,12 @@ class ScriptRunner(PeriodicRunner):
         try:
             output = await self._read(process)
             code = await process.wait()
-        finally:
-            if process.returncode is None:
+        except BaseException:
+            # The script itself may be gone, and what it left behind still hold its output and its process group.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-                await asyncio.shield(process.wait())
+            await asyncio.shield(process.wait())
+            raise
         status = {0: CheckStatus.PASSING, 1: CheckStatus.WARNING}.get(code, CheckStatus.CRITICAL)
         return status, output
 
