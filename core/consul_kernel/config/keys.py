@@ -191,7 +191,7 @@ KEY_GROUPS = (
     ("HTTP and limits", HTTP_KEYS),
     ("Services and checks", SERVICE_KEYS),
     ("Logs", LOG_KEYS),
-    ("Known, without effect or refused", FUTURE_KEYS),
+    ("Not built yet", FUTURE_KEYS),
 )
 
 SCHEMA = Schema(key for _, keys in KEY_GROUPS for key in keys)

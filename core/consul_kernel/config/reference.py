@@ -15,15 +15,26 @@ BEGIN_MARK = "<!-- keys: made by python -m consul_kernel.config.reference -->"
 END_MARK = "<!-- end of keys -->"
 
 
+_HEADING = "| Key | Type | Default | Meaning |\n|---|---|---|---|"
+_UNUSED_HEAD = """\
+### Without effect
+
+Keys of Consul's that are known, harmless, and without effect yet: a file that has one is taken, with a warning.
+
+<details>
+<summary>All {count} of them</summary>
+"""
+
+
 def render_keys() -> str:
-    """Every key in Markdown: one table for each group."""
+    """Every key in Markdown: one table for each group, and those without effect folded away at the end."""
     parts: list[str] = []
+    unused: list[Key] = []
     for title, keys in KEY_GROUPS:
-        parts.append(f"### {title}\n")
-        parts.append("| Key | Type | Default | Meaning |\n|---|---|---|---|")
-        parts.extend(_row(key) for key in keys)
-        parts.append("")
-    return "\n".join(parts)
+        unused.extend(key for key in keys if key.effect is Effect.UNUSED)
+        parts += [f"### {title}\n", _HEADING, *(_row(key) for key in keys if key.effect is not Effect.UNUSED), ""]
+    rows = [_row(key) for key in sorted(unused, key=lambda key: key.path)]
+    return "\n".join([*parts, _UNUSED_HEAD.format(count=len(rows)), _HEADING, *rows, "\n</details>\n"])
 
 
 def _row(key: Key) -> str:
@@ -45,8 +56,6 @@ def _default(key: Key) -> str:
 def _meaning(key: Key) -> str:
     if key.effect is Effect.REFUSED:
         return f"{key.doc} **Refused** unless off: {key.reason} not built yet.".strip()
-    if key.effect is Effect.UNUSED:
-        return f"{key.doc} No effect yet.".strip()
     return key.doc
 
 

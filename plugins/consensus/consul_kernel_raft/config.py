@@ -14,14 +14,16 @@ COMMIT_MS = 50
 
 
 class RaftConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Times in milliseconds; 0 stands for Consul's default. All but `commit_ms` are scaled by raft_multiplier."""
+    """Times are in ms; 0 stands for the default named. All but `commit_ms` are multiplied by the agent file's
+    `performance.raft_multiplier` (5). They must satisfy 0 < lease < heartbeat <= election, and be alike on all servers.
+    """
 
     heartbeat_ms: int = 0
-    """A follower that has not heard from the leader for this long (up to twice that) stands. Default 1000."""
+    """A follower that has heard no leader for this long (up to twice that) calls an election. Default 1000."""
     election_ms: int = 0
-    """An election without outcome is repeated after this long (up to twice that). Default: heartbeat_ms."""
+    """An election without outcome is repeated after this long (up to twice that). Default: `heartbeat_ms`."""
     lease_ms: int = 0
-    """How long a leader answers reads on its own after a quorum was in touch. Default: half of heartbeat_ms."""
+    """How long a leader answers reads on its own after a quorum was in touch. Default: half of `heartbeat_ms`."""
     commit_ms: int = 0
     """How long followers may wait to learn of a commitment while nothing else is sent. Default 50."""
     proposals_max: int = 0

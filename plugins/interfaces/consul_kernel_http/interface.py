@@ -31,7 +31,7 @@ _HALF_OF_GRACE = 0.5
 
 
 class HttpConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The block `interface "http" { … }`. What it leaves at 0 or "" is the agent file's or the default."""
+    """What the block leaves out is the agent file's. Limits and headers are those of `http_config` and `limits`."""
 
     address: str = ""
     """Where to listen, in place of the agent file's addresses; also `unix:///path`."""

@@ -16,38 +16,71 @@ Knob = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class SwimConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Keys of the block; 0 stands for the profile's number, times are in ms.
+    """Times are in ms; 0 stands for the profile's number.
 
-    The numbers are for the LAN pool. The WAN pool has the `wan` profile and the agent file's `gossip_wan`, except
-    that the profile `local`, for agents on one machine, is for both. `label` must be the same on all agents.
+    What the agent file's `gossip_lan` says goes before the profile, and the block's own numbers before both.
     """
 
     profile: Literal["lan", "wan", "local"] = "lan"
+    """The numbers to begin with: memberlist's for a local network, for long distances, for one machine."""
     label: str = ""
+    """A name for the pool, at most 255 bytes, the same on all agents; packets with another one are dropped."""
     tcp_timeout_ms: Knob = 0
+    """How long a stream to a member may take to open and to exchange state.
+    Profiles: lan 10000, wan 30000, local 1000.
+    """
     indirect_checks: Knob = 0
+    """Members that are asked to probe one that has not answered. Profiles: lan 3, wan 3, local 1."""
     retransmit_mult: Knob = 0
+    """A message is passed on this many times log10 of the pool's size, rounded up. Profiles: lan 4, wan 4, local 2."""
     suspicion_mult: Knob = 0
+    """A suspect has this many probe intervals to refute, times log10 of the pool's size where that is above 1.
+    Profiles: lan 4, wan 6, local 3.
+    """
     suspicion_max_timeout_mult: Knob = 0
+    """Times longer that a suspicion lasts while no other member confirms it. Profiles: 6."""
     push_pull_interval_ms: Knob = 0
+    """Wait between exchanges of the whole state with one member; longer in large pools.
+    Profiles: lan 30000, wan 60000, local 15000.
+    """
     probe_timeout_ms: Knob = 0
+    """Wait for the answer to a probe before other members are asked to probe.
+    Profiles: lan 500, wan 3000, local 200.
+    """
     probe_interval_ms: Knob = 0
+    """Wait between probes; one member is probed each time. Profiles: lan 1000, wan 5000, local 1000."""
     awareness_max_multiplier: Knob = 0
+    """Times slower, at most, that an agent probes which suspects itself of being slow. Profiles: 8."""
     gossip_nodes: Knob = 0
+    """Members told in a round of gossip. Profiles: lan 3, wan 4, local 3."""
     gossip_interval_ms: Knob = 0
+    """Wait between rounds of gossip. Profiles: lan 200, wan 500, local 100."""
     gossip_to_the_dead_ms: Knob = 0
+    """How long a failed member is still told, so that it can refute. Profiles: lan 30000, wan 60000, local 15000."""
     dead_node_reclaim_ms: Knob = 0
+    """After how long the name of a failed member may be taken by another address. Profiles: 30000."""
     broadcast_timeout_ms: Knob = 0
+    """How long leaving waits until its message has gone out. Profiles: 5000."""
     leave_propagate_delay_ms: Knob = 0
+    """How long leaving then waits, so that the message spreads. Profiles: 3000."""
     reap_interval_ms: Knob = 0
+    """Wait between looks for members to forget. Profiles: 15000."""
     reconnect_interval_ms: Knob = 0
+    """Wait between attempts to reach a failed member again. Profiles: 30000."""
     tombstone_timeout_ms: Knob = 0
+    """When a member that left is forgotten. Profiles: 86400000."""
     recent_intent_timeout_ms: Knob = 0
+    """How long a join or leave of an unknown member is remembered. Profiles: 300000."""
     user_event_bytes_max: Knob = 0
+    """Largest user event, name and framing included. Profiles: 512."""
     members_max: Knob = 0
+    """Members at most; the longest gone make room, further ones are refused. Profiles: 65536."""
     disable_tcp_pings: bool = False
+    """Never probe over TCP when a probe over UDP has no answer."""
     compress_packets: bool = False
+    """Compress packets that become smaller so."""
     compress_streams: bool = False
+    """Compress exchanges of the whole state."""
 
 
 _KNOBS: Final = frozenset(field.name for field in dataclasses.fields(Settings)) & frozenset(
@@ -66,7 +99,11 @@ _TUNING: Final = {
 def settle(
     config: SwimConfig, pool: str, tuning: Mapping[str, int], reconnect_timeout_ms: int, sealed_overhead_bytes: int
 ) -> Settings:
-    """The settings of one pool: the profile, then Consul's tuning keys, then the block's own numbers."""
+    """The settings of one pool: the profile, then Consul's tuning keys, then the block's own numbers.
+
+    The block's numbers are for the LAN pool. The WAN pool has the `wan` profile and the agent file's `gossip_wan`,
+    except that the profile `local`, for agents on one machine, is for both.
+    """
     is_wan = pool == "wan"
     profile = PROFILES["wan" if is_wan and config.profile != "local" else config.profile]
     changes: dict[str, int] = {_TUNING[key]: value for key, value in tuning.items() if key in _TUNING and value > 0}

@@ -12,14 +12,14 @@ from .cipher import KEY_LENGTHS
 
 
 class NaclConfig(PluginConfig, frozen=True, kw_only=True):
-    """Keys in base64, each of 32 bytes (16 and 24 are taken too, as in Consul's `encrypt`).
-
-    `key` seals and opens; `keys` open as well. Without `key` the agent file's `encrypt` seals, and without
-    that the first of `keys`.
+    """Keys are in base64, each of 32 bytes (16 and 24 are taken too, as in Consul's `encrypt`); `consul-kernel keygen`
+    makes one. A cipher without any key does not start.
     """
 
     key: str = ""
+    """The key that seals; it opens, too. Without it the agent file's `encrypt` seals, else the first of `keys`."""
     keys: list[str] = []
+    """Further keys that open, such as the one before the last change."""
 
     def __post_init__(self) -> None:
         """Refuse a bad key where the file's reader can still say in which line it is."""
