@@ -18,6 +18,7 @@ from consul_kernel.contracts.errors import (
 from consul_kernel.contracts.membership import Member, MembershipContext, MemberStatus
 from consul_kernel.contracts.transport import Address, Listener, PacketEndpoint, Stream
 
+from .complaints import Complaints
 from .config import SwimConfig, settle
 from .core.events import (
     AnnounceJoin,
@@ -54,7 +55,8 @@ _STEPS_PER_TURN: Final = 256
 _STREAMS_MAX: Final = 128
 _JOINS_AT_ONCE: Final = 16
 _BIND_ATTEMPTS: Final = 16
-_WARNINGS_PER_MINUTE: Final = 60
+
+UNREADABLE_ANSWER: Final = "the answer cannot be read ({}): does the other side have the same encryption key?"
 
 
 class SwimMembership:
@@ -83,8 +85,7 @@ class SwimMembership:
         self._streams: dict[int, asyncio.Future[bytes | None]] = {}
         self._last_id = 0
         self._closed = False
-        self._warned_minute = -1
-        self._warnings = 0
+        self._complaints = Complaints(context.pool)
         self._snapshot: SnapshotKeeper | None = None
         self._counters: Counter[str] = Counter()
 
@@ -214,7 +215,8 @@ class SwimMembership:
         figures = {"encrypted": str(self._context.cipher is not None).lower()}
         if self._swim is not None:
             figures.update(self._swim.stats())
-        figures.update({name: str(count) for name, count in sorted(self._counters.items())})
+        counters = {**self._counters, "warnings_suppressed": self._complaints.suppressed}
+        figures.update({name: str(count) for name, count in sorted(counters.items()) if count})
         return figures
 
     def _core(self) -> Swim:
@@ -254,8 +256,9 @@ class SwimMembership:
             return
         try:
             self._post(PacketReceived(self._sealing.open_packet(packet), source))
-        except (PeerProtocolError, CipherError):
+        except (PeerProtocolError, CipherError) as error:
             self._counters["packets_refused"] += 1
+            self._complaints.refused("packet", source.host, str(error), self._context.now_ms())
 
     def _post(self, event: Input) -> None:
         self._inbox.append(event)
@@ -315,18 +318,7 @@ class SwimMembership:
             case CommandDone():
                 self._settle(self._commands, effect.command_id, effect.error)
             case Warn():
-                self._warn(effect.text)
-
-    def _warn(self, text: str) -> None:
-        """Log, but not without end: a stranger decides how often there is something to say."""
-        minute = self._context.now_ms() // 60_000
-        if minute != self._warned_minute:
-            self._warned_minute, self._warnings = minute, 0
-        self._warnings += 1
-        if self._warnings <= _WARNINGS_PER_MINUTE:
-            logger.warning("pool %s: %s", self._context.pool, text)
-        else:
-            self._counters["warnings_suppressed"] += 1
+                self._complaints.warn(effect.text, self._context.now_ms())
 
     @staticmethod
     def _settle(
@@ -372,7 +364,9 @@ class SwimMembership:
             self._post(ReplyReceived(effect.dial_id, reply))
         except TimeoutError:
             self._post(DialFailed(effect.dial_id, f"no answer within {effect.timeout_ms} ms"))
-        except (TransportError, PeerProtocolError, CipherError) as error:
+        except CipherError as error:
+            self._post(DialFailed(effect.dial_id, UNREADABLE_ANSWER.format(error)))
+        except (TransportError, PeerProtocolError) as error:
             self._post(DialFailed(effect.dial_id, str(error) or type(error).__name__))
         except Exception as error:
             # Whoever asked waits for an outcome, whatever is wrong with a transport or a cipher.
@@ -395,11 +389,10 @@ class SwimMembership:
                 if reply is not None:
                     stream.write(self._sealing.seal_stream(reply, dialling=False))
                     await stream.drain()
-        except PeerProtocolError as error:
+        except (PeerProtocolError, CipherError) as error:
             self._counters["streams_refused"] += 1
+            self._complaints.refused("stream", stream.peer.host, str(error), self._context.now_ms())
             stream.write(self._sealing.seal_stream(ErrorReply(str(error)).encode(), dialling=False))
-        except CipherError:
-            self._counters["streams_refused"] += 1
         except (TransportError, TimeoutError):
             self._counters["streams_broken"] += 1
         finally:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from consul_kernel.contracts.cipher import Cipher
-from consul_kernel.contracts.errors import CipherError, PeerProtocolError
+from consul_kernel.contracts.errors import CipherError, PeerProtocolError, StreamClosedError
 from consul_kernel.contracts.transport import Stream
 
 from .core.messages import MessageType
@@ -16,6 +16,8 @@ _READ_BYTES: Final = 65_536
 _DECODE_HERE_BYTES: Final = 32_768
 _ENCRYPT: Final = bytes((MessageType.ENCRYPT,))
 _LABEL: Final = bytes((MessageType.HAS_LABEL,))
+
+NO_ANSWER: Final = "the other side closed the connection without an answer: does it have the same encryption key?"
 
 
 class Sealing:
@@ -72,13 +74,16 @@ class Sealing:
 
     async def receive(self, stream: Stream, *, served: bool) -> StreamMessage:
         """Read one message. Raises PeerProtocolError, CipherError or TransportError."""
-        first = await stream.read_exactly(1)
         if served:
-            first = await self._read_label(stream, first)
+            first = await self._read_label(stream, await stream.read_exactly(1))
+        else:
+            first = await stream.read(1)
+            if not first:
+                raise StreamClosedError(NO_ANSWER)
         if first == _ENCRYPT:
             return await self._receive_sealed(stream)
         if self._cipher is not None:
-            raise PeerProtocolError("a plain stream, where only sealed ones are taken")
+            raise PeerProtocolError("Encryption is configured but remote state is not encrypted")
         decoder = StreamDecoder()
         message = decoder.feed(first)
         received = 0
