@@ -17,9 +17,7 @@ from consul_kernel.contracts.consensus import (
     ConsensusContext,
     ConsensusStatus,
     LeaderChange,
-    Role,
     Server,
-    Suffrage,
 )
 from consul_kernel.contracts.errors import (
     ConsensusError,
@@ -31,22 +29,20 @@ from consul_kernel.contracts.store import LogEntry
 from consul_kernel.contracts.transport import Stream
 
 from .acceptor import Acceptor
+from .changes import QuorumChanges
 from .config import RaftConfig, resolve_timing
 from .core import (
     Bootstrap,
-    ChangeConfiguration,
     Event,
     Limits,
-    Propose,
     Raft,
     ReadIndex,
     Ready,
     Timer,
-    TransferLeadership,
     WriteDone,
 )
 from .core.entry import EntryKind
-from .core.membership import find_invalid, with_server, without_server
+from .core.membership import find_invalid
 from .core.messages import InstallSnapshot, Message, Response
 from .journal import Journal
 from .peers import Peers
@@ -55,19 +51,19 @@ from .proposals import (
     PROPOSALS_MAX,
     Proposal,
     ProposalQueue,
-    TryLaterError,
+    append_proposals,
     wait_result,
 )
 from .reads import ReadWaiters
 from .recovery import recover
 from .snapshotter import Snapshotter
-from .stats import raft_stats
+from .stats import LeadershipView, describe_status, leadership_view, raft_stats, status_before_start
+from .turns import TurnWaiters
 from .wire import RequestEncoder
 from .writer import Writer
 
 _log = logging.getLogger(__name__)
 _INBOX_MAX = 16_384
-_CONFIGURATION_TIMEOUT_MS = 10_000
 
 
 class RaftConsensus:
@@ -93,14 +89,22 @@ class RaftConsensus:
         self._in_turn = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
-        self._view: tuple[int, str | None, bool] = (0, None, False)
+        self._view = LeadershipView()
         self._acceptor = Acceptor(
             context.server_id, context.snapshots, context.state_machine, self._running, self._post
         )
         self._snapshotter = Snapshotter(context, self._peers, self._encoder, self._post, self._writer.compact)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turn_waiters: list[asyncio.Future[None]] = []
-        self._changing = asyncio.Lock()
+        self._turns = TurnWaiters()
+        self._changes = QuorumChanges(
+            context.server_id,
+            context.now_ms,
+            3 * self._timing.election_timeout_ms,
+            self._running,
+            self._propose_servers,
+            self._post,
+            self._turns,
+        )
         self._failure: BaseException | None = None
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -137,7 +141,7 @@ class RaftConsensus:
         self._proposals.close()
         self._reads.fail(LeadershipLostError("raft is already shutdown"))
         self._inbox.clear()
-        self._release_turn_waiters()
+        self._turns.release()
         self._tell_leadership()
 
     def _fail(self, error: BaseException) -> None:
@@ -177,28 +181,9 @@ class RaftConsensus:
         """The view at this moment."""
         raft = self._raft
         if raft is None:
-            return ConsensusStatus(
-                role=Role.SHUTDOWN if self._closed else Role.FOLLOWER,
-                term=0,
-                leader=None,
-                last_log_index=0,
-                last_log_term=0,
-                commit_index=0,
-                applied_index=0,
-                last_contact_ms=None,
-            )
-        leads = raft.leadership is not None and self._is_running
-        contact_ms = raft.leader_contact_ms
-        return ConsensusStatus(
-            role=raft.role if self._is_running else Role.SHUTDOWN,
-            term=raft.term,
-            leader=self._server(self._view[1]),
-            last_log_index=raft.log.last_index,
-            last_log_term=raft.log.last_term,
-            commit_index=raft.commit_index,
-            applied_index=raft.applied_index,
-            last_contact_ms=0 if leads else None if contact_ms is None else self._now_ms() - contact_ms,
-        )
+            return status_before_start(is_closed=self._closed)
+        leader = self._server(self._view.leader_id)
+        return describe_status(raft, leader, self._now_ms(), is_running=self._is_running)
 
     def stats(self) -> Mapping[str, str]:
         """Consul's `raft` section; empty before `start`."""
@@ -222,7 +207,7 @@ class RaftConsensus:
             raise ConsensusError("bootstrap only works on new clusters")
         self._post(Bootstrap(tuple(servers)))
         while raft.log.stable_index < 1:
-            await self._next_turn()
+            await self._turns.next()
             self._running()
 
     async def propose(self, command: bytes, *, timeout_ms: int) -> object:
@@ -265,63 +250,18 @@ class RaftConsensus:
 
     async def add_server(self, server: Server) -> None:
         """Add or change a server."""
-        async with self._changing:
-            await self._change(lambda: with_server(self.configuration, server))
+        await self._changes.add(server)
 
     async def remove_server(self, server_id: str) -> None:
         """Remove a server."""
-        async with self._changing:
-            await self._change(lambda: without_server(self.configuration, server_id))
-
-    async def _change(self, wanted: Any) -> None:
-        deadline_ms = self._now_ms() + _CONFIGURATION_TIMEOUT_MS
-        while True:
-            raft = self._running()
-            servers: tuple[Server, ...] = wanted()
-            if servers == raft.configuration.servers and raft.configuration.index <= raft.commit_index:
-                if raft.leadership is None:
-                    raise NotLeaderError(NOT_LEADER)
-                return
-            left_ms = deadline_ms - self._now_ms()
-            try:
-                await self._propose(EntryKind.CONFIGURATION, b"", max(1, left_ms), servers)
-                return
-            except TryLaterError as error:
-                if left_ms <= 0:
-                    raise ProposalTimeoutError(str(error)) from None
-                await self._next_turn(left_ms)
+        await self._changes.remove(server_id)
 
     async def transfer_leadership(self, to: str | None = None) -> None:
-        """Hand over, and wait for the other server's first sign of life as leader."""
-        raft = self._running()
-        if raft.leadership is None:
-            raise NotLeaderError(NOT_LEADER)
-        target = to if to is not None else self._furthest(raft)
-        server = raft.configuration.get(target) if target is not None else None
-        if target is None or server is None or server.suffrage is not Suffrage.VOTER or target == self.server_id:
-            raise ConsensusError(f"cannot find a voter to transfer leadership to: {to or 'there is no other'}")
-        if raft.leadership.transfer_target is not None:
-            raise ConsensusError("leadership transfer in progress")
-        term = raft.term
-        self._post(TransferLeadership(target))
-        deadline_ms = self._now_ms() + 3 * self._timing.election_timeout_ms
-        while raft.term == term or raft.leader_id is None:
-            left_ms = deadline_ms - self._now_ms()
-            if left_ms <= 0:
-                raise ConsensusError(f"{target} did not take over in time")
-            await self._next_turn(left_ms)
-            self._running()
-            if raft.leadership is not None and raft.term == term and raft.may_propose:
-                raise ConsensusError(f"{target} did not catch up in time")
-        if raft.leader_id == self.server_id:
-            raise ConsensusError(f"{target} did not win the election")
+        """Hand over."""
+        await self._changes.transfer_leadership(to)
 
-    def _furthest(self, raft: Raft) -> str | None:
-        """The voter that lacks the least."""
-        assert raft.leadership is not None
-        progress = raft.leadership.tracker.progress
-        others = [server_id for server_id in progress if server_id in raft.voters]
-        return max(others, key=lambda server_id: (progress[server_id].match_index, server_id), default=None)
+    async def _propose_servers(self, servers: tuple[Server, ...], timeout_ms: int) -> object:
+        return await self._propose(EntryKind.CONFIGURATION, b"", timeout_ms, servers)
 
     # --- snapshots ---
 
@@ -382,7 +322,7 @@ class RaftConsensus:
             if deadline_ms is not None and now_ms >= deadline_ms:
                 raft.step(Timer(), now_ms)
             if self._proposals.queued:
-                self._step_proposals(raft, now_ms)
+                append_proposals(raft, self._proposals, now_ms)
             if self._reads.unasked:
                 raft.step(ReadIndex(self._reads.take_unasked()), now_ms)
             while self._is_running and (ready := raft.ready()) is not None:
@@ -394,41 +334,6 @@ class RaftConsensus:
             self._fail(error)
         finally:
             self._in_turn = False
-
-    def _step_proposals(self, raft: Raft, now_ms: int) -> None:
-        """Append what was proposed: neighbours of one kind as one batch."""
-        batch: list[Proposal] = []
-        for proposal in self._proposals.take_queued():
-            if batch and proposal.kind is not batch[0].kind:
-                self._step_batch(raft, batch, now_ms)
-                batch = []
-            if proposal.kind is EntryKind.CONFIGURATION:
-                self._step_change(raft, proposal, now_ms)
-            else:
-                batch.append(proposal)
-        if batch:
-            self._step_batch(raft, batch, now_ms)
-
-    def _step_batch(self, raft: Raft, batch: list[Proposal], now_ms: int) -> None:
-        if not raft.may_propose:
-            text = NOT_LEADER if raft.leadership is None else "leadership transfer in progress"
-            self._proposals.refuse(batch, NotLeaderError(text))
-            return
-        self._proposals.appended(raft.log.last_index + 1, batch)
-        raft.step(Propose([proposal.data for proposal in batch], batch[0].kind), now_ms)
-
-    def _step_change(self, raft: Raft, proposal: Proposal, now_ms: int) -> None:
-        change = ChangeConfiguration(proposal.servers)
-        reason = raft.refuse_change(change)
-        if reason is None:
-            self._proposals.appended(raft.log.last_index + 1, [proposal])
-            raft.step(change, now_ms)
-        elif not raft.may_propose:
-            self._proposals.refuse([proposal], NotLeaderError(reason))
-        elif raft.may_change_later:
-            self._proposals.refuse([proposal], TryLaterError(reason))
-        else:
-            self._proposals.refuse([proposal], ConsensusError(reason))
 
     def _carry_out(self, raft: Raft, ready: Ready) -> None:
         self._peers.update(raft.configuration)
@@ -469,7 +374,7 @@ class RaftConsensus:
         self._reads.applied(raft.applied_index)
         self._journal.observe(raft, now_ms)
         self._tell_leadership()
-        self._release_turn_waiters()
+        self._turns.release()
         self._arm(raft, now_ms)
         if self._inbox or self._proposals.queued or self._reads.unasked:
             self._wake()
@@ -495,28 +400,7 @@ class RaftConsensus:
         raft = self._raft
         if raft is None:
             return
-        leader_id = raft.leader_id if self._is_running else None
-        leads = self._is_running and raft.leadership is not None
-        ready = leads and raft.leadership is not None and raft.applied_index >= raft.leadership.term_start_index
-        if leads and not ready:
-            leader_id = None  # it says so once its first entry is applied: then it has all that was acknowledged
-        if leader_id is not None and raft.configuration.get(leader_id) is None:
-            leader_id = None  # its address is not known before its first entries have come
-        view = (raft.term if leader_id is not None else 0, leader_id, ready)
-        if view == self._view:
-            return
-        self._view = view
-        self._context.on_leader_change(LeaderChange(raft.term, self._server(leader_id), ready))
-
-    async def _next_turn(self, timeout_ms: int = 1000) -> None:
-        """Wait for the end of the next turn, or for `timeout_ms`."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turn_waiters.append(future)
-        await asyncio.wait([future], timeout=max(1, timeout_ms) / 1000)
-
-    def _release_turn_waiters(self) -> None:
-        if self._turn_waiters:
-            waiters, self._turn_waiters = self._turn_waiters, []
-            for future in waiters:
-                if not future.done():
-                    future.set_result(None)
+        view = leadership_view(raft) if self._is_running else LeadershipView()
+        if view != self._view:
+            self._view = view
+            self._context.on_leader_change(LeaderChange(raft.term, self._server(view.leader_id), view.is_self))

@@ -9,12 +9,14 @@ from typing import Any
 
 from consul_kernel.contracts.consensus import Server
 from consul_kernel.contracts.errors import (
+    ConsensusError,
     LeadershipLostError,
     NotLeaderError,
     ProposalOverloadError,
     ProposalTimeoutError,
 )
 
+from .core import ChangeConfiguration, Propose, Raft
 from .core.entry import EntryKind
 
 PROPOSALS_MAX = 8192
@@ -98,6 +100,44 @@ class ProposalQueue:
         self.lose()
         queued, self.queued = self.queued, []
         self.refuse(queued, NotLeaderError("raft is already shutdown"))
+
+
+def append_proposals(raft: Raft, queue: ProposalQueue, now_ms: int) -> None:
+    """Append what was proposed: neighbours of one kind as one batch."""
+    batch: list[Proposal] = []
+    for proposal in queue.take_queued():
+        if batch and proposal.kind is not batch[0].kind:
+            _append_batch(raft, queue, batch, now_ms)
+            batch = []
+        if proposal.kind is EntryKind.CONFIGURATION:
+            _append_change(raft, queue, proposal, now_ms)
+        else:
+            batch.append(proposal)
+    if batch:
+        _append_batch(raft, queue, batch, now_ms)
+
+
+def _append_batch(raft: Raft, queue: ProposalQueue, batch: list[Proposal], now_ms: int) -> None:
+    if not raft.may_propose:
+        text = NOT_LEADER if raft.leadership is None else "leadership transfer in progress"
+        queue.refuse(batch, NotLeaderError(text))
+        return
+    queue.appended(raft.log.last_index + 1, batch)
+    raft.step(Propose([proposal.data for proposal in batch], batch[0].kind), now_ms)
+
+
+def _append_change(raft: Raft, queue: ProposalQueue, proposal: Proposal, now_ms: int) -> None:
+    change = ChangeConfiguration(proposal.servers)
+    reason = raft.refuse_change(change)
+    if reason is None:
+        queue.appended(raft.log.last_index + 1, [proposal])
+        raft.step(change, now_ms)
+    elif not raft.may_propose:
+        queue.refuse([proposal], NotLeaderError(reason))
+    elif raft.may_change_later:
+        queue.refuse([proposal], TryLaterError(reason))
+    else:
+        queue.refuse([proposal], ConsensusError(reason))
 
 
 async def wait_result(future: asyncio.Future[Any], timeout_ms: int) -> Any:

@@ -1,13 +1,64 @@
-"""Figures for `info`, under the names of Consul's `raft` section."""
+"""What a server says of itself: its status, and figures for `info` under the names of Consul's `raft` section."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from consul_kernel.contracts.consensus import ConsensusStatus, Suffrage
+from consul_kernel.contracts.consensus import ConsensusStatus, Role, Server, Suffrage
 
 from .core import Raft
 from .wire import PROTOCOL_VERSION
+
+
+class LeadershipView(NamedTuple):
+    """Whom the agent is told of: nobody in term 0, or a leader and its term; `is_self` once it may propose."""
+
+    term: int = 0
+    leader_id: str | None = None
+    is_self: bool = False
+
+
+def leadership_view(raft: Raft) -> LeadershipView:
+    """Leadership as the agent should see it now."""
+    leadership = raft.leadership
+    if leadership is not None and raft.applied_index < leadership.term_start_index:
+        return LeadershipView()  # told once its first entry is applied: then it has all that was acknowledged
+    leader_id = raft.leader_id
+    if leader_id is None or raft.configuration.get(leader_id) is None:
+        # A leader's address is not known before its first entries have come; one that removes itself has none.
+        return LeadershipView(is_self=leadership is not None)
+    return LeadershipView(raft.term, leader_id, leadership is not None)
+
+
+def status_before_start(*, is_closed: bool) -> ConsensusStatus:
+    """The status of a server that has recovered nothing yet."""
+    return ConsensusStatus(
+        role=Role.SHUTDOWN if is_closed else Role.FOLLOWER,
+        term=0,
+        leader=None,
+        last_log_index=0,
+        last_log_term=0,
+        commit_index=0,
+        applied_index=0,
+        last_contact_ms=None,
+    )
+
+
+def describe_status(raft: Raft, leader: Server | None, now_ms: int, *, is_running: bool) -> ConsensusStatus:
+    """The view at this moment; `leader` is whom the agent was told of."""
+    leads = raft.leadership is not None and is_running
+    contact_ms = raft.leader_contact_ms
+    return ConsensusStatus(
+        role=raft.role if is_running else Role.SHUTDOWN,
+        term=raft.term,
+        leader=leader,
+        last_log_index=raft.log.last_index,
+        last_log_term=raft.log.last_term,
+        commit_index=raft.commit_index,
+        applied_index=raft.applied_index,
+        last_contact_ms=0 if leads else None if contact_ms is None else now_ms - contact_ms,
+    )
 
 
 def raft_stats(raft: Raft, status: ConsensusStatus, dropped: Mapping[str, int]) -> Mapping[str, str]:
