@@ -121,11 +121,12 @@ class Signals:
         for number in self._leaves:
             loop.add_signal_handler(number, self._received, number)
         loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        loop.add_signal_handler(signal.SIGUSR1, self._ask_for_metrics)
 
     def remove(self) -> None:
         """Give the signals back."""
         loop = asyncio.get_running_loop()
-        for number in (*self._leaves, signal.SIGHUP):
+        for number in (*self._leaves, signal.SIGHUP, signal.SIGUSR1):
             loop.remove_signal_handler(number)
 
     def _received(self, number: signal.Signals) -> None:
@@ -142,3 +143,7 @@ class Signals:
 
     def _hangup(self) -> None:
         logger.warning("SIGHUP is ignored: this version does not reload its configuration; restart the agent instead")
+
+    def _ask_for_metrics(self) -> None:
+        # Consul prints its metrics; without a handler the system would end the process.
+        logger.warning("SIGUSR1 is ignored: this version keeps no metrics; `consul-kernel info` shows its figures")

@@ -97,12 +97,15 @@ async def test_a_start_that_fails_ends_the_process(serving: asyncio.Task[int]) -
         await ended(serving)
 
 
-async def test_a_hangup_is_logged_and_ignored(serving: asyncio.Task[int], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+async def test_what_consul_has_another_use_for_is_logged_and_ignored(
+    serving: asyncio.Task[int], caplog: pytest.LogCaptureFixture, number: signal.Signals
+) -> None:
     FakeAgent.made.may_start.set()
-    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), number)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await ended(serving) == 0
-    assert "SIGHUP is ignored" in caplog.text
+    assert f"{number.name} is ignored" in caplog.text
 
 
 async def test_an_agent_that_fails_gives_an_exit_code(serving: asyncio.Task[int]) -> None:
