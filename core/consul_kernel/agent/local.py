@@ -105,6 +105,8 @@ class LocalState:
         checks = service_checks(definition)
         for check in checks:
             self._refuse_scripts(check, from_file=from_file)
+        # What is refused is refused before anything changes: a service is never here with half of its checks.
+        runners = [self._runner(check) for check in checks]
         token = definition.token or token
         if replace_existing_checks:
             kept = {check.id for check in checks}
@@ -114,8 +116,8 @@ class LocalState:
             bare = msgspec.structs.replace(definition, check=None, checks=None)
             self._kept.keep_service(KeptService(service=bare, token=token))
         self.service_entries[service.id] = ServiceEntry(service, token)
-        for check in checks:
-            self._add_check(check, service, token, standalone=False, keep=not from_file)
+        for check, runner in zip(checks, runners, strict=True):
+            self._add_check(check, runner, service, token, standalone=False, keep=not from_file)
         self._on_change()
 
     def deregister_service(self, service_id: str) -> None:
@@ -140,7 +142,8 @@ class LocalState:
             if entry is None or entry.deleted:
                 raise AgentError(f'ServiceID "{check.service_id}" does not exist')
             service, token = entry.service, check.token or token or entry.token
-        self._add_check(check, service, check.token or token, standalone=True, keep=not from_file)
+        runner = self._runner(check)
+        self._add_check(check, runner, service, check.token or token, standalone=True, keep=not from_file)
         self._on_change()
 
     def deregister_check(self, check_id: str) -> None:
@@ -190,7 +193,12 @@ class LocalState:
         try:
             self._refuse_scripts(definition, from_file=False)
             self._add_check(
-                definition, service.service if service else None, kept.token, standalone=kept.standalone, keep=False
+                definition,
+                self._runner(definition),
+                service.service if service else None,
+                kept.token,
+                standalone=kept.standalone,
+                keep=False,
             )
         except (RequestError, AgentError) as error:
             logger.warning("the kept check %s is dropped: %s", definition.id, error)
@@ -258,8 +266,19 @@ class LocalState:
             "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
         )
 
+    def _runner(self, definition: CheckDefinition) -> CheckRunner:
+        """What carries a check out, not started. Raises RequestError for a check that this agent does not do."""
+        return self._make_runner(definition, lambda status, output: self._report(definition.id, status, output))
+
     def _add_check(
-        self, definition: CheckDefinition, service: NodeService | None, token: str, *, standalone: bool, keep: bool
+        self,
+        definition: CheckDefinition,
+        runner: CheckRunner,
+        service: NodeService | None,
+        token: str,
+        *,
+        standalone: bool,
+        keep: bool,
     ) -> None:
         check = health_check(definition, node=self._node, service=service, standalone=standalone)
         previous = self.check_entries.get(check.check_id)
@@ -267,7 +286,6 @@ class LocalState:
             check = msgspec.structs.replace(check, status=previous.check.status, output=previous.check.output)
         if keep:
             self._kept.keep_check(KeptCheck(check=definition, token=token, standalone=standalone))
-        runner = self._make_runner(definition, lambda status, output: self._report(check.check_id, status, output))
         self._stop_runner(check.check_id)
         critical_since_s = time.monotonic() if check.status == CheckStatus.CRITICAL else None
         self.check_entries[check.check_id] = CheckEntry(

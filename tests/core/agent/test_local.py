@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from consul_kernel.agent.checks.runner import Report
 from consul_kernel.agent.checks.ttl import TtlRunner
 from consul_kernel.agent.local import LocalState, truncated
+from consul_kernel.agent.registrations import Registrations
 from consul_kernel.contracts.errors import AgentError, RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus
 from consul_kernel.structs.service import ServiceDefinition, Weights
@@ -179,3 +181,28 @@ async def test_critical_for_too_long(local: LocalState) -> None:
 )
 def test_truncated(output: str, limit: int, kept: str) -> None:
     assert truncated(output, limit) == kept
+
+
+async def test_a_service_with_a_check_that_is_not_done_here_is_refused_whole(changes: Changes, tmp_path: Path) -> None:
+    def only_ttl(definition: CheckDefinition, report: Report) -> TtlRunner:
+        if not definition.ttl:
+            raise RequestError("Invalid check: not done here")
+        return ttl_runner(definition, report)
+
+    local = LocalState(
+        node_name="n1",
+        make_runner=only_ttl,
+        on_change=changes,
+        remote_scripts=False,
+        kept=Registrations(tmp_path),
+    )
+    unknown = CheckDefinition(name="other", grpc="127.0.0.1:1", interval=SECOND_NS)
+    with pytest.raises(RequestError, match="not done here"):
+        local.register_service(ServiceDefinition(name="web", checks=[CheckDefinition(ttl=SECOND_NS), unknown]))
+    with pytest.raises(RequestError, match="not done here"):
+        local.register_check(unknown)
+    assert not local.services()
+    assert not local.checks()
+    assert not [*Registrations(tmp_path).services(), *Registrations(tmp_path).checks()]
+    assert changes.count == 0
+    local.close()
