@@ -7,6 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from consul_kernel.contracts.errors import CorruptStoreError
+
 from .keys import after_prefix, pack_index, unpack_index
 from .transaction import Transaction
 
@@ -35,9 +37,12 @@ class Table(Generic[RecordT]):
         self._decode = msgspec.msgpack.Decoder(record_type).decode
 
     def get(self, reader: Reader, key: bytes) -> RecordT | None:
-        """The record, or None."""
+        """The record, or None. CorruptStoreError when it is damaged."""
         value = reader.get(self.name, key)
-        return None if value is None else self._decode(value)
+        try:
+            return None if value is None else self._decode(value)
+        except msgspec.DecodeError as error:
+            raise self._damaged(key, error) from error
 
     def put(self, transaction: Transaction, key: bytes, record: RecordT) -> None:
         """Set the record."""
@@ -48,10 +53,20 @@ class Table(Generic[RecordT]):
         return transaction.delete(self.name, key)
 
     def scan(self, reader: Reader, prefix: bytes = b"") -> Iterator[tuple[bytes, RecordT]]:
-        """Keys and records under a prefix, in order."""
+        """Keys and records under a prefix, in order. CorruptStoreError when one is damaged."""
         decode = self._decode
-        for key, value in reader.range(self.name, prefix, after_prefix(prefix)):
-            yield key, decode(value)
+        key = prefix
+        try:
+            for key, value in reader.range(self.name, prefix, after_prefix(prefix)):
+                yield key, decode(value)
+        except msgspec.DecodeError as error:
+            raise self._damaged(key, error) from error
+
+    def _damaged(self, key: bytes, error: msgspec.DecodeError) -> CorruptStoreError:
+        return CorruptStoreError(
+            f"table {self.name} of the state has a damaged record at {key[:100]!r} ({error}): stop the agent, remove "
+            "the folder of the state and start it again; the state is rebuilt from the log and the snapshots"
+        )
 
 
 class KeySet:
