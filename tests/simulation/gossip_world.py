@@ -77,7 +77,6 @@ class Simulated:
         self.user_events: Counter[tuple[str, bytes]] = Counter()
         self.done: dict[int, str | None] = {}
         self.wake_at_ms = -1
-        self.has_joined = False
 
     def status(self, name: str) -> MemberStatus | None:
         return next((member.status for member in self.swim.members() if member.name == name), None)
@@ -138,7 +137,6 @@ class World:
             if command not in agent.done:
                 self.at(self.now_ms + 50, look)
             elif agent.done[command] is None:
-                agent.has_joined = True
                 self.step(agent, AnnounceJoin())
             else:
                 self.at(self.now_ms + 500, lambda: self.join(agent, other) if agent.running else None)

@@ -21,7 +21,6 @@ RST = 8
 
 GO_AWAY_NORMAL = 0
 GO_AWAY_PROTOCOL_ERROR = 1
-GO_AWAY_INTERNAL_ERROR = 2
 
 WINDOW_BYTES = 256 * 1024
 """What each direction of a stream may carry before the receiver grants more."""

@@ -14,7 +14,6 @@ from typing import Final
 
 from consul_kernel.contracts.errors import StoreError
 
-LMDB_KEY_BYTES: Final = 511
 TABLE_NAME_BYTES: Final = 64
 CHUNK_BYTES: Final = 440
 """Room for the longest table name, the marks around it, and the zero byte of a link."""

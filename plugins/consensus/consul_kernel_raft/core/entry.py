@@ -24,8 +24,6 @@ class EntryKind(IntEnum):
     CONFIGURATION = 5
 
 
-KNOWN_KINDS = frozenset(int(kind) for kind in EntryKind)
-
 _SUFFRAGE_NUMBER = {Suffrage.VOTER: 0, Suffrage.NONVOTER: 1}
 
 

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from consul_kernel.contracts.consensus import Consensus, ConsensusContext
 from consul_kernel.contracts.errors import ConsensusError, PluginStartError, ProposalOverloadError
 from consul_kernel.testing.consensus_quorum import Quorum
-from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
+from consul_kernel.testing.virtual_time import virtual_now_ms
 from consul_kernel_raft import RaftConfig, RaftConsensus, driver
 from consul_kernel_raft.config import resolve_timing
 from consul_kernel_raft.core.messages import Heartbeat
 from consul_kernel_raft.wire import RequestEncoder
-
-
-def make(context: ConsensusContext) -> Consensus:
-    return RaftConsensus(context, RaftConfig())
-
-
-def run(quorum: Quorum, scenario: Callable[[Quorum], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with quorum:
-            await scenario(quorum)
-
-    run_virtual(body(), limit_s=600)
+from plugins.consensus.raft.raft_quorum import make, run
 
 
 def test_times_are_consuls_and_scaled() -> None:

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import pytest
 
-from consul_kernel.contracts.consensus import Consensus, ConsensusContext
 from consul_kernel.testing.consensus_quorum import Quorum
-from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
-from consul_kernel_raft import RaftConfig, RaftConsensus
-
-
-def make(context: ConsensusContext) -> Consensus:
-    return RaftConsensus(context, RaftConfig())
-
-
-def run(quorum: Quorum, scenario: Callable[[Quorum], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with quorum:
-            await scenario(quorum)
-
-    run_virtual(body(), limit_s=600)
+from consul_kernel.testing.virtual_time import virtual_now_ms
+from plugins.consensus.raft.raft_quorum import make, run
 
 
 def test_three_servers_elect_replicate_and_survive_the_loss_of_the_leader() -> None:

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from consul_kernel.contracts.consensus import Configuration, Consensus, ConsensusContext, Role
+from consul_kernel.contracts.consensus import Configuration, Role
 from consul_kernel.testing.consensus_quorum import Quorum
-from consul_kernel.testing.virtual_time import run_virtual
-from consul_kernel_raft import RaftConfig, RaftConsensus
 from consul_kernel_raft.core import Raft
 from consul_kernel_raft.journal import Journal
+from plugins.consensus.raft.raft_quorum import make, run
 
 INFO, WARNING = logging.INFO, logging.WARNING
-
-
-def make(context: ConsensusContext) -> Consensus:
-    return RaftConsensus(context, RaftConfig())
-
-
-def run(quorum: Quorum, scenario: Callable[[Quorum], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with quorum:
-            await scenario(quorum)
-
-    run_virtual(body(), limit_s=600)
 
 
 def lines(caplog: pytest.LogCaptureFixture, part: str) -> list[tuple[int, str]]:

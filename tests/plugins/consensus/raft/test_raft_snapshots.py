@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import msgspec
 import pytest
 
-from consul_kernel.contracts.consensus import Consensus, ConsensusContext, Server
+from consul_kernel.contracts.consensus import Server
 from consul_kernel.contracts.transport import Address, Stream
 from consul_kernel.testing.consensus_quorum import PORT, Node, Quorum
-from consul_kernel.testing.virtual_time import run_virtual
-from consul_kernel_raft import RaftConfig, RaftConsensus
 from consul_kernel_raft.core.entry import encode_configuration
 from consul_kernel_raft.wire import pack
+from plugins.consensus.raft.raft_quorum import make, run
 
 GOOD = msgspec.msgpack.encode([(5, b"x"), (900, b"y")])
-
-
-def make(context: ConsensusContext) -> Consensus:
-    return RaftConsensus(context, RaftConfig())
-
-
-def run(scenario: Callable[[Quorum], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with Quorum(make, size=3) as quorum:
-            await scenario(quorum)
-
-    run_virtual(body(), limit_s=600)
 
 
 async def offer(quorum: Quorum, node: Node, term: int, size: int, data: bytes) -> Stream:
@@ -62,7 +47,7 @@ def test_what_cannot_be_restored_costs_the_sender_its_connection_and_nothing_els
         await leader.running.propose(b"more", timeout_ms=5000)
         assert leader.commands[-2:] == [b"kept", b"more"]
 
-    run(scenario)
+    run(Quorum(make, size=3), scenario)
 
 
 def test_a_snapshot_that_stops_coming_does_not_bar_the_next_one() -> None:
@@ -78,4 +63,4 @@ def test_a_snapshot_that_stops_coming_does_not_bar_the_next_one() -> None:
         assert b"Success\xc3" in await taken.read(200)
         assert not follower.failures
 
-    run(scenario)
+    run(Quorum(make, size=3), scenario)
