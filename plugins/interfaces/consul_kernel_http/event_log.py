@@ -8,7 +8,6 @@ is meant for it, and keeps the last 256.
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 import weakref
 from collections import deque
@@ -18,15 +17,12 @@ import msgspec
 
 from consul_kernel.contracts.interface import AgentApi
 from consul_kernel.contracts.membership import UserEvent
+from consul_kernel.filters import Regexp, RegexpError
 from consul_kernel.structs.record import go_name
 
 EVENT_NAME_PREFIX = "consul:event:"
 EVENT_VERSION = 1
 KEPT_EVENTS = 256
-
-_MAX_UNBOUNDED = 3
-_REPEATED_GROUP = re.compile(r"\)[*+{]")
-_UNBOUNDED = re.compile(r"[*+]|\{\d*,\}")
 
 
 class EventView(msgspec.Struct, rename=go_name):
@@ -85,32 +81,21 @@ def event_index(event_id: str) -> int:
     return (number >> 64) ^ (number & ((1 << 64) - 1)) or 1
 
 
-def is_tame(pattern: str) -> bool:
-    """Whether matching takes a bounded time. Python's engine backtracks, unlike Go's, and peers write patterns."""
-    return not _REPEATED_GROUP.search(pattern) and len(_UNBOUNDED.findall(pattern)) <= _MAX_UNBOUNDED
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether a filter accepts a text. A pattern that is not valid or not tame accepts nothing."""
-    if not is_tame(pattern):
-        return False
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return False
-
-
 def is_meant_for(event: EventView, agent: AgentApi) -> bool:
-    """Whether the filters of an event accept this agent."""
-    if event.node_filter and not matches(event.node_filter, agent.node_name):
+    """Whether the filters of an event accept this agent. One that is no regular expression accepts nobody."""
+    try:
+        node, service, tag = (
+            Regexp(text) if text else None for text in (event.node_filter, event.service_filter, event.tag_filter)
+        )
+    except RegexpError:
         return False
-    if not event.service_filter:
+    if node is not None and not node.search(agent.node_name):
+        return False
+    if service is None:
         return True
-    for service in agent.local.services().values():
-        if matches(event.service_filter, service.service):
-            tags = service.tags or []
-            if not event.tag_filter or any(matches(event.tag_filter, tag) for tag in tags):
-                return True
+    for instance in agent.local.services().values():
+        if service.search(instance.service) and (tag is None or any(map(tag.search, instance.tags or []))):
+            return True
     return False
 
 
