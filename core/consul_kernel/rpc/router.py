@@ -6,6 +6,7 @@ The rules are Consul's (`agent/consul/rpc.go` forwardRPC, `agent/consul/client.g
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
@@ -27,6 +28,8 @@ from .errors import (
     RpcTransportError,
     RpcUnreachableError,
 )
+
+_log = logging.getLogger(__name__)
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -183,6 +186,8 @@ class Router:
     # --- both ---
 
     async def _call_at(self, address: Address, method: Method[Any, Any], request: Any) -> Any:
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s is forwarded to %s", method.name, address)
         return await self._pool.call(address, method, request, timeout_ms=self._timeout_ms(request))
 
     def _timeout_ms(self, request: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import time
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -37,14 +38,32 @@ class Dispatcher:
 
     async def __call__(self, request: web.BaseRequest) -> Answer:
         """Answer one request. Only cancellation comes out of here."""
+        answer = self._answer_and_log if logger.isEnabledFor(logging.DEBUG) else self._answer
         connection = request.protocol
         if isinstance(connection, Connection):
             connection.begin()
             try:
-                return await self._answer(request)
+                return await answer(request)
             finally:
                 connection.end()
-        return await self._answer(request)
+        return await answer(request)
+
+    async def _answer_and_log(self, request: web.BaseRequest) -> Answer:
+        """As Consul's `Request finished`; without the query, which may hold a token."""
+        started_s, outcome = time.perf_counter(), "cancelled"
+        try:
+            answer = await self._answer(request)
+            outcome = str(answer.status)
+            return answer
+        finally:
+            logger.debug(
+                "Request finished: method=%s path=%s status=%s from=%s latency=%.3fms",
+                request.method,
+                request.raw_path.partition("?")[0],
+                outcome,
+                request.remote,
+                (time.perf_counter() - started_s) * 1000,
+            )
 
     async def _answer(self, request: web.BaseRequest) -> Answer:
         try:

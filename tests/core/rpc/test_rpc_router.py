@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 
 import pytest
@@ -44,6 +45,20 @@ def test_default_reads_and_writes_go_to_the_leader_from_everywhere() -> None:
         assert not nodes[2].endpoints.calls
 
     run_virtual(program())
+
+
+@pytest.mark.parametrize(("level", "told"), [(logging.DEBUG, 1), (logging.INFO, 0)])
+def test_a_forwarded_call_is_a_debug_line(level: int, told: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(level, logger="consul_kernel.rpc.router")
+
+    async def program() -> None:
+        _, nodes = await _three()
+        for node in nodes[:2]:
+            await node.router.call(KVS_GET, KeyRequest())
+
+    run_virtual(program())
+    assert [text for text in caplog.messages if text.startswith("KVS.Get is forwarded to ")] == caplog.messages
+    assert len(caplog.messages) == told
 
 
 def test_stale_reads_are_answered_here_once_a_leader_was_heard() -> None:

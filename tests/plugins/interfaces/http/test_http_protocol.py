@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -293,3 +295,24 @@ async def test_writes_only_from_some_networks(serve: Serve, networks: tuple[str,
     assert got.status == status
     assert got.text == ("true" if status == 200 else "Access is restricted")
     assert (await site.get("/v1/kv/k")).status == 200
+
+
+# --- the log ---
+
+
+async def test_each_request_is_a_debug_line_without_its_token(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.agent.answer(KVS_GET, VALUE)
+    caplog.set_level(logging.DEBUG, logger="consul_kernel_http")
+    await site.get("/v1/kv/k?token=not-for-the-log")
+    (line,) = [text for text in caplog.messages if text.startswith("Request finished")]
+    assert re.fullmatch(
+        r"Request finished: method=GET path=/v1/kv/k status=200 from=127\.0\.0\.1 latency=\d+\.\d{3}ms", line
+    )
+    assert "not-for-the-log" not in caplog.text
+
+
+async def test_requests_are_no_lines_above_debug(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="consul_kernel_http")
+    site.agent.answer(KVS_GET, VALUE)
+    assert (await site.get("/v1/kv/k")).status == 200
+    assert not caplog.messages
