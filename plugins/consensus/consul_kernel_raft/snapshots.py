@@ -15,7 +15,7 @@ from consul_kernel.contracts.errors import (
     StoreError,
     StreamClosedError,
 )
-from consul_kernel.contracts.store import SnapshotMeta, SnapshotSink, SnapshotStore
+from consul_kernel.contracts.store import SnapshotMeta, SnapshotSink, SnapshotSource, SnapshotStore
 from consul_kernel.contracts.transport import Stream
 
 from .core.entry import decode_configuration
@@ -131,15 +131,12 @@ async def receive(
 async def send(
     request: InstallSnapshot, stream: Stream, store: SnapshotStore, encoder: RequestEncoder
 ) -> InstallSnapshotResponse:
-    """Send the newest snapshot, which is at least as new as the one asked for, and wait for the answer.
+    """Send the newest whole snapshot, which is at least as new as the one asked for, and wait for the answer.
 
     Raises StoreError, TransportError, PeerProtocolError or TimeoutError.
     """
-    newest = next(iter(store.list()), None)
-    if newest is None or newest.index < request.snapshot.index:
-        raise StoreError(f"the snapshot at {request.snapshot.index} is gone")
     started_s = time.monotonic()
-    source = await store.open(newest.id)
+    source = await _open_newest(store, request.snapshot.index)
     try:
         meta = source.meta
         point = point_of(meta)
@@ -154,6 +151,18 @@ async def send(
     outcome = "sent to" if response.success else "refused by"
     _log.info("snapshot %s %s %s: %s", meta.id, outcome, request.to, _effort(meta.size, started_s))
     return response
+
+
+async def _open_newest(store: SnapshotStore, index: int) -> SnapshotSource:
+    """The newest snapshot at or after `index` that is not damaged. Raises StoreError."""
+    for meta in store.list():
+        if meta.index < index:
+            break
+        try:
+            return await store.open(meta.id)
+        except CorruptStoreError as error:
+            _log.error("snapshot %s cannot be sent: %s", meta.id, error)
+    raise StoreError(f"the snapshot at {index} is gone")
 
 
 async def _read_answer(request: InstallSnapshot, stream: Stream) -> InstallSnapshotResponse:

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from consul_kernel.contracts.consensus import Server
+from consul_kernel.contracts.errors import CorruptStoreError
+from consul_kernel.contracts.store import SnapshotSource
 from consul_kernel.contracts.transport import Address, Stream
 from consul_kernel.testing.consensus_quorum import PORT, Node, Quorum
 from consul_kernel_raft.core.entry import encode_configuration
@@ -64,3 +66,35 @@ def test_a_snapshot_that_stops_coming_does_not_bar_the_next_one() -> None:
         assert not follower.failures
 
     run(Quorum(make, size=3), scenario)
+
+
+def test_a_damaged_snapshot_is_passed_over_for_one_that_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower that needs a snapshot does not wait until the leader's next one, hours later."""
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        behind = quorum.followers(leader)[0]
+        quorum.crash(behind)
+        for number in range(20):
+            await leader.running.propose(b"%d" % number, timeout_ms=5000)
+        for node in quorum.alive:
+            await node.running.take_snapshot()
+            await quorum.stop(node)
+            await quorum.start(node)  # so that nothing before the snapshot is left in memory
+        leader = await quorum.leader()
+        whole = leader.snapshots.kept[0][0]
+        damaged = msgspec.structs.replace(whole, id="damaged", index=whole.index + 1000)
+        leader.snapshots.kept.insert(0, (damaged, b""))
+        open_whole = leader.snapshots.open
+
+        async def open_snapshot(snapshot_id: str) -> SnapshotSource:
+            if snapshot_id == "damaged":
+                raise CorruptStoreError("its checksum is wrong")
+            return await open_whole(snapshot_id)
+
+        monkeypatch.setattr(leader.snapshots, "open", open_snapshot)
+        await quorum.start(behind)
+        await quorum.until_equal()
+        assert len(behind.commands) == 20
+
+    run(Quorum(make, trailing_logs=2), scenario)
