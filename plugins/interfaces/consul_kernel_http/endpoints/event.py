@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 
+from consul_kernel.filters import Regexp, RegexpError
 from consul_kernel.structs.event import EventFireRequest
 from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE
 from consul_kernel.structs.query import QueryOptions
@@ -55,9 +55,9 @@ def _check_filters(event: EventView) -> None:
     filters = (("node", event.node_filter), ("service", event.service_filter), ("tag", event.tag_filter))
     for kind, pattern in filters:
         try:
-            re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise HttpError(500, f"Invalid {kind} filter: error parsing regexp: {error}: `{pattern}`") from None
+            Regexp(pattern)
+        except RegexpError as error:
+            raise HttpError(500, f"Invalid {kind} filter: error parsing regexp: {error}") from None
 
 
 async def list_events(exchange: Exchange) -> Answer:

@@ -66,7 +66,12 @@ async def test_empty_payload_is_null_and_left_out_of_the_wire(site: Site) -> Non
     [
         ("", 400, "Missing name"),
         ("e?tag=a", 500, "Cannot provide tag filter without service filter"),
-        ("e?node=(", 500, "Invalid node filter: error parsing regexp: "),
+        ("e?node=(", 500, "Invalid node filter: error parsing regexp: missing closing ): `(`"),
+        (
+            "e?node=(%3F=a)",
+            500,
+            "Invalid node filter: error parsing regexp: invalid or unsupported Perl syntax: `(?=a)`",
+        ),
         ("e?service=(", 500, "Invalid service filter: error parsing regexp: "),
         ("e?service=x&tag=(", 500, "Invalid tag filter: error parsing regexp: "),
     ],
