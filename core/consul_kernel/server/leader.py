@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 
 from consul_kernel.contracts.consensus import Consensus, LeaderChange
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
@@ -38,7 +39,8 @@ class LeaderDuties:
         self._membership = membership
         self._reconciler = reconciler
         self._reaper = reaper
-        self._changed: dict[str, tuple[Member, bool]] = {}
+        # A dict that is emptied from its front looks at every gap again: quadratic in a flood of members.
+        self._changed: OrderedDict[str, tuple[Member, bool]] = OrderedDict()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -99,7 +101,7 @@ class LeaderDuties:
                 self._changed.clear()
                 await self._reconciler.reconcile_all(self._membership.members())
             while self._changed:
-                member, forgotten = self._changed.pop(next(iter(self._changed)))
+                _, (member, forgotten) = self._changed.popitem(last=False)
                 await self._reconciler.reconcile(member, forgotten=forgotten)
             await self._reaper.reap()
         except ConsulKernelError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, cast
 
@@ -123,3 +124,22 @@ async def test_duties_end_with_leadership(world: World) -> None:
     world.duties.member_changed(MemberEvent(MemberEventKind.JOIN, member("c")))
     await world.duties.aclose()
     assert world.done.empty()
+
+
+async def test_a_flood_of_members_takes_time_in_proportion(world: World) -> None:
+    """65 536 forged members once cost seconds in which nobody was answered: each was searched for behind all gaps."""
+    world.duties.leadership_changed(ELECTED)
+    assert [await world.next(), await world.next()][1] == ["a"]
+
+    async def seconds(count: int) -> float:
+        for number in range(count):
+            world.duties.member_changed(MemberEvent(MemberEventKind.JOIN, member(f"m{number}")))
+        started = time.process_time()
+        for number in range(count):
+            assert await world.next() == (f"m{number}", MemberStatus.ALIVE, False)
+        return time.process_time() - started
+
+    few = max(await seconds(4_000), 0.01)
+    assert await seconds(64_000) < 16 * few * 3, (
+        "16 times as many, three times that for a busy machine; it was 40 times"
+    )
