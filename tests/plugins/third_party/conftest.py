@@ -62,3 +62,9 @@ def third_party_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("third_party")
     wheels = [build_wheel(package, folder) for package in ("toy_consul_store", "broken_consul_store")]
     return make_environment(folder / "environment", wheels)
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> Path:
+    """A Python that has consul-kernel, into which a test may install more."""
+    return make_environment(tmp_path / "environment", [])
