@@ -36,9 +36,10 @@ from .describe import describe_agent
 from .identity import load_node_id
 from .known_servers import KnownServers
 from .local import LocalState
+from .member_log import MemberLog
 from .registrations import Registrations
 from .resolve import resolve
-from .retry_join import retry_join
+from .retry_join import log_joined, retry_join
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Agent:
         self._plugins = plugins
         self._rng = rng if rng is not None else random.Random()
         self._node_id = load_node_id(config.node_id, config.data_dir)
+        self._member_log = MemberLog(monotonic_ms)
         self._parts = Parts(config, plugins, node_id=self._node_id, rng=self._rng, on_event=self._gossip_event)
         self._pool = ConnectionPool(self._parts.transport)
         self._directory = ServerDirectory(rng=self._rng)
@@ -89,6 +91,7 @@ class Agent:
 
     async def _start(self) -> None:
         config = self._config
+        logger.info("starting, parts: %s", self._parts.summary())
         if self._server is not None:
             await self._server.open()
         self._router = Router(
@@ -106,13 +109,14 @@ class Agent:
         if self._server is not None:
             await self._server.start(self._router.call)
         await self._parts.membership.start()
+        logger.info("gossip as %s on %s", self.node_name, self.local_member().address)
         self._register_configured()
         self._interfaces = self._parts.make_interfaces(self)
-        for interface in self._interfaces:
+        for interface, name in zip(self._interfaces, self._parts.interface_names, strict=True):
             await interface.start()
+            logger.info("interface %s serves on %s", name, ", ".join(interface.addresses()) or "no address")
         self._started = True
         self._anti_entropy.start()
-        self._log_parts()
         await self._join_configured()
         self._spawn(self._rebalance(), "rebalance")
         self._plugins.notify("consul_kernel_agent_started", agent=self)
@@ -140,6 +144,7 @@ class Agent:
                 await close()
             except Exception:
                 logger.exception("a part did not stop cleanly")
+        logger.info("stopped")
         self.stopped.set()
 
     async def leave(self) -> None:
@@ -154,20 +159,23 @@ class Agent:
         server, drain_s = self._server, self._config.leave_drain_time_ms / 1000
         if server is not None:
             await self._leave_step(server.prepare_leave(), LEAVE_STEP_TIMEOUT_S)
-        await self._leave_step(self._parts.membership.leave(), LEAVE_STEP_TIMEOUT_S)
+        if await self._leave_step(self._parts.membership.leave(), LEAVE_STEP_TIMEOUT_S):
+            logger.info("left the pool")
         if server is not None:
             await self._leave_step(server.finish_leave(), LEAVE_STEP_TIMEOUT_S + drain_s)
         await self.stop()
 
-    async def _leave_step(self, step: Awaitable[None], timeout_s: float) -> None:
-        """One step of leaving. What becomes of it keeps the agent neither from the next nor from stopping."""
+    async def _leave_step(self, step: Awaitable[None], timeout_s: float) -> bool:
+        """One step of leaving; whether it worked. If not, the agent goes on to the next, and stops, all the same."""
         try:
             async with asyncio.timeout(timeout_s):
                 await step
+            return True
         except (ConsulKernelError, TimeoutError) as error:
             logger.warning("the agent could not leave in full: %s", str(error) or f"no end after {timeout_s:.0f} s")
         except Exception:
             logger.exception("the agent could not leave in full")
+        return False
 
     # --- AgentApi ---
 
@@ -318,7 +326,7 @@ class Agent:
         config = self._config
         if config.start_join:
             joined = await self.join(config.start_join)
-            logger.info("join completed, %d agents answered", joined)
+            log_joined(joined)
         if config.retry_join:
             self._spawn(self._retry_join(), "retry-join")
 
@@ -342,14 +350,6 @@ class Agent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _log_parts(self) -> None:
-        logger.info("parts: %s", self._parts.summary())
-        if self._server is not None:
-            logger.info("server port on %s", self._server.address)
-        logger.info("gossip as %s on %s", self.node_name, self.local_member().address)
-        for interface, name in zip(self._interfaces, self._parts.interface_names, strict=True):
-            logger.info("interface %s serves on %s", name, ", ".join(interface.addresses()) or "no address")
-
     # --- events ---
 
     def _gossip_event(self, event: GossipEvent) -> None:
@@ -360,6 +360,7 @@ class Agent:
         self._plugins.notify("consul_kernel_gossip_event", agent=self, pool="lan", event=event)
 
     def _member_event(self, event: MemberEvent) -> None:
+        self._member_log.observe(event)
         server = self._known_servers.observe(event)
         if self._server is not None:
             self._server.member_changed(event)

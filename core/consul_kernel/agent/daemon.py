@@ -51,15 +51,25 @@ BANNER = """\
            Version: {version} (as Consul {compatible})
          Node name: {config.node_name!r}
         Datacenter: {config.datacenter!r}
-            Server: {config.server} (Bootstrap: {config.bootstrap})
+            Server: {server} (Bootstrap: {bootstrap})
 
 ==> Log data will now stream in as it occurs:
 """
 
 
+def banner(config: AgentConfig) -> str:
+    """The first lines of the output, in Consul's form."""
+    return BANNER.format(
+        version=__version__,
+        compatible=COMPATIBLE_CONSUL_VERSION,
+        config=config,
+        server=str(config.server).lower(),
+        bootstrap=str(config.bootstrap).lower(),
+    )
+
+
 def _run(config: AgentConfig) -> int:
-    banner = BANNER.format(version=__version__, compatible=COMPATIBLE_CONSUL_VERSION, config=config)
-    print(banner, file=sys.stderr, flush=True)
+    print(banner(config), file=sys.stderr, flush=True)
     for warning in config.warnings:
         logger.warning("%s", warning)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

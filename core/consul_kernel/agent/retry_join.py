@@ -34,5 +34,10 @@ async def retry_join(
             logger.warning("join failed, retrying in %.0f s: %s", interval_ms / 1000, str(error).strip())
             await asyncio.sleep(interval_ms / 1000)
         else:
-            logger.info("join completed, %d agents answered", joined)
+            log_joined(joined)
             return
+
+
+def log_joined(count: int) -> None:
+    """Say how many agents answered a join."""
+    logger.info("join completed, %d %s answered", count, "agent" if count == 1 else "agents")

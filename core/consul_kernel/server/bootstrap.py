@@ -82,7 +82,8 @@ class Bootstrap:
                 logger.info("server %s already has a quorum; waiting to be added to it", server.name)
                 self._over = True
                 return
-        logger.info("found the expected number of servers, founding the quorum: %s", [s.address for s in founders])
+        addresses = ", ".join(server.address for server in founders)
+        logger.info("found the expected number of servers, founding the quorum: %s", addresses)
         try:
             await self._consensus.bootstrap([Server(server.id, server.address) for server in founders])
         except ConsulKernelError as error:

@@ -147,6 +147,7 @@ class RaftServer:
         settings = self._settings
         self._rpc = RpcServer(self.endpoints, dispatch, consensus_serve=self.consensus.serve, limits=settings.limits)
         self._listener = await self._parts.transport.listen(settings.bind, self._rpc.serve)
+        logger.info("server port on %s", self._listener.address)
         await self.consensus.start()
         if settings.bootstrap and not self.consensus.configuration.servers:
             try:
