@@ -285,6 +285,7 @@ class Agent:
                 node_checks=self._node_checks,
             ),
             on_change=lambda: self._anti_entropy.changed(),
+            pushed=lambda: self._anti_entropy.pushed(),
             remote_scripts=config.enable_script_checks,
             check_update_interval_s=config.check_update_interval_ms / 1000,
             output_limit_bytes=config.check_output_max_size,

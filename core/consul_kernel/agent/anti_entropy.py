@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 FULL_SYNC_INTERVAL_S = 60.0
 FULL_SYNC_RETRY_S = 15.0
 SERVER_UP_STAGGER_S = 3.0
+PUSH_WAIT_S = 2.0
 SCALE_THRESHOLD_MEMBERS = 128
 CRITICAL_REAP_INTERVAL_S = 30.0
 CONSUL_SERVICE_ID = "consul"
@@ -61,6 +62,8 @@ class AntiEntropy:
         self._wake = asyncio.Event()
         self._full_sync_due_s = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._changes = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def start(self) -> None:
         """Begin with a full comparison."""
@@ -75,7 +78,21 @@ class AntiEntropy:
 
     def changed(self) -> None:
         """Something here changed: push it soon."""
+        self._changes += 1
         self._wake.set()
+
+    async def pushed(self) -> None:
+        """Wait until what changed before the call was pushed or could not be, at most PUSH_WAIT_S.
+
+        Consul's HTTP API does this after each change, so that what follows on the same connection finds it.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._changes, waiter))
+        try:
+            async with asyncio.timeout(PUSH_WAIT_S):
+                await waiter
+        except TimeoutError:
+            pass
 
     def server_appeared(self) -> None:
         """A server joined: compare all soon, after a stagger, since every agent saw it."""
@@ -91,7 +108,9 @@ class AntiEntropy:
                 self._reap_critical_services(now_s)
                 reap_due_s = now_s + CRITICAL_REAP_INTERVAL_S
             self._wake.clear()
+            changes = self._changes
             await self._sync(full=now_s >= self._full_sync_due_s)
+            self._release(changes)
             due_s = min(self._full_sync_due_s, reap_due_s)
             try:
                 async with asyncio.timeout(max(0.0, due_s - time.monotonic())):
@@ -117,6 +136,13 @@ class AntiEntropy:
                 return
             wait_s = self._interval_s()
         self._full_sync_due_s = min(self._full_sync_due_s, time.monotonic() + wait_s)
+
+    def _release(self, changes: int) -> None:
+        """Let those go on whose changes were there when the push began."""
+        for _, waiter in (waiting for waiting in self._waiting if waiting[0] <= changes):
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiting = [waiting for waiting in self._waiting if not waiting[1].done()]
 
     def _interval_s(self) -> float:
         members = max(1, self._member_count())

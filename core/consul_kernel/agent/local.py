@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -14,6 +14,7 @@ from consul_kernel.contracts.errors import AgentError, RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.service import NodeService, ServiceDefinition
 
+from .check_log import log_status
 from .checks.kinds import CheckKind, check_kind
 from .checks.runner import CheckRunner, Report
 from .checks.ttl import TtlRunner
@@ -38,7 +39,10 @@ class ServiceEntry:
 
 @dataclass(slots=True)
 class CheckEntry:
-    """A check, likewise. `critical_since_s` is monotonic; `output_pending` marks output that may wait."""
+    """A check, likewise. `critical_since_s` is monotonic; `output_pending` marks output that may wait.
+
+    `logged`: the log has its state; the first report is told even where it changes nothing.
+    """
 
     check: HealthCheck
     definition: CheckDefinition
@@ -48,12 +52,13 @@ class CheckEntry:
     refused: bool = False
     critical_since_s: float | None = None
     output_pending: bool = False
+    logged: bool = False
 
 
 class LocalState:
     """Implements `contracts.interface.LocalRegistry`; anti-entropy reads and marks the entries.
 
-    `on_change` is called after every change that the catalog should hear of soon.
+    `on_change` is called after every change that the catalog should hear of soon; `pushed` waits until it has.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class LocalState:
         node_name: str,
         make_runner: MakeRunner,
         on_change: Callable[[], None],
+        pushed: Callable[[], Awaitable[None]],
         remote_scripts: bool,
         check_update_interval_s: float = 300.0,
         output_limit_bytes: int = 4096,
@@ -73,6 +79,7 @@ class LocalState:
         self._node = node_name
         self._make_runner = make_runner
         self._on_change = on_change
+        self._pushed = pushed
         self._remote_scripts = remote_scripts
         self._update_interval_s = check_update_interval_s
         self._output_limit_bytes = output_limit_bytes
@@ -162,6 +169,10 @@ class LocalState:
         if not isinstance(runner, TtlRunner):
             raise AgentError(f'CheckID "{check_id}" does not have associated TTL')
         runner.update(status, truncated(output, self._output_limit(check_id)))
+
+    async def synced(self) -> None:
+        """Wait until the catalog has heard of the changes so far."""
+        await self._pushed()
 
     # --- what was registered before ---
 
@@ -281,15 +292,16 @@ class LocalState:
         keep: bool,
     ) -> None:
         check = health_check(definition, node=self._node, service=service, standalone=standalone)
-        previous = self.check_entries.get(check.check_id)
+        previous, logged = self.check_entries.get(check.check_id), False
         if previous is not None and not previous.deleted and not definition.status:
             check = msgspec.structs.replace(check, status=previous.check.status, output=previous.check.output)
+            logged = previous.logged
         if keep:
             self._kept.keep_check(KeptCheck(check=definition, token=token, standalone=standalone))
         self._stop_runner(check.check_id)
         critical_since_s = time.monotonic() if check.status == CheckStatus.CRITICAL else None
         self.check_entries[check.check_id] = CheckEntry(
-            check, definition, definition.token or token, critical_since_s=critical_since_s
+            check, definition, definition.token or token, critical_since_s=critical_since_s, logged=logged
         )
         self._runners[check.check_id] = runner
         runner.start()
@@ -316,16 +328,18 @@ class LocalState:
         entry = self.check_entries.get(check_id)
         if entry is None or entry.deleted:
             return
-        output = "" if self._discard_output else output
-        if entry.check.status == status and entry.check.output == output:
-            return
-        status_changed = entry.check.status != status
-        entry.check = msgspec.structs.replace(entry.check, status=status, output=output)
+        said, output = output, "" if self._discard_output else output
+        status_changed, output_changed = entry.check.status != status, entry.check.output != output
+        if status_changed or output_changed:
+            entry.check = msgspec.structs.replace(entry.check, status=status, output=output)
+        if status_changed or not entry.logged:
+            entry.logged = True
+            log_status(entry.check, said)
         if status_changed:
             entry.critical_since_s = time.monotonic() if status == CheckStatus.CRITICAL else None
             entry.in_sync = False
             self._on_change()
-        else:
+        elif output_changed:
             self._defer_output(check_id)
 
     def _defer_output(self, check_id: str) -> None:

@@ -62,6 +62,10 @@ class LocalRegistry(Protocol):
         """Set the state of a TTL check and restart its time. RequestError for a check of another kind."""
         ...
 
+    async def synced(self) -> None:
+        """Wait, for a moment at most, until the catalog has heard of the changes made so far."""
+        ...
+
 
 class AgentApi(Protocol):
     """What an interface may ask of the agent that it serves."""

@@ -105,6 +105,9 @@ class FakeRegistry:
             raise AgentError(f'CheckID "{check_id}" does not have associated TTL')
         check.status, check.output = status, output
 
+    async def synced(self) -> None:
+        """There is no catalog to wait for."""
+
     def _raise_refusal(self) -> None:
         if self.refusal is not None:
             raise self.refusal

@@ -121,6 +121,7 @@ class World:
             node_name="n1",
             make_runner=ttl_runner,
             on_change=lambda: self.sync.changed(),
+            pushed=lambda: self.sync.pushed(),
             remote_scripts=False,
         )
         self.sync = AntiEntropy(
@@ -285,3 +286,22 @@ async def test_with_tag_override_the_catalogs_tags_win(world: World) -> None:
     async with asyncio.timeout(5):
         while world.local.services()["web"].tags != ["theirs"]:
             await asyncio.sleep(0.01)
+
+
+async def test_a_change_is_in_the_catalog_when_the_wait_for_it_ends(world: World) -> None:
+    world.sync.start()
+    world.local.register_service(ServiceDefinition(name="web"))
+    await world.local.synced()
+    assert "web" in world.catalog.services
+    world.local.deregister_service("web")
+    await world.local.synced()
+    assert "web" not in world.catalog.services
+
+
+async def test_the_wait_ends_with_a_push_that_fails(world: World) -> None:
+    world.catalog.failing = True
+    world.sync.start()
+    world.local.register_service(ServiceDefinition(name="web"))
+    async with asyncio.timeout(1):
+        await world.local.synced()
+    assert world.catalog.refusals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from consul_kernel.agent.checks import alias
 from consul_kernel.agent.checks.alias import outcome
+from consul_kernel.agent.checks.dialling import dial_failure
 from consul_kernel.agent.checks.factory import RunnerFactory
 from consul_kernel.agent.checks.kinds import check_kind, validate_check
 from consul_kernel.agent.checks.runner import CheckRunner
@@ -128,7 +130,18 @@ async def test_http_that_takes_too_long_is_critical(bench: Bench, web_server: st
 async def test_http_refused_is_critical(bench: Bench) -> None:
     status, output = await bench.first_report(http("127.0.0.1:1", "200"))
     assert status is CheckStatus.CRITICAL
-    assert output.startswith('Get "http://127.0.0.1:1/200"')
+    assert output == 'Get "http://127.0.0.1:1/200": dial tcp 127.0.0.1:1: connect: connection refused'
+
+
+async def test_http_without_an_answer_is_critical(bench: Bench) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        reported = await bench.first_report(http(f"{host}:{port}", ""))
+    assert reported == (CheckStatus.CRITICAL, f'Get "http://{host}:{port}/": EOF')
 
 
 async def test_tcp(bench: Bench, web_server: str) -> None:
@@ -139,7 +152,24 @@ async def test_tcp(bench: Bench, web_server: str) -> None:
 async def test_tcp_refused_is_critical(bench: Bench) -> None:
     status, output = await bench.first_report(CheckDefinition(id="c", tcp="127.0.0.1:1", interval=SECOND_NS))
     assert status is CheckStatus.CRITICAL
-    assert output.startswith("dial tcp 127.0.0.1:1")
+    assert output == "dial tcp 127.0.0.1:1: connect: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("host", "error", "text"),
+    [
+        ("db", socket.gaierror(-2, "Name or service not known"), "dial tcp: lookup db: no such host"),
+        ("::1", ConnectionRefusedError(111, "x"), "dial tcp [::1]:80: connect: connection refused"),
+        (
+            "db",
+            OSError("Multiple exceptions: [Errno 113] a, [Errno 111] b"),
+            "dial tcp db:80: connect: no route to host",
+        ),
+        ("db", OSError("Something Else"), "dial tcp db:80: connect: something else"),
+    ],
+)
+def test_failed_connections_are_worded_as_by_go(host: str, error: OSError, text: str) -> None:
+    assert dial_failure(host, 80, error) == text
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ from consul_kernel.structs.service import ServiceDefinition, Weights
 SECOND_NS = 1_000_000_000
 
 
+async def nothing() -> None:
+    """There is no catalog to wait for."""
+
+
 def ttl_runner(definition: CheckDefinition, report: Report) -> TtlRunner:
     return TtlRunner(definition.ttl / 1e9, report)
 
@@ -40,7 +44,7 @@ def changes() -> Changes:
 
 @pytest.fixture
 async def local(changes: Changes) -> AsyncIterator[LocalState]:
-    state = LocalState(node_name="n1", make_runner=ttl_runner, on_change=changes, remote_scripts=False)
+    state = LocalState(node_name="n1", make_runner=ttl_runner, on_change=changes, pushed=nothing, remote_scripts=False)
     yield state
     state.close()
 
@@ -193,6 +197,7 @@ async def test_a_service_with_a_check_that_is_not_done_here_is_refused_whole(cha
         node_name="n1",
         make_runner=only_ttl,
         on_change=changes,
+        pushed=nothing,
         remote_scripts=False,
         kept=Registrations(tmp_path),
     )

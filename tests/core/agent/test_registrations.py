@@ -20,6 +20,10 @@ MINUTE_NS = 60_000_000_000
 WEB = ServiceDefinition(name="web", port=80, tags=["v1"], check=CheckDefinition(ttl=MINUTE_NS))
 
 
+async def nothing() -> None:
+    """There is no catalog to wait for."""
+
+
 def runner(definition: CheckDefinition, report: Report) -> TtlRunner:
     return TtlRunner(definition.ttl / 1e9, report)
 
@@ -33,6 +37,7 @@ def agent(tmp_path: Path) -> Callable[..., LocalState]:
             node_name="n1",
             make_runner=runner,
             on_change=lambda: None,
+            pushed=nothing,
             remote_scripts=remote_scripts,
             kept=Registrations(tmp_path),
         )
@@ -147,6 +152,7 @@ async def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
         node_name="n1",
         make_runner=runner,
         on_change=lambda: None,
+        pushed=nothing,
         remote_scripts=False,
         kept=Registrations(tmp_path),
     )

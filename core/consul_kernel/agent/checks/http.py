@@ -9,6 +9,7 @@ import aiohttp
 
 from consul_kernel.structs.check import CheckDefinition, CheckStatus
 
+from .dialling import dial_failure
 from .periodic import PeriodicRunner
 from .runner import Report
 
@@ -46,17 +47,30 @@ class HttpRunner(PeriodicRunner):
                 body = await response.content.read(definition.output_max_size or BODY_LIMIT_BYTES)
                 return _status(response.status), self._output(response, body)
         except (aiohttp.ClientError, ValueError) as error:
-            return CheckStatus.CRITICAL, f'{self._method.capitalize()} "{definition.http}": {error}'
+            return CheckStatus.CRITICAL, f"{self._request()}: {_reason(error)}"
 
     def _output(self, response: aiohttp.ClientResponse, body: bytes) -> str:
         text = body.decode("utf-8", "replace")
         status = f"{response.status} {response.reason or ''}"
         return f"HTTP {self._method} {self._definition.http}: {status} Output: {text}"
 
+    def _request(self) -> str:
+        """As Go's client begins its errors."""
+        return f'{self._method.capitalize()} "{self._definition.http}"'
+
     def timeout_output(self) -> str:
         """As Go's client words it."""
-        request = f'{self._method.capitalize()} "{self._definition.http}"'
-        return f"{request}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        return f"{self._request()}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"dial tcp: lookup {error.host}: no such host"
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        return dial_failure(error.host, error.port, error.os_error)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "EOF"
+    return str(error)
 
 
 def _status(code: int) -> CheckStatus:

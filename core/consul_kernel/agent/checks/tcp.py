@@ -6,6 +6,7 @@ import asyncio
 
 from consul_kernel.structs.check import CheckStatus
 
+from .dialling import dial_failure
 from .periodic import PeriodicRunner
 
 
@@ -19,7 +20,7 @@ class TcpRunner(PeriodicRunner):
         try:
             _, writer = await asyncio.open_connection(host.strip("[]"), port)
         except OSError as error:
-            return CheckStatus.CRITICAL, f"dial tcp {target}: connect: {(error.strerror or str(error)).lower()}"
+            return CheckStatus.CRITICAL, dial_failure(host.strip("[]"), port, error)
         writer.close()
         return CheckStatus.PASSING, f"TCP connect {target}: Success"
 

@@ -8,6 +8,9 @@ from consul_kernel.structs.check import CheckStatus
 
 from .runner import Report
 
+TTL_EXPIRED = "TTL expired"
+"""How the output of a check begins whose service fell silent."""
+
 
 class TtlRunner:
     """Reports critical when `ttl_s` seconds pass without an `update`."""
@@ -46,7 +49,7 @@ class TtlRunner:
 
     def _expire(self) -> None:
         self._timer = None
-        output = "TTL expired"
+        output = TTL_EXPIRED
         if self._last_output:
             output += f" (last output before timeout follows): {self._last_output}"
         self._report(CheckStatus.CRITICAL, output)

@@ -42,6 +42,7 @@ async def register(exchange: Exchange) -> Answer:
     if definition.status and definition.status not in _SETTABLE:
         raise BadRequestError("Bad check status")
     exchange.agent.local.register_check(definition, token=exchange.token())
+    await exchange.agent.local.synced()
     return exchange.empty()
 
 
@@ -51,26 +52,28 @@ async def deregister(exchange: Exchange) -> Answer:
     if not check_id:
         raise HttpError(500, "CheckID missing")
     exchange.agent.local.deregister_check(check_id)
+    await exchange.agent.local.synced()
     return exchange.empty()
 
 
 async def passing(exchange: Exchange) -> Answer:
     """Mark a TTL check as passing; `note` becomes its output."""
-    return _mark(exchange, CheckStatus.PASSING)
+    return await _mark(exchange, CheckStatus.PASSING)
 
 
 async def warning(exchange: Exchange) -> Answer:
     """Mark a TTL check as warning."""
-    return _mark(exchange, CheckStatus.WARNING)
+    return await _mark(exchange, CheckStatus.WARNING)
 
 
 async def critical(exchange: Exchange) -> Answer:
     """Mark a TTL check as critical."""
-    return _mark(exchange, CheckStatus.CRITICAL)
+    return await _mark(exchange, CheckStatus.CRITICAL)
 
 
-def _mark(exchange: Exchange, status: CheckStatus) -> Answer:
+async def _mark(exchange: Exchange, status: CheckStatus) -> Answer:
     exchange.agent.local.update_ttl_check(exchange.suffix, status, exchange.query.get("note"))
+    await exchange.agent.local.synced()
     return exchange.empty()
 
 
@@ -80,4 +83,5 @@ async def update(exchange: Exchange) -> Answer:
     if change.status not in _SETTABLE:
         raise BadRequestError(f"Invalid check status: '{change.status}'")
     exchange.agent.local.update_ttl_check(exchange.suffix, CheckStatus(change.status), change.output)
+    await exchange.agent.local.synced()
     return exchange.empty()

@@ -54,6 +54,7 @@ async def register(exchange: Exchange) -> Answer:
         replace_existing_checks=_flag(exchange, "replace-existing-checks"),
         token=exchange.token(),
     )
+    await exchange.agent.local.synced()
     return exchange.empty()
 
 
@@ -68,4 +69,5 @@ async def deregister(exchange: Exchange) -> Answer:
     if not service_id:
         raise HttpError(500, "ServiceID missing")
     exchange.agent.local.deregister_service(service_id)
+    await exchange.agent.local.synced()
     return exchange.empty()
