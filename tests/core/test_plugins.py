@@ -62,7 +62,7 @@ def store_module(descriptor: object) -> types.ModuleType:
 
 
 def descriptor(name: str = "acme", **changes: object) -> Plugin[object, object]:
-    arguments: dict[str, object] = {"name": name, "create": lambda context, config: object(), **changes}
+    arguments: dict[str, object] = {"name": name, "api": 1, "create": lambda context, config: object(), **changes}
     return Plugin(**arguments)  # type: ignore[arg-type]
 
 

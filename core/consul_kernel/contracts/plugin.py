@@ -66,12 +66,13 @@ class Plugin(Generic[ContextT, PartT]):
 
     `create(context, config)` is called once per agent (twice for membership on a server with a WAN
     pool), does no I/O, and returns the part; `config` is an instance of `config_type`. `capabilities`
-    names the optional abilities that the part has, as its contract lists them.
+    names the optional abilities that the part has, as its contract lists them. `api` is the version of the
+    contracts that the plugin was written for: a number, never `API_VERSION`, which is the installed kernel's.
     """
 
     name: str
+    api: int
     create: Callable[[ContextT, Any], PartT]
     config_type: type[PluginConfig] = PluginConfig
-    api: int = API_VERSION
     capabilities: frozenset[str] = field(default_factory=frozenset)
     summary: str = ""

@@ -20,6 +20,7 @@ def consul_kernel_register_consensus() -> ConsensusPlugin:
     """The descriptor."""
     return ConsensusPlugin(
         name="raft",
+        api=1,
         create=_create,
         config_type=RaftConfig,
         summary="Raft with pre-vote, leader lease, snapshots and membership changes",

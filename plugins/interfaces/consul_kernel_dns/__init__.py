@@ -20,6 +20,7 @@ def consul_kernel_register_interface() -> InterfacePlugin:
     """The descriptor of `interface "dns" {}`."""
     return InterfacePlugin(
         name="dns",
+        api=1,
         create=_create,
         config_type=DnsInterfaceConfig,
         summary="Services and nodes as DNS names over UDP and TCP",

@@ -17,6 +17,7 @@ def consul_kernel_register_interface() -> InterfacePlugin:
     """The interface named `http`."""
     return InterfacePlugin(
         name="http",
+        api=1,
         create=HttpInterface,
         config_type=HttpConfig,
         summary="Consul's HTTP API on aiohttp",

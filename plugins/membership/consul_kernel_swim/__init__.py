@@ -17,6 +17,7 @@ def consul_kernel_register_membership() -> MembershipPlugin:
     """The descriptor that the kernel asks for."""
     return Plugin(
         name="swim",
+        api=1,
         create=SwimMembership,
         config_type=SwimConfig,
         summary="SWIM gossip, compatible with memberlist and Serf",

@@ -20,6 +20,7 @@ def consul_kernel_register_store() -> StorePlugin:
     """Describe the plugin."""
     return StorePlugin(
         name="disk",
+        api=1,
         create=create,
         config_type=DiskConfig,
         capabilities=frozenset({DURABLE}),

@@ -19,6 +19,7 @@ def consul_kernel_register_store() -> StorePlugin:
     """Describe the plugin."""
     return StorePlugin(
         name="memory",
+        api=1,
         create=create,
         summary="state, log and snapshots in memory; nothing survives a restart",
     )

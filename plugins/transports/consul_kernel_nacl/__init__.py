@@ -21,7 +21,11 @@ def _create(context: CipherContext, config: NaclConfig) -> NaclCipher:
 
 
 PLUGIN = CipherPlugin(
-    name="nacl", create=_create, config_type=NaclConfig, summary="XSalsa20-Poly1305 under a ring of keys (libsodium)"
+    name="nacl",
+    api=1,
+    create=_create,
+    config_type=NaclConfig,
+    summary="XSalsa20-Poly1305 under a ring of keys (libsodium)",
 )
 
 

@@ -13,7 +13,7 @@ def _create(context: TransportContext, config: PluginConfig) -> TcpTransport:
     return TcpTransport()
 
 
-PLUGIN = TransportPlugin(name="tcp", create=_create, summary="UDP packets and TCP streams, IPv4 and IPv6")
+PLUGIN = TransportPlugin(name="tcp", api=1, create=_create, summary="UDP packets and TCP streams, IPv4 and IPv6")
 
 
 @hookimpl

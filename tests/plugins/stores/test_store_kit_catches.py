@@ -78,7 +78,7 @@ class Broken(StoreSubject):
 
     @property
     def plugin(self) -> StorePlugin:
-        return StorePlugin(name="broken", create=self._create)
+        return StorePlugin(api=1, name="broken", create=self._create)
 
     def _create(self, context: StoreContext, config: Any) -> MemoryStore:
         store = MemoryStore()

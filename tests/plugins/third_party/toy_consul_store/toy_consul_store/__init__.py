@@ -26,6 +26,7 @@ def consul_kernel_register_store() -> StorePlugin:
     """Describe the plugin."""
     return StorePlugin(
         name="toy",
+        api=1,
         create=create,
         config_type=ToyConfig,
         capabilities=frozenset({DURABLE}),
