@@ -8,7 +8,7 @@ from consul_kernel.structs.check import CheckStatus, HealthCheck
 
 from .checks.ttl import TTL_EXPIRED
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("consul_kernel.agent.checks")
 
 _OUTPUT_LIMIT_CHARS = 200
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from consul_kernel.contracts.membership import MemberEvent, MemberEventKind
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("consul_kernel.agent.members")
 
 LINES_PER_MINUTE = 1_000
 """Others decide how many members there are. Who is left out can be read from the member list."""

@@ -31,7 +31,7 @@ async def retry_join(
         except MembershipError as error:
             if max_attempts and attempt >= max_attempts:
                 raise RetryJoinExhaustedError(f"max join retry exhausted after {attempt} attempts: {error}") from error
-            logger.warning("join failed, retrying in %.0f s: %s", interval_ms / 1000, str(error).strip())
+            logger.warning("join failed, retrying in %.0f s: %s", interval_ms / 1000, " ".join(str(error).split()))
             await asyncio.sleep(interval_ms / 1000)
         else:
             log_joined(joined)

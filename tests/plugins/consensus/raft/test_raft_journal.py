@@ -128,6 +128,34 @@ def test_snapshots_are_told_with_size_and_time(caplog: pytest.LogCaptureFixture)
     run(Quorum(make, size=1), scenario)
 
 
+def test_a_snapshot_that_a_server_needs_is_told_by_both(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(INFO)
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        behind, other = quorum.followers(leader)
+        quorum.crash(behind)
+        for number in range(50):
+            await leader.running.propose(b"%d" % number, timeout_ms=5000)
+        await quorum.until_equal([leader, other])
+        for node in (leader, other):
+            await node.running.take_snapshot()
+        await quorum.until(lambda: min(leader.log.first_index, other.log.first_index) > 30, "compaction")
+        for node in (leader, other):
+            await quorum.stop(node)  # what they keep in memory beyond the log is gone
+        caplog.clear()
+        for node in quorum.nodes:
+            await quorum.start(node)
+        await quorum.leader()
+        await quorum.until_equal()
+        await quorum.until(lambda: bool(lines(caplog, f" sent to {behind.id}: ")), "end of the sending")
+        told = [*lines(caplog, " sent to "), *lines(caplog, " received from "), *lines(caplog, "state restored from ")]
+        assert len(told) == 1 + 1 + 3  # those who stopped have restored theirs
+        assert all(level == INFO and " bytes in " in text for level, text in told)
+
+    run(Quorum(make, trailing_logs=3), scenario)
+
+
 def test_what_others_send_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(INFO)
     now_ms = 0
