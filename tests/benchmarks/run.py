@@ -118,7 +118,7 @@ def idle_cost(agent: AgentProcess) -> tuple[float, float]:
     time.sleep(IDLE_WATCH_S)
     after = process.cpu_times()
     used_s = after.user + after.system - before.user - before.system
-    return process.memory_info().rss / 2**20, 100 * used_s / (time.monotonic() - started_s)
+    return process.memory_info().rss / 2**20, 100 * max(0.0, used_s) / (time.monotonic() - started_s)
 
 
 def throughput(agent: AgentProcess, arguments: argparse.Namespace) -> dict[str, tuple[float, float]]:
