@@ -38,7 +38,7 @@ class Journal:
     def observe(self, raft: Raft, now_ms: int) -> None:
         """Tell what the last turn has changed."""
         configuration = raft.configuration
-        if configuration is not self._configuration and configuration != self._configuration:
+        if configuration is not self._configuration:
             self._configuration_changed(configuration)
         if (
             raft.role is not self._role
@@ -91,7 +91,9 @@ class Journal:
             self._line(logging.INFO, "leadership ended, the term is %d now", raft.term)
 
     def _configuration_changed(self, configuration: Configuration) -> None:
-        self._configuration = configuration
+        before, self._configuration = self._configuration, configuration
+        if configuration == before:
+            return
         servers = ", ".join(
             f"{server.id} at {server.address}" + ("" if server.suffrage is Suffrage.VOTER else " (no voter)")
             for server in configuration.servers
