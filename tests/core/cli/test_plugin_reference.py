@@ -38,7 +38,7 @@ class WiderConfig(AcmeConfig, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def plugin(config_type: type[PluginConfig], **changes: object) -> Plugin[object, object]:
-    arguments: dict[str, object] = {"name": "acme", "create": object, "config_type": config_type, **changes}
+    arguments: dict[str, object] = {"name": "acme", "api": 1, "create": object, "config_type": config_type, **changes}
     return Plugin(**arguments)  # type: ignore[arg-type]
 
 
