@@ -90,6 +90,8 @@ class AgentApi(Protocol):
     async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
         """Carry out a call here or wherever it belongs (the leader, another server, another datacenter).
 
+        The reply may be shared with other callers: neither they nor the agent ever change it.
+
         Raises RpcError with the endpoint's text, or one of its kin that Consul's wire knows by text alone.
         """
         ...

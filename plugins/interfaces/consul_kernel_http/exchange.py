@@ -16,6 +16,7 @@ from . import gojson
 from .answer import JSON, TEXT, Answer, HeadTemplate
 from .cache import ReadCache
 from .failures import HttpError, body_too_large
+from .shared_bodies import SharedBodies
 from .target import Query, octets_of, shown
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,18 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Site:
     """What all requests to one interface share."""
 
-    __slots__ = ("_closing", "_kept", "agent", "blocked", "body_timeout_s", "cache", "http", "limits", "template")
+    __slots__ = (
+        "_closing",
+        "_kept",
+        "agent",
+        "blocked",
+        "bodies",
+        "body_timeout_s",
+        "cache",
+        "http",
+        "limits",
+        "template",
+    )
 
     def __init__(self, agent: AgentApi, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float) -> None:
         self.agent = agent
@@ -38,6 +50,8 @@ class Site:
         self.limits = limits
         self.template = HeadTemplate(http.response_headers)
         self.cache = ReadCache(agent)
+        self.bodies = SharedBodies() if agent.is_server else None
+        """None on a client: what comes from a server is decoded anew for each reply, and never the same list."""
         self.body_timeout_s = body_timeout_s
         self.blocked: set[asyncio.Task[Any]] = set()
         """The tasks of blocking queries, which end at once when the interface closes."""
@@ -96,6 +110,13 @@ class Exchange:
         """A JSON answer."""
         indent = self.site.http.dev_mode or "pretty" in self.query
         return self._answer(status, JSON + head, gojson.encode(value, indent=indent))
+
+    def shared_json(self, records: list[Any], form: str, show: Callable[[], Any], head: bytes) -> Answer:
+        """A JSON answer that shows shared records in a certain form; encoded once for all who ask the same."""
+        indent = self.site.http.dev_mode or "pretty" in self.query
+        if self.site.bodies is None or indent:
+            return self.json(show(), head)
+        return self._answer(200, JSON + head, self.site.bodies.body(records, form, lambda: gojson.encode(show())))
 
     def text(self, text: str, head: bytes = b"", *, status: int = 200, content_type: bytes = TEXT) -> Answer:
         """A text answer."""

@@ -17,7 +17,7 @@ from consul_kernel_http.failures import BadRequestError
 from consul_kernel_http.options import apply_node_meta, apply_source, read_options
 from consul_kernel_http.reads import consistency_head, meta_head, read, read_cached
 from consul_kernel_http.views.check import check_view
-from consul_kernel_http.views.node import check_service_node_view
+from consul_kernel_http.views.node import CheckServiceNodeView, check_service_node_view
 
 from .catalog import MISSING_NODE, MISSING_SERVICE, apply_service
 
@@ -86,8 +86,12 @@ async def _service_nodes(exchange: Exchange, request: ServiceSpecificRequest) ->
     head = meta_head(reply, streaming=_streams(request)) + consistency_head(request) + cache_head
     nodes = reply.nodes or []
     if "passing" in exchange.query and _wants_passing(exchange, head):
-        nodes = [node for node in nodes if _passes(node)]
-    return exchange.json([check_service_node_view(node) for node in nodes], head)
+        return exchange.shared_json(nodes, "passing", lambda: _views([node for node in nodes if _passes(node)]), head)
+    return exchange.shared_json(nodes, "all", lambda: _views(nodes), head)
+
+
+def _views(nodes: list[CheckServiceNode]) -> list[CheckServiceNodeView]:
+    return [check_service_node_view(node) for node in nodes]
 
 
 def _streams(request: ServiceSpecificRequest) -> bool:
