@@ -9,6 +9,9 @@ client_addr      = "127.0.0.3"
 retry_join       = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 retry_interval   = "1s"
 
+# Seals the gossip. An example for this machine: make a key of your own with `consul-kernel keygen`.
+encrypt = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="
+
 performance {
   raft_multiplier = 1
 }

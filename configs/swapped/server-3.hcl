@@ -1,4 +1,4 @@
-# Server 3 of three with every part named, and other parts than the defaults: state and log in memory
+# Server 3 of three with every part named, and other parts than in the cluster files: state and log in memory
 # (a restarted server starts empty), gossip in plaintext.
 datacenter       = "dc1"
 node_name        = "server-3"

@@ -82,7 +82,10 @@ def _timestamp(record: logging.LogRecord) -> str:
 
 
 def _subsystem(record: logging.LogRecord) -> str:
-    return record.name.removeprefix("consul_kernel.").removeprefix("consul_kernel_")
+    """`agent.local` for `consul_kernel.agent.local`; a module named as its package goes by the package alone."""
+    name = record.name.removeprefix("consul_kernel.").removeprefix("consul_kernel_")
+    package, _, module = name.rpartition(".")
+    return package if module == package.rpartition(".")[2] else name
 
 
 def _shown(message: str) -> str:
