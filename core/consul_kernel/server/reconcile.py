@@ -158,12 +158,17 @@ class Reconciler:
 
     def _quorum_has_lost(self, member: Member, server: ServerTags) -> bool:
         """Whether the quorum has the server that left; not where it is back under another name."""
-        for other in self._members():
-            tags = server_tags(other)
-            alive = other.status is MemberStatus.ALIVE and other.name != member.name
-            if alive and tags is not None and tags.id == server.id:
-                return False
-        return self._consensus.configuration.get(server.id) is not None
+        return self._consensus.configuration.get(server.id) is not None and not self._is_alive(
+            server.id, but_not_as=member.name
+        )
+
+    def _is_alive(self, server_id: str, *, but_not_as: str = "") -> bool:
+        """Whether the pool has a living server of this id, other than under the name given."""
+        for member in self._members():
+            tags = server_tags(member)
+            if member.status is MemberStatus.ALIVE and member.name != but_not_as and tags and tags.id == server_id:
+                return True
+        return False
 
     async def _join_quorum(self, member: Member, server: ServerTags) -> None:
         if server.id in ("", self._node_id) or self._founded_another(member, server):
@@ -205,7 +210,16 @@ class Reconciler:
         for node, since_ms in self._missing_since_ms.items():
             if now_ms - since_ms >= UNKNOWN_GRACE_MS:
                 logger.info("deregistering node %s, which is in the catalog but not in the pool", node)
-                await self._call(methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=node))
+                await self._forget(node)
+
+    async def _forget(self, node: str) -> None:
+        """A node that the pool reaped while nobody led: out of the catalog, and of the quorum where it was a server."""
+        known, _ = await self._catalog_entry(node)
+        server_id = known.node.id if known is not None and known.node is not None else ""
+        if self._consensus.configuration.get(server_id) is not None and not self._is_alive(server_id):
+            logger.info("removing server %s from the quorum", node)
+            await self._consensus.remove_server(server_id)
+        await self._call(methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=node))
 
     async def _catalog_entry(self, node: str) -> tuple[NodeServices | None, list[HealthCheck]]:
         request = NodeSpecificRequest(node=node)

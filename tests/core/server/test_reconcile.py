@@ -263,3 +263,14 @@ async def test_nodes_that_gossip_forgot_are_removed_after_a_grace(
     clock.ms = UNKNOWN_GRACE_MS
     await reconciler.reconcile_all([member("here")])
     assert set(catalog.nodes) == {"here", "returns"}
+
+
+async def test_a_server_that_was_reaped_while_nobody_led_leaves_the_quorum_too(
+    reconciler: Reconciler, catalog: FakeCatalog, quorum: FakeQuorum, clock: Clock
+) -> None:
+    await reconciler.reconcile(member("s2", server=True))
+    await reconciler.reconcile_all([])
+    clock.ms = UNKNOWN_GRACE_MS
+    await reconciler.reconcile_all([])
+    assert "s2" not in catalog.nodes
+    assert quorum.configuration.get("id-s2") is None
