@@ -115,13 +115,13 @@ class LocalState:
         # What is refused is refused before anything changes: a service is never here with half of its checks.
         runners = [self._runner(check) for check in checks]
         token = definition.token or token
+        if not from_file:
+            bare = msgspec.structs.replace(definition, check=None, checks=None)
+            self._kept.keep_service(KeptService(service=bare, token=token))
         if replace_existing_checks:
             kept = {check.id for check in checks}
             for check_id in [key for key, entry in self._live_checks(service.id) if key not in kept]:
                 self._remove_check(check_id)
-        if not from_file:
-            bare = msgspec.structs.replace(definition, check=None, checks=None)
-            self._kept.keep_service(KeptService(service=bare, token=token))
         self.service_entries[service.id] = ServiceEntry(service, token)
         for check, runner in zip(checks, runners, strict=True):
             self._add_check(check, runner, service, token, standalone=False, keep=not from_file)

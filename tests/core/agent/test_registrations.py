@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,3 +160,15 @@ async def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="failed to keep the registration of 'web'"):
         state.register_service(WEB)
     assert not state.services()
+
+
+async def test_what_cannot_be_kept_replaces_no_checks(agent: Callable[..., LocalState], tmp_path: Path) -> None:
+    state = agent()
+    state.register_service(WEB)
+    shutil.rmtree(tmp_path / "services")
+    (tmp_path / "services").write_text("a file where the folder should be")
+    with pytest.raises(AgentError, match="failed to keep"):
+        state.register_service(ServiceDefinition(name="web", port=81), replace_existing_checks=True)
+    assert state.services()["web"].port == 80
+    assert set(state.checks()) == {"service:web"}
+    state.close()
