@@ -146,9 +146,8 @@ class Reconciler:
         if member.name == self._node_name:
             logger.warning("this server left the pool; another leader removes it from the catalog")
             return
-        if server is not None and self._quorum_has_lost(member, server):
-            logger.info("removing server %s from the quorum", member.name)
-            await self._consensus.remove_server(server.id)
+        if server is not None:
+            await self._remove_from_quorum(server.id, member.name)
         known, _ = await self._catalog_entry(member.name)
         if known is not None and known.node is not None:
             logger.info("deregistering member %s", member.name)
@@ -156,13 +155,13 @@ class Reconciler:
                 methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=member.name)
             )
 
-    def _quorum_has_lost(self, member: Member, server: ServerTags) -> bool:
-        """Whether the quorum has the server that left; not where it is back under another name."""
-        return self._consensus.configuration.get(server.id) is not None and not self._is_alive(
-            server.id, but_not_as=member.name
-        )
+    async def _remove_from_quorum(self, server_id: str, name: str) -> None:
+        """Take out a server that is gone, where the quorum has it and it is not back under another name."""
+        if self._consensus.configuration.get(server_id) is not None and not self._is_alive(server_id, but_not_as=name):
+            logger.info("removing server %s from the quorum", name)
+            await self._consensus.remove_server(server_id)
 
-    def _is_alive(self, server_id: str, *, but_not_as: str = "") -> bool:
+    def _is_alive(self, server_id: str, *, but_not_as: str) -> bool:
         """Whether the pool has a living server of this id, other than under the name given."""
         for member in self._members():
             tags = server_tags(member)
@@ -216,9 +215,7 @@ class Reconciler:
         """A node that the pool reaped while nobody led: out of the catalog, and of the quorum where it was a server."""
         known, _ = await self._catalog_entry(node)
         server_id = known.node.id if known is not None and known.node is not None else ""
-        if self._consensus.configuration.get(server_id) is not None and not self._is_alive(server_id):
-            logger.info("removing server %s from the quorum", node)
-            await self._consensus.remove_server(server_id)
+        await self._remove_from_quorum(server_id, node)
         await self._call(methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=node))
 
     async def _catalog_entry(self, node: str) -> tuple[NodeServices | None, list[HealthCheck]]:

@@ -6,15 +6,16 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from consul_kernel.contracts.consensus import Configuration, ConsensusStatus, Role, Server
 from consul_kernel.contracts.transport import Stream
+from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.server.endpoints import EndpointContext, attach_endpoints
 from consul_kernel.state import ReplicatedState
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
-from consul_kernel.structs.methods import CATALOG_DEREGISTER, CATALOG_REGISTER, KVS_APPLY, Method
+from consul_kernel.structs.methods import CATALOG_DEREGISTER, CATALOG_REGISTER, KVS_APPLY, METHODS, Method
 from consul_kernel_memory.store import MemoryStore
 
 RequestT = TypeVar("RequestT")
@@ -90,7 +91,7 @@ class Endpoints:
         self.consensus = SoleConsensus(self.state)
         self.events: list[tuple[str, bytes]] = []
         self.event_error: Exception | None = None
-        self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {}
+        self.table = EndpointTable()
         self.context = EndpointContext(
             state=self.state,
             consensus=self.consensus,
@@ -102,21 +103,19 @@ class Endpoints:
             datacenters=lambda: ["dc1", "dc2"],
             leader_address=lambda: "127.0.0.1:8300",
         )
-        attach_endpoints(self, self.context)
-
-    def attach(self, method: Method[RequestT, ReplyT], handler: Callable[[RequestT], Awaitable[ReplyT]]) -> None:
-        assert method.name not in self._handlers
-        self._handlers[method.name] = handler
+        attach_endpoints(self.table, self.context)
 
     @property
     def methods(self) -> set[str]:
-        return set(self._handlers)
+        return {name for name in METHODS if self.table.get(name) is not None}
 
     def handler(self, method: Method[RequestT, ReplyT]) -> Callable[[RequestT], Awaitable[ReplyT]]:
-        return self._handlers[method.name]
+        endpoint = self.table.get(method.name)
+        assert endpoint is not None
+        return endpoint.handle
 
     async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
-        reply = await self._handlers[method.name](request)
+        reply = await self.handler(method)(request)
         assert isinstance(reply, method.reply if isinstance(method.reply, type) else list)
         return reply
 

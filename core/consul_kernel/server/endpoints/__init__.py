@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from consul_kernel.rpc.endpoints import EndpointTable
+
 from .catalog import CatalogEndpoint
-from .context import EndpointContext, EndpointTable
+from .context import EndpointContext
 from .health import HealthEndpoint
 from .internal import Internal
 from .kvs import KVS
 from .status import Status
 
-__all__ = ["EndpointContext", "EndpointTable", "attach_endpoints"]
+__all__ = ["EndpointContext", "attach_endpoints"]
 
 
 def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:

@@ -8,6 +8,7 @@ import re
 from msgspec.structs import replace
 
 from consul_kernel.contracts.errors import RpcError
+from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.state.catalog import satisfies_meta
 from consul_kernel.state.commands import CommandType
 from consul_kernel.state.keys import fold
@@ -37,7 +38,7 @@ from consul_kernel.structs.record import Empty
 from consul_kernel.structs.service import IndexedServiceNodes, IndexedServices, NodeService, ServiceNode
 
 from .blocking import answer
-from .context import EndpointContext, EndpointTable
+from .context import EndpointContext
 from .selecting import has_tags, select_matching, wanted_tags
 
 NODES_TOPIC: Topic = (TABLE, b"nodes")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from consul_kernel.contracts.consensus import Consensus
 from consul_kernel.contracts.errors import (
@@ -18,22 +17,10 @@ from consul_kernel.contracts.errors import (
 )
 from consul_kernel.state.commands import CommandType, encode_command
 from consul_kernel.state.machine import ReplicatedState
-from consul_kernel.structs.methods import Method
 from consul_kernel.structs.query import DatacenterRequest
-
-RequestT = TypeVar("RequestT")
-ReplyT = TypeVar("ReplyT")
 
 NO_LEADER = "No cluster leader"
 """The router knows this text: nothing has happened, and the call may be tried again."""
-
-
-class EndpointTable(Protocol):
-    """Where endpoints are attached: one handler for each method."""
-
-    def attach(self, method: Method[RequestT, ReplyT], handler: Callable[[RequestT], Awaitable[ReplyT]]) -> None:
-        """Have `handler` answer `method`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consul_kernel.contracts.errors import RequestError, RpcError
+from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.state.catalog import satisfies_meta
 from consul_kernel.state.keys import encode_text, fold
 from consul_kernel.state.watches import CHECK_STATUS, NODE_CHECKS, SERVICE_CHECKS, SERVICE_HEALTH, TABLE, Topic
@@ -18,7 +19,7 @@ from consul_kernel.structs.query import ChecksInStateRequest, NodeSpecificReques
 
 from .blocking import answer, describe, is_immediate
 from .catalog import NODES_TOPIC
-from .context import EndpointContext, EndpointTable
+from .context import EndpointContext
 from .selecting import has_tags, select_matching, wanted_tags
 
 CHECKS_TOPIC: Topic = (TABLE, b"checks")

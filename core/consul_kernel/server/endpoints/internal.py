@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from consul_kernel.contracts.errors import MembershipError, RpcError
+from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.structs.event import EventFireRequest, EventFireResponse
 from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE
 
 from .blocking import describe
-from .context import EndpointContext, EndpointTable
+from .context import EndpointContext
 
 EVENT_PREFIX = "consul:event:"
 """User events of Consul's API bear this before their name in the gossip; the rest are between agents."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consul_kernel.contracts.errors import RpcError
+from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.state.commands import CommandType
 from consul_kernel.state.watches import KEY, KEY_PREFIX
 from consul_kernel.structs.kv import (
@@ -16,7 +17,7 @@ from consul_kernel.structs.kv import (
 from consul_kernel.structs.methods import KVS_APPLY, KVS_GET, KVS_LIST, KVS_LIST_KEYS
 
 from .blocking import answer, describe, is_immediate
-from .context import EndpointContext, EndpointTable
+from .context import EndpointContext
 
 OPERATIONS = frozenset(KVOp)
 CONDITIONAL = (KVOp.CAS, KVOp.DELETE_CAS, KVOp.LOCK, KVOp.UNLOCK)

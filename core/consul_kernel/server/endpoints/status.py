@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.structs.methods import STATUS_LEADER, STATUS_PEERS, STATUS_PING
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.record import Empty
 
-from .context import EndpointContext, EndpointTable
+from .context import EndpointContext
 
 
 class Status:
