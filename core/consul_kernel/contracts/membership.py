@@ -1,6 +1,7 @@
 """Membership: who is in the pool, who has failed, and events that reach everybody.
 
-Clauses: docs/contracts/membership.md. Kit: `consul_kernel.testing.membership_kit`.
+Clauses: docs/contracts/membership.md. Kit: `consul_kernel.testing.membership_kit`. What a membership may offer
+besides: `membership_capabilities`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from .cipher import Cipher
+from .membership_capabilities import AnswerQuery
 from .plugin import Plugin
 from .transport import Address, Transport
 
@@ -150,6 +152,18 @@ class MembershipContext:
     reconnect_timeout_ms: int = 72 * 3600 * 1000
     tuning: Mapping[str, int] = field(default_factory=dict)
     """Consul's `gossip_lan` or `gossip_wan` keys that the agent file sets; durations in ms."""
+    reconnect_timeout_of: Callable[[Member], int | None] | None = None
+    """Another reconnect timeout, in ms, for a member that asks for one; None for the pool's."""
+    rejoin_after_leave: bool = False
+    """Whether the snapshot keeps the members when this agent leaves on purpose, so that a later start rejoins."""
+    verify_incoming: bool = True
+    """With a cipher: refuse what is not sealed. False while encryption is being introduced."""
+    verify_outgoing: bool = True
+    """With a cipher: seal what is sent. False while encryption is being introduced."""
+    coordinates: bool = True
+    """Whether network coordinates are kept and sent."""
+    answer_query: AnswerQuery | None = None
+    """The application's answers to queries (capability `queries`)."""
 
 
 MembershipPlugin = Plugin[MembershipContext, Membership]

@@ -1,0 +1,33 @@
+"""Network coordinates: where an agent stands in the space of round-trip times.
+
+Source: Dabek, Cox, Kaashoek, Morris, "Vivaldi", 2004, in the form of Serf's `coordinate` package.
+"""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import field
+
+from .record import Record
+
+DIMENSIONS = 8
+ERROR_START = 1.5
+HEIGHT_MIN = 10e-6
+
+
+class Coordinate(Record, kw_only=True):
+    """A place, in seconds. The defaults are the start: the origin, with the largest error."""
+
+    vec: list[float] = field(default_factory=lambda: [0.0] * DIMENSIONS)
+    error: float = ERROR_START
+    adjustment: float = 0.0
+    height: float = HEIGHT_MIN
+
+    def distance_s(self, other: Coordinate) -> float:
+        """The estimated round-trip time between two places; infinite when their dimensions differ."""
+        if len(self.vec) != len(other.vec):
+            return math.inf
+        raw = math.dist(self.vec, other.vec) + self.height + other.height
+        adjusted = raw + self.adjustment + other.adjustment
+        return adjusted if adjusted > 0.0 else raw
