@@ -1,35 +1,39 @@
 """Checks that every membership passes, by the numbered clauses of docs/contracts/membership.md.
 
 Each check is a coroutine function of one `PoolWorld`: hosts on an in-memory network, in virtual time. A plugin's
-suite subclasses `MembershipContractTests` and gives it a fixture `make_membership`; other test runners call
-`run_check`.
+suite subclasses `MembershipContractTests`; other test runners call `run_check` for each of `checks_of(plugin)`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
-from consul_kernel.contracts.errors import MembershipError, PluginStartError
-from consul_kernel.contracts.membership import GossipEvent, Member, MemberEvent, MemberEventKind, MemberStatus
+from consul_kernel.contracts.errors import PluginStartError
+from consul_kernel.contracts.membership import (
+    GossipEvent,
+    Member,
+    MemberEvent,
+    MemberEventKind,
+    MembershipPlugin,
+    MemberStatus,
+)
+from consul_kernel.contracts.membership_capabilities import MembershipCapability
 from consul_kernel.contracts.transport import Address
 
 from .clauses import ClauseError, require
-from .membership_world import GOSSIP_PORT, Agent, KeyedCipher, MakeMembership, PoolWorld
+from .membership_stranger_checks import STRANGER_CHECKS
+from .membership_world import (
+    GOSSIP_PORT,
+    Agent,
+    Check,
+    MakeMembership,
+    PoolWorld,
+    expect_membership_error,
+)
 from .memory_network import LinkQuality
 from .virtual_time import run_virtual
-
-
-async def expect_membership_error(operation: Awaitable[object], clause: str) -> None:
-    """The operation must fail with MembershipError."""
-    try:
-        await operation
-    except MembershipError:
-        return
-    raise ClauseError(clause)
-
 
 # --- 1: start ---
 
@@ -284,48 +288,44 @@ async def check_8_1_aclose_is_silent_and_repeatable(world: PoolWorld) -> None:
     require(again.statuses() == {"a3": MemberStatus.ALIVE}, "8.1: the address is free again")
 
 
-# --- 9: strangers ---
+CHECKS: tuple[Check, ...] = (
+    check_1_1_starts_as_a_pool_of_one,
+    check_1_2_taken_address_is_a_start_error,
+    check_2_1_join_shows_both_to_each_other,
+    check_2_2_joining_one_finds_all,
+    check_2_3_join_counts_answers,
+    check_2_4_refused_member_stays_unknown,
+    check_3_1_crash_is_failed_everywhere,
+    check_3_2_restarted_member_is_alive_again,
+    check_3_3_partition_heals_by_itself,
+    check_3_4_lossy_network_fails_nobody_for_good,
+    check_4_1_leave_is_left_not_failed,
+    check_4_2_leave_alone_is_short,
+    check_4_3_force_leave_turns_failed_into_left,
+    check_4_4_prune_forgets,
+    check_5_1_tags_reach_everyone,
+    check_5_2_tags_too_large_are_refused,
+    check_6_1_user_event_reaches_everyone_once,
+    check_6_2_user_event_too_large_is_refused,
+    check_7_1_events_come_after_the_fact,
+    check_7_2_stats_have_serfs_names,
+    check_8_1_aclose_is_silent_and_repeatable,
+    *STRANGER_CHECKS,
+)
+"""What every membership must pass, in the order of the clauses."""
+
+CAPABILITY_CHECKS: Mapping[MembershipCapability, tuple[Check, ...]] = {
+    MembershipCapability.QUERIES: (),
+    MembershipCapability.KEYRING: (),
+    MembershipCapability.COORDINATES: (),
+}
+"""What a membership must pass besides, by the names in its descriptor's `capabilities`."""
 
 
-async def check_9_1_garbage_harms_nobody(world: PoolWorld) -> None:
-    """9.1: whatever packets and streams a stranger sends, the pool goes on."""
-    agents = await world.pool(3)
-    rng = random.Random(9)
-    stranger = world.network.transport("10.8.8.8")
-    endpoint = await stranger.open_packets(Address("10.8.8.8", 0), lambda packet, source: None)
-    for _ in range(300):
-        endpoint.send(rng.randbytes(rng.randrange(0, 200)), agents[0].address)
-        endpoint.send(bytes((rng.randrange(14),)) + rng.randbytes(rng.randrange(0, 60)), agents[0].address)
-    for _ in range(30):
-        stream = await stranger.dial(agents[0].address, timeout_ms=1000)
-        stream.write(bytes((rng.randrange(14),)) + rng.randbytes(rng.randrange(0, 60)))
-        stream.close_write()
-    await agents[1].membership.send_user_event("still-here", b"")
-    await world.until(lambda: ("still-here", b"") in agents[0].user_events(), "9.1: still reachable")
-    await asyncio.sleep(30)
-    for agent in agents:
-        alive = {name for name, status in agent.statuses().items() if status is MemberStatus.ALIVE}
-        require({"a1", "a2", "a3"} <= alive, "9.1: everyone is still alive")
-
-
-# --- 10: cipher ---
-
-
-async def check_10_1_only_holders_of_the_key_get_in(world: PoolWorld) -> None:
-    """10.1: with a cipher, agents with the key make a pool; others, with another key or none, stay outside."""
-    a, b = await world.add("a", cipher=KeyedCipher(b"k")), await world.add("b", cipher=KeyedCipher(b"k"))
-    require(await b.membership.join([a.address]) == 1, "10.1: the same key joins")
-    await a.membership.send_user_event("sealed", b"x")
-    await world.until(lambda: b.user_events() == [("sealed", b"x")], "10.1: gossip between holders of the key")
-    for name, cipher in (("plain", None), ("other", KeyedCipher(b"other"))):
-        outsider = await world.add(name, cipher=cipher)
-        await expect_membership_error(outsider.membership.join([a.address]), f"10.1: {name} got in")
-        await expect_membership_error(a.membership.join([outsider.address]), f"10.1: {name} was joined")
-    await asyncio.sleep(30)
-    require(set(a.statuses()) == {"a", "b"} == set(b.statuses()), "10.1: only holders of the key are listed")
-
-
-Check = Callable[[PoolWorld], Coroutine[Any, Any, None]]
+def checks_of(plugin: MembershipPlugin) -> tuple[Check, ...]:
+    """All checks for one plugin. Raises ValueError for a capability that the contract does not list."""
+    named = sorted(MembershipCapability(name) for name in plugin.capabilities)
+    return CHECKS + tuple(check for capability in named for check in CAPABILITY_CHECKS[capability])
 
 
 def run_check(check: Check, make_membership: MakeMembership) -> None:
@@ -341,74 +341,23 @@ def run_check(check: Check, make_membership: MakeMembership) -> None:
     run_virtual(run())
 
 
+def _as_test(check: Check) -> Callable[[MembershipContractTests, MakeMembership], None]:
+    def test(self: MembershipContractTests, make_membership: MakeMembership) -> None:
+        run_check(check, make_membership)
+
+    test.__doc__ = check.__doc__
+    return test
+
+
 class MembershipContractTests:
-    """Subclass this, and give it a fixture `make_membership` that returns a `MakeMembership`."""
+    """Subclass this, name the plugin's descriptor, and give it a fixture `make_membership`, a `MakeMembership`.
 
-    def test_1_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_1_1_starts_as_a_pool_of_one, make_membership)
+    There is one test for each check: `test_1_1_starts_as_a_pool_of_one` and so on.
+    """
 
-    def test_1_2(self, make_membership: MakeMembership) -> None:
-        run_check(check_1_2_taken_address_is_a_start_error, make_membership)
+    plugin: ClassVar[MembershipPlugin]
 
-    def test_2_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_2_1_join_shows_both_to_each_other, make_membership)
-
-    def test_2_2(self, make_membership: MakeMembership) -> None:
-        run_check(check_2_2_joining_one_finds_all, make_membership)
-
-    def test_2_3(self, make_membership: MakeMembership) -> None:
-        run_check(check_2_3_join_counts_answers, make_membership)
-
-    def test_2_4(self, make_membership: MakeMembership) -> None:
-        run_check(check_2_4_refused_member_stays_unknown, make_membership)
-
-    def test_3_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_3_1_crash_is_failed_everywhere, make_membership)
-
-    def test_3_2(self, make_membership: MakeMembership) -> None:
-        run_check(check_3_2_restarted_member_is_alive_again, make_membership)
-
-    def test_3_3(self, make_membership: MakeMembership) -> None:
-        run_check(check_3_3_partition_heals_by_itself, make_membership)
-
-    def test_3_4(self, make_membership: MakeMembership) -> None:
-        run_check(check_3_4_lossy_network_fails_nobody_for_good, make_membership)
-
-    def test_4_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_4_1_leave_is_left_not_failed, make_membership)
-
-    def test_4_2(self, make_membership: MakeMembership) -> None:
-        run_check(check_4_2_leave_alone_is_short, make_membership)
-
-    def test_4_3(self, make_membership: MakeMembership) -> None:
-        run_check(check_4_3_force_leave_turns_failed_into_left, make_membership)
-
-    def test_4_4(self, make_membership: MakeMembership) -> None:
-        run_check(check_4_4_prune_forgets, make_membership)
-
-    def test_5_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_5_1_tags_reach_everyone, make_membership)
-
-    def test_5_2(self, make_membership: MakeMembership) -> None:
-        run_check(check_5_2_tags_too_large_are_refused, make_membership)
-
-    def test_6_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_6_1_user_event_reaches_everyone_once, make_membership)
-
-    def test_6_2(self, make_membership: MakeMembership) -> None:
-        run_check(check_6_2_user_event_too_large_is_refused, make_membership)
-
-    def test_7_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_7_1_events_come_after_the_fact, make_membership)
-
-    def test_7_2(self, make_membership: MakeMembership) -> None:
-        run_check(check_7_2_stats_have_serfs_names, make_membership)
-
-    def test_8_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_8_1_aclose_is_silent_and_repeatable, make_membership)
-
-    def test_9_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_9_1_garbage_harms_nobody, make_membership)
-
-    def test_10_1(self, make_membership: MakeMembership) -> None:
-        run_check(check_10_1_only_holders_of_the_key_get_in, make_membership)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for check in checks_of(cls.plugin):
+            setattr(cls, f"test_{getattr(check, '__name__', '').removeprefix('check_')}", _as_test(check))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from consul_kernel.contracts.cipher import Cipher
-from consul_kernel.contracts.errors import CipherError
+from consul_kernel.contracts.errors import CipherError, MembershipError
 from consul_kernel.contracts.membership import (
     AcceptMember,
     GossipEvent,
@@ -20,6 +21,7 @@ from consul_kernel.contracts.membership import (
     MemberStatus,
     UserEvent,
 )
+from consul_kernel.contracts.membership_capabilities import AnswerQuery
 from consul_kernel.contracts.transport import Address
 
 from .clauses import ClauseError
@@ -125,6 +127,8 @@ class PoolWorld:
         cipher: Cipher | None = None,
         host: str | None = None,
         on_event: Callable[[GossipEvent], None] | None = None,
+        answer_query: AnswerQuery | None = None,
+        coordinates: bool = True,
     ) -> Agent:
         """Start one more agent, alone in its pool. With `host`, on that host again."""
         if host is None:
@@ -150,6 +154,8 @@ class PoolWorld:
                 rng=random.Random(self._rng.randrange(1 << 60)),
                 accept=accept,
                 tuning=FAST_TUNING,
+                answer_query=answer_query,
+                coordinates=coordinates,
             )
         )
         await membership.start()
@@ -191,3 +197,16 @@ class PoolWorld:
         """Stop every agent."""
         for agent in self.agents:
             await agent.membership.aclose()
+
+
+Check = Callable[[PoolWorld], Coroutine[Any, Any, None]]
+"""One clause, or part of one: returns when it holds, else raises ClauseError."""
+
+
+async def expect_membership_error(operation: Awaitable[object], clause: str) -> None:
+    """The operation must fail with MembershipError."""
+    try:
+        await operation
+    except MembershipError:
+        return
+    raise ClauseError(clause)
