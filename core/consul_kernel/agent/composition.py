@@ -25,6 +25,8 @@ from .clock import monotonic_ms
 from .tags import lan_tags
 
 LAN_SNAPSHOT = "serf/local.snapshot"
+LAN_KEYRING = "serf/local.keyring"
+WAN_KEYRING = "serf/remote.keyring"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,6 @@ class Parts:
         self._config = config
         self._chosen = choose(wanted_blocks(config), plugins)
         self.transport: Transport = self._make(PluginKind.TRANSPORT, TransportContext())
-        self._cipher = self._make_cipher()
         self.membership = self._make_membership(node_id, rng, on_event)
 
     @property
@@ -97,7 +98,8 @@ class Parts:
         chosen = self._one(kind)
         return chosen.plugin.create(context, chosen.config)
 
-    def _make_cipher(self) -> Cipher | None:
+    def _make_cipher(self, keyring: str) -> Cipher | None:
+        """A cipher of its own for each pool, since their keys may differ; `keyring` is where the pool keeps them."""
         if not self._of_kind(PluginKind.CIPHER):
             return None
         cipher: Cipher = self._make(PluginKind.CIPHER, CipherContext(encrypt=self._config.encrypt))
@@ -117,7 +119,7 @@ class Parts:
                 bootstrap_expect=config.bootstrap_expect,
             ),
             transport=self.transport,
-            cipher=self._cipher,
+            cipher=self._make_cipher(LAN_KEYRING),
             on_event=on_event,
             now_ms=monotonic_ms,
             rng=rng,

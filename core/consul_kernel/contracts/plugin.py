@@ -64,10 +64,11 @@ PartT = TypeVar("PartT")
 class Plugin(Generic[ContextT, PartT]):
     """One plugin: what it is called, what it was written for, and how it is made.
 
-    `create(context, config)` is called once per agent (twice for membership on a server with a WAN
-    pool), does no I/O, and returns the part; `config` is an instance of `config_type`. `capabilities`
-    names the optional abilities that the part has, as its contract lists them. `api` is the version of the
-    contracts that the plugin was written for: a number, never `API_VERSION`, which is the installed kernel's.
+    `create(context, config)` is called once per agent (for membership and cipher once per pool, so twice
+    on a server with a WAN pool), does no I/O, and returns the part; `config` is an instance of `config_type`.
+    `capabilities` names the optional abilities that the part has, as its contract lists them. `api` is the
+    version of the contracts that the plugin was written for: a number, never `API_VERSION`, which is the
+    installed kernel's.
     """
 
     name: str
