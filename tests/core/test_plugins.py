@@ -71,6 +71,7 @@ def test_every_default_plugin_is_installed_once() -> None:
     for expected in [
         ("transport", "tcp"),
         ("cipher", "nacl"),
+        ("cipher", "aes-gcm"),
         ("membership", "swim"),
         ("consensus", "raft"),
         ("store", "memory"),

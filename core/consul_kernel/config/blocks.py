@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from consul_kernel.contracts.plugin import PluginConfig, PluginKind
+from consul_kernel.contracts.plugin import KeyFaultError, PluginConfig, PluginKind
 
 from .problems import ProblemLog, SourcePosition, nearest_key
 from .tree import Entry, Listing, Node, Table, describe, to_plain
@@ -141,6 +141,10 @@ def _construct(
     """The record; what the plugin's own `__post_init__` refuses is an error of the block."""
     try:
         return config_type(**values)
+    except KeyFaultError as error:
+        position = block.positions.get(error.key, block.source)
+        problems.error(error.text, position, key=f"{block.path}.{error.key}")
+        return None
     except (TypeError, ValueError) as error:
         problems.error(str(error), block.source, key=block.path)
         return None

@@ -54,6 +54,18 @@ class PluginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """
 
 
+class KeyFaultError(ValueError):
+    """What a record's `__post_init__` raises about one key: the error then names that key, and its line in the file.
+
+    `key` is the name of the field, for an item of a list with its number: `keys[1]`.
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(f"{key} {text}")
+        self.key = key
+        self.text = text
+
+
 ContextT = TypeVar("ContextT")
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 PartT = TypeVar("PartT")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from consul_kernel.contracts.cipher import CipherContext, CipherPlugin
-from consul_kernel.contracts.errors import PluginStartError
 from consul_kernel.hookspecs import hookimpl
 
 from .cipher import NaclCipher
@@ -11,13 +10,7 @@ from .config import NaclConfig
 
 
 def _create(context: CipherContext, config: NaclConfig) -> NaclCipher:
-    ring = config.ring(context.encrypt)
-    if not ring:
-        raise PluginStartError(
-            'cipher "nacl" has no key: set `key` in its block, or `encrypt` in the agent file '
-            "(`consul-kernel keygen` makes one)"
-        )
-    return NaclCipher(ring)
+    return NaclCipher(config.ring("nacl", context))
 
 
 PLUGIN = CipherPlugin(

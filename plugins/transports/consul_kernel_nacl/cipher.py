@@ -20,7 +20,7 @@ from consul_kernel.contracts.errors import CipherError
 VERSION = b"\x01"
 NONCE_BYTES = SecretBox.NONCE_SIZE
 OVERHEAD = len(VERSION) + NONCE_BYTES + SecretBox.MACBYTES
-KEY_LENGTHS = (32, 16, 24)
+KEY_LENGTHS = (16, 24, 32)
 MAX_KEYS = 64
 """A ring's bound: a message that no key opens costs one attempt for each."""
 
@@ -73,7 +73,7 @@ class NaclCipher:
     def install(self, key: bytes) -> None:
         """Add a key at the ring's end."""
         if len(key) not in KEY_LENGTHS:
-            raise CipherError(f"a key holds 32 bytes (or 16 or 24), this one {len(key)}")
+            raise CipherError("key size must be 16, 24 or 32 bytes")
         if key in self._boxes:
             return
         if len(self._boxes) >= MAX_KEYS:
@@ -83,13 +83,13 @@ class NaclCipher:
     def use(self, key: bytes) -> None:
         """Move a key to the ring's front."""
         if key not in self._boxes:
-            raise CipherError("requested key is not in the keyring")
+            raise CipherError("Requested key is not in the keyring")
         self._boxes = {key: self._boxes[key], **self._boxes}
 
     def remove(self, key: bytes) -> None:
         """Forget a key, unless it is the primary."""
         if key == next(iter(self._boxes)):
-            raise CipherError("removing the primary key is not allowed")
+            raise CipherError("Removing the primary key is not allowed")
         self._boxes.pop(key, None)
 
 

@@ -9,15 +9,16 @@ import random
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from consul_kernel.contracts.cipher import Cipher
-from consul_kernel.contracts.errors import CipherError, MembershipError
+from consul_kernel.contracts.errors import MembershipError
 from consul_kernel.contracts.membership import GossipEvent, MembershipContext, MemberStatus, UserEvent
 from consul_kernel.contracts.transport import Address
+from consul_kernel_aes_gcm.cipher import AesGcmCipher
 from consul_kernel_swim import SwimConfig, SwimMembership
 from consul_kernel_tcp.transport import TcpTransport
 
@@ -105,41 +106,6 @@ class SerfAgent:
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
             await self.process.wait()
-
-
-class AesGcm:
-    """memberlist's encryption, version 1: a version byte, a nonce, the sealed bytes."""
-
-    def __init__(self, key: bytes) -> None:
-        aead = pytest.importorskip("cryptography.hazmat.primitives.ciphers.aead")
-        self._key = key
-        self._aead = aead.AESGCM(key)
-        self._rng = random.Random(1)
-        self.overhead = 29
-
-    def seal(self, plaintext: bytes, associated: bytes = b"") -> bytes:
-        nonce = self._rng.randbytes(12)
-        sealed: bytes = self._aead.encrypt(nonce, plaintext, associated)
-        return b"\x01" + nonce + sealed
-
-    def open(self, sealed: bytes, associated: bytes = b"") -> bytes:
-        try:
-            plaintext: bytes = self._aead.decrypt(sealed[1:13], sealed[13:], associated)
-        except Exception as error:
-            raise CipherError("not sealed with this key") from error
-        return plaintext
-
-    def keys(self) -> Sequence[bytes]:
-        return [self._key]
-
-    def install(self, key: bytes) -> None:
-        raise CipherError("this ring is fixed")
-
-    def use(self, key: bytes) -> None:
-        raise CipherError("this ring is fixed")
-
-    def remove(self, key: bytes) -> None:
-        raise CipherError("this ring is fixed")
 
 
 class OurAgent:
@@ -243,7 +209,7 @@ async def test_members_tags_and_events_pass_both_ways(serf: SerfAgent, ours: Our
 async def test_sealed_gossip_is_framed_as_memberlists(tmp_path: Path) -> None:
     key = bytes(range(32))
     serf = SerfAgent("go-serf", tmp_path / "serf.log", f"-encrypt={base64.b64encode(key).decode()}")
-    ours, outsider = OurAgent("kernel", AesGcm(key)), OurAgent("outsider")
+    ours, outsider = OurAgent("kernel", AesGcmCipher([key])), OurAgent("outsider")
     try:
         await serf.start()
         await ours.membership.start()
