@@ -6,26 +6,25 @@ Source: the wire of memberlist 0.3 and later (hashicorp/memberlist, net.go and s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from msgspec import Struct
 
 from consul_kernel.contracts.errors import PeerProtocolError
 from consul_kernel.contracts.transport import Address
 
+from .reader import NIL, U16, U32, Octets, StructReader, octets
 from .wire import (
     U16_MAX,
     U32_MAX,
-    Fields,
     as_fields,
     pack,
     pack_host,
     read_bytes,
-    read_flag,
-    read_struct,
     read_text,
     read_uint,
-    unpack_host,
+    unpack_address,
 )
 
 
@@ -69,8 +68,7 @@ NACK_BYTE: Final = bytes((MessageType.NACK,))
 ERROR_BYTE: Final = bytes((MessageType.ERROR,))
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(Struct, frozen=True, gc=False):
     """Are you there? `node` names who is meant; the answer goes to `source`, or to where the packet came from."""
 
     sequence: int
@@ -84,8 +82,7 @@ class Ping:
         return PING_BYTE + pack(fields)
 
 
-@dataclass(frozen=True, slots=True)
-class IndirectPing:
+class IndirectPing(Struct, frozen=True, gc=False):
     """Ping `node` at `target` for me; with `nack`, say so when it does not answer."""
 
     sequence: int
@@ -107,8 +104,7 @@ class IndirectPing:
         return INDIRECT_PING_BYTE + pack(fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(Struct, frozen=True, gc=False):
     """Yes. `payload` is Serf's: the sender's network coordinate."""
 
     sequence: int
@@ -118,42 +114,41 @@ class Ack:
         return ACK_BYTE + pack({"Payload": self.payload, "SeqNo": self.sequence})
 
 
-@dataclass(frozen=True, slots=True)
-class Nack:
+class Nack(Struct, frozen=True, gc=False, rename={"sequence": "SeqNo"}):
     """The node that you asked me to ping has not answered, but I have heard you."""
 
-    sequence: int
+    sequence: U32 = 0
 
     def encode(self) -> bytes:
         return NACK_BYTE + pack({"SeqNo": self.sequence})
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
+_ACCUSATION: Final = {"incarnation": "Incarnation", "node": "Node", "accuser": "From"}
+
+
+class Suspect(Struct, frozen=True, gc=False, rename=_ACCUSATION):
     """`accuser` had no answer from `node` at this incarnation."""
 
-    incarnation: int
-    node: str
-    accuser: str
+    incarnation: U32 = 0
+    node: str = ""
+    accuser: str = ""
 
     def encode(self) -> bytes:
         return SUSPECT_BYTE + pack({"From": self.accuser, "Incarnation": self.incarnation, "Node": self.node})
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(Struct, frozen=True, gc=False, rename=_ACCUSATION):
     """`node` is gone; it left on purpose when `accuser` is the node itself."""
 
-    incarnation: int
-    node: str
-    accuser: str
+    incarnation: U32 = 0
+    node: str = ""
+    accuser: str = ""
 
     def encode(self) -> bytes:
         return DEAD_BYTE + pack({"From": self.accuser, "Incarnation": self.incarnation, "Node": self.node})
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(Struct, frozen=True, gc=False):
     """`node` is there at this incarnation. `host` is 4 or 16 bytes; `versions` is empty or 6 bytes."""
 
     incarnation: int
@@ -176,8 +171,7 @@ class Alive:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True, gc=False):
     """A message for the layer above: Serf's type byte and body."""
 
     body: bytes
@@ -186,11 +180,10 @@ class User:
         return USER_BYTE + self.body
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorReply:
+class ErrorReply(Struct, frozen=True, gc=False, rename={"text": "Error"}):
     """Sent over a stream instead of an answer."""
 
-    text: str
+    text: str = ""
 
     def encode(self) -> bytes:
         return ERROR_BYTE + pack({"Error": self.text})
@@ -209,102 +202,91 @@ def _add_source(fields: dict[str, object], source: Address | None, source_node: 
         fields["SourcePort"] = source.port
 
 
-def _read_source(fields: Fields) -> Address | None:
-    host = read_bytes(fields, b"SourceAddr")
-    port = read_uint(fields, b"SourcePort", U16_MAX)
-    return Address(unpack_host(host), port) if host and port else None
+# --- reading: Go's structs where a record of ours has other fields, in the order of Go's declarations ---
 
 
-_PING_NAMES: Final = (b"SeqNo", b"Node", b"SourceAddr", b"SourcePort", b"SourceNode")
-_INDIRECT_NAMES: Final = (
-    b"SeqNo",
-    b"Target",
-    b"Port",
-    b"Node",
-    b"Nack",
-    b"SourceAddr",
-    b"SourcePort",
-    b"SourceNode",
-)
-_ACCUSATION_NAMES: Final = (b"Incarnation", b"Node", b"From")
-_ALIVE_NAMES: Final = (b"Incarnation", b"Node", b"Addr", b"Port", b"Meta", b"Vsn")
+class _Ping(Struct, gc=False, rename="pascal"):
+    seq_no: U32 = 0
+    node: str = ""
+    source_addr: Octets = NIL
+    source_port: U16 = 0
+    source_node: str = ""
+
+
+class _IndirectPing(Struct, gc=False, rename="pascal"):
+    seq_no: U32 = 0
+    target: Octets = NIL
+    port: U16 = 0
+    node: str = ""
+    nack: bool = False
+    source_addr: Octets = NIL
+    source_port: U16 = 0
+    source_node: str = ""
+
+
+class _Ack(Struct, gc=False, rename="pascal"):
+    seq_no: U32 = 0
+    payload: Octets = NIL
+
+
+class _Alive(Struct, gc=False, rename="pascal"):
+    incarnation: U32 = 0
+    node: str = ""
+    addr: Octets = NIL
+    port: U16 = 0
+    meta: Octets = NIL
+    vsn: Octets = NIL
+
+
+_read_ping: Final = StructReader(_Ping).read
+_read_indirect_ping: Final = StructReader(_IndirectPing).read
+_read_ack: Final = StructReader(_Ack).read
+_read_alive: Final = StructReader(_Alive).read
 
 
 def _decode_ping(body: bytes) -> Ping:
-    fields = read_struct(body, _PING_NAMES)
-    return Ping(
-        read_uint(fields, b"SeqNo", U32_MAX),
-        read_text(fields, b"Node"),
-        _read_source(fields),
-        read_text(fields, b"SourceNode"),
-    )
+    wire = _read_ping(body)
+    return Ping(wire.seq_no, wire.node, _source(wire), wire.source_node)
 
 
 def _decode_indirect_ping(body: bytes) -> IndirectPing:
-    fields = read_struct(body, _INDIRECT_NAMES)
-    return IndirectPing(
-        read_uint(fields, b"SeqNo", U32_MAX),
-        read_text(fields, b"Node"),
-        Address(unpack_host(read_bytes(fields, b"Target")), read_uint(fields, b"Port", U16_MAX)),
-        read_flag(fields, b"Nack"),
-        _read_source(fields),
-        read_text(fields, b"SourceNode"),
-    )
+    wire = _read_indirect_ping(body)
+    target = unpack_address(octets(wire.target), wire.port)
+    return IndirectPing(wire.seq_no, wire.node, target, wire.nack, _source(wire), wire.source_node)
+
+
+def _source(wire: _Ping | _IndirectPing) -> Address | None:
+    host = octets(wire.source_addr)
+    return unpack_address(host, wire.source_port) if host and wire.source_port else None
 
 
 def _decode_ack(body: bytes) -> Ack:
-    fields = read_struct(body, (b"SeqNo", b"Payload"))
-    payload = None if fields.get(b"Payload") is None else read_bytes(fields, b"Payload")
-    return Ack(read_uint(fields, b"SeqNo", U32_MAX), payload)
-
-
-def _decode_nack(body: bytes) -> Nack:
-    return Nack(read_uint(read_struct(body, (b"SeqNo",)), b"SeqNo", U32_MAX))
-
-
-def _decode_suspect(body: bytes) -> Suspect:
-    fields = read_struct(body, _ACCUSATION_NAMES)
-    return Suspect(read_uint(fields, b"Incarnation", U32_MAX), read_text(fields, b"Node"), read_text(fields, b"From"))
-
-
-def _decode_dead(body: bytes) -> Dead:
-    fields = read_struct(body, _ACCUSATION_NAMES)
-    return Dead(read_uint(fields, b"Incarnation", U32_MAX), read_text(fields, b"Node"), read_text(fields, b"From"))
+    wire = _read_ack(body)
+    return Ack(wire.seq_no, octets(wire.payload) if wire.payload != NIL else None)
 
 
 def _decode_alive(body: bytes) -> Alive:
-    return read_alive(read_struct(body, _ALIVE_NAMES), b"Node")
+    wire = _read_alive(body)
+    host = _checked_host(octets(wire.addr))
+    return Alive(wire.incarnation, wire.node, host, wire.port, octets(wire.meta), octets(wire.vsn))
 
 
-def read_alive(fields: Fields, name: bytes) -> Alive:
-    """The fields that an alive message and a push/pull's node state share; they differ in the key of the name."""
-    host = read_bytes(fields, b"Addr")
+def _checked_host(host: bytes) -> bytes:
     if len(host) not in (4, 16):
         raise PeerProtocolError(f"an IP address has 4 or 16 bytes, not {len(host)}")
-    return Alive(
-        read_uint(fields, b"Incarnation", U32_MAX),
-        read_text(fields, name),
-        host,
-        read_uint(fields, b"Port", U16_MAX),
-        read_bytes(fields, b"Meta"),
-        read_bytes(fields, b"Vsn"),
-    )
-
-
-def _decode_error(body: bytes) -> ErrorReply:
-    return ErrorReply(read_text(read_struct(body, (b"Error",)), b"Error"))
+    return host
 
 
 _DECODERS: Final[dict[int, Callable[[bytes], Message]]] = {
     MessageType.PING: _decode_ping,
     MessageType.INDIRECT_PING: _decode_indirect_ping,
     MessageType.ACK: _decode_ack,
-    MessageType.SUSPECT: _decode_suspect,
+    MessageType.SUSPECT: StructReader(Suspect).read,
     MessageType.ALIVE: _decode_alive,
-    MessageType.DEAD: _decode_dead,
+    MessageType.DEAD: StructReader(Dead).read,
     MessageType.USER: User,
-    MessageType.NACK: _decode_nack,
-    MessageType.ERROR: _decode_error,
+    MessageType.NACK: StructReader(Nack).read,
+    MessageType.ERROR: StructReader(ErrorReply).read,
 }
 
 
@@ -318,8 +300,7 @@ def decode_message(message: bytes) -> Message:
     return decoder(message[1:])
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteNode:
+class RemoteNode(Struct, frozen=True, gc=False):
     """One line of a push/pull: what the sender knows about a node."""
 
     state: NodeState
@@ -344,5 +325,12 @@ _NODE_STATE_NAMES: Final = (b"Name", b"Addr", b"Port", b"Meta", b"Incarnation", 
 def decode_remote_node(value: object) -> RemoteNode:
     """One node state of a push/pull, already unpacked. Raises PeerProtocolError."""
     fields = as_fields(value, _NODE_STATE_NAMES)
-    state = read_uint(fields, b"State", NodeState.LEFT)
-    return RemoteNode(NodeState(state), read_alive(fields, b"Name"))
+    alive = Alive(
+        read_uint(fields, b"Incarnation", U32_MAX),
+        read_text(fields, b"Name"),
+        _checked_host(read_bytes(fields, b"Addr")),
+        read_uint(fields, b"Port", U16_MAX),
+        read_bytes(fields, b"Meta"),
+        read_bytes(fields, b"Vsn"),
+    )
+    return RemoteNode(NodeState(read_uint(fields, b"State", NodeState.LEFT)), alive)

@@ -27,6 +27,9 @@ _DEPTH_MAX: Final = 4
 _MESSAGES_MAX: Final = 1024
 
 _CHECKSUM = struct.Struct(">BI")
+_COMPOUND: Final = int(MessageType.COMPOUND)
+_COMPRESS: Final = int(MessageType.COMPRESS)
+_HAS_CRC: Final = bytes((MessageType.HAS_CRC,))
 
 
 def join_messages(messages: Sequence[bytes]) -> bytes:
@@ -65,7 +68,7 @@ def split_packet(packet: bytes) -> tuple[list[bytes], bool]:
 
     Raises PeerProtocolError when nothing of it can be used.
     """
-    if packet[:1] == b"\x0c":
+    if packet[:1] == _HAS_CRC:
         if len(packet) <= CHECKSUM_BYTES:
             raise PeerProtocolError("a checksum around nothing")
         _, checksum = _CHECKSUM.unpack_from(packet)
@@ -74,8 +77,6 @@ def split_packet(packet: bytes) -> tuple[list[bytes], bool]:
             raise PeerProtocolError("wrong checksum")
     if not packet:
         raise PeerProtocolError("an empty packet")
-    if packet[0] not in (MessageType.COMPOUND, MessageType.COMPRESS):
-        return [packet], False
     messages: list[bytes] = []
     whole = _unwrap(packet, messages, _DEPTH_MAX)
     return messages, not whole
@@ -84,14 +85,14 @@ def split_packet(packet: bytes) -> tuple[list[bytes], bool]:
 def _unwrap(packet: bytes, messages: list[bytes], depth: int) -> bool:
     """Append the messages inside; False when some were dropped."""
     kind = packet[0] if packet else -1
-    if kind not in (MessageType.COMPOUND, MessageType.COMPRESS):
+    if kind != _COMPOUND and kind != _COMPRESS:
         if kind < 0 or len(messages) >= _MESSAGES_MAX:
             return False
         messages.append(packet)
         return True
     if depth == 0:
         raise PeerProtocolError("wrappers nested too deep")
-    if kind == MessageType.COMPRESS:
+    if kind == _COMPRESS:
         return _unwrap(expand(packet[1:], PACKET_EXPANDED_BYTES_MAX), messages, depth - 1)
     whole = True
     parts, cut = _split_compound(packet)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgpack
 
 from consul_kernel.contracts.errors import PeerProtocolError
+from consul_kernel.contracts.transport import Address
 
 U16_MAX: Final = 0xFFFF
 U32_MAX: Final = 0xFFFF_FFFF
@@ -135,3 +136,9 @@ def unpack_host(packed: bytes) -> str:
     address = ip_address(packed)
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
+
+
+@lru_cache(maxsize=4096)
+def unpack_address(packed: bytes, port: int) -> Address:
+    """An address of the wire. Raises PeerProtocolError."""
+    return Address(unpack_host(packed), port)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -302,7 +302,7 @@ def test_name_that_left_may_come_from_another_address_at_once() -> None:
 @pytest.mark.parametrize("versions", [b"", b"\1\5\2", bytes(6), bytes((5, 1, 2, 2, 5, 4))])
 def test_alive_without_usable_versions_is_ignored(versions: bytes) -> None:
     bench = Bench()
-    bench.receive(dataclasses.replace(alive("n", 2), versions=versions))
+    bench.receive(msgspec.structs.replace(alive("n", 2), versions=versions))
     assert bench.status("n") is None
 
 
@@ -390,7 +390,7 @@ def test_application_is_asked_again_only_when_something_changes() -> None:
 )
 def test_protocol_versions_must_have_something_in_common(versions: bytes, text: str | None) -> None:
     bench = Bench()
-    remote = [RemoteNode(NodeState.ALIVE, dataclasses.replace(alive("n", 2), versions=versions))]
+    remote = [RemoteNode(NodeState.ALIVE, msgspec.structs.replace(alive("n", 2), versions=versions))]
     assert incompatibility(remote, list(bench.swim.nodes)) == text
 
 
