@@ -1,26 +1,37 @@
-"""How many gossip packets one core handles in a second, and what an idle agent costs.
+"""What gossip costs one member: the codec, the ciphers, packets handled, whole states, and doing nothing.
 
-    python tests/benchmarks/bench_gossip.py
+    python tests/benchmarks/bench_gossip.py [--only codec,cipher,core,state,loopback,idle] [--cipher NAME ...]
 
-Prints one line per figure; all of it runs in one process without network, except the idle agents, which are real
-ones on loopback sockets.
+Prints one line per figure. `core` hands packets to the protocol core; `loopback` has another process send them to a
+real member through the `tcp` transport, and counts the member's CPU. Every installed cipher is measured unless some
+are named. `pool_load.py` beside this file measures many members at once.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import multiprocessing
 import random
+import socket
 import sys
 import time
-from collections.abc import Callable
+import timeit
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import uvloop
+
+from consul_kernel.contracts.cipher import Cipher, CipherContext
 from consul_kernel.contracts.membership import MembershipContext
+from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.transport import Address
+from consul_kernel.plugins import PluginManager, installed_plugins
 from consul_kernel_swim import SwimConfig, SwimMembership
 from consul_kernel_swim.core import lzw
 from consul_kernel_swim.core.events import PacketReceived, Started
-from consul_kernel_swim.core.messages import Ack, Alive, NodeState, Ping, RemoteNode, Suspect
-from consul_kernel_swim.core.packets import join_messages
+from consul_kernel_swim.core.messages import Ack, Alive, Message, NodeState, Ping, RemoteNode, Suspect, decode_message
+from consul_kernel_swim.core.packets import add_checksum, join_messages, split_packet
 from consul_kernel_swim.core.serf_messages import UserEventMessage
 from consul_kernel_swim.core.settings import PROTOCOL_VERSIONS, Settings
 from consul_kernel_swim.core.streams import PushPull, StreamDecoder
@@ -30,6 +41,11 @@ from consul_kernel_tcp.transport import TcpTransport
 
 OWN = Address("127.0.0.1", 7946)
 PEER = Address("127.0.0.2", 7946)
+PACKET_BYTES = 1400
+KEY = bytes(range(32))
+PINGS = 40_000
+WINDOW = 16
+"""Pings under way at a time: more is served in one turn of the loop, and costs less each."""
 META = encode_tags({"role": "consul", "dc": "dc1", "id": "d83b4a05-60b9-33fb-517c-762ccde66f9c", "vsn": "2"})
 
 
@@ -40,6 +56,56 @@ def say(line: str) -> None:
 def alive(number: int, incarnation: int = 1) -> Alive:
     host = bytes((10, number >> 16 & 255, number >> 8 & 255, number & 255))
     return Alive(incarnation, f"node-{number}", host, 8301, META, PROTOCOL_VERSIONS)
+
+
+def full_packet(message: Callable[[int], bytes]) -> bytes:
+    """A compound as long as a packet may be, checksum included."""
+    parts: list[bytes] = []
+    while len(add_checksum(join_messages([*parts, message(len(parts))]))) <= PACKET_BYTES:
+        parts.append(message(len(parts)))
+    return add_checksum(join_messages(parts))
+
+
+def microseconds(action: Callable[[], object], number: int = 5_000) -> float:
+    """The best of several rounds: what the machine does besides only adds."""
+    return min(timeit.repeat(action, number=number, repeat=7)) / number * 1e6
+
+
+def read_packet(packet: bytes) -> list[Message]:
+    return [decode_message(part) for part in split_packet(packet)[0]]
+
+
+def write_packet(messages: Sequence[Message]) -> bytes:
+    return add_checksum(join_messages([message.encode() for message in messages]))
+
+
+def bench_codec() -> None:
+    kinds: dict[str, Callable[[int], bytes]] = {
+        "alives": lambda n: alive(n).encode(),
+        "suspicions": lambda n: Suspect(1, f"node-{n}", f"node-{n + 1}").encode(),
+        "pings": lambda n: Ping(n, f"node-{n}", PEER, "node-1").encode(),
+    }
+    for name, make in kinds.items():
+        packet = full_packet(make)
+        messages = read_packet(packet)
+        write, read = microseconds(partial(write_packet, messages)), microseconds(partial(read_packet, packet))
+        say(f"{f'full packet of {len(messages)} {name}':<48} {write:6.1f} µs to write {read:6.1f} µs to read")
+
+
+def make_cipher(name: str) -> Cipher:
+    plugin = PluginManager().load(PluginKind.CIPHER, name)
+    cipher: Cipher = plugin.create(CipherContext(encrypt=KEY), plugin.config_type())
+    return cipher
+
+
+def bench_cipher(names: Sequence[str]) -> None:
+    for name in names:
+        cipher = make_cipher(name)
+        for size in (100, PACKET_BYTES - cipher.overhead):
+            plain = random.Random(1).randbytes(size)
+            sealed = cipher.seal(plain)
+            seal, unseal = microseconds(partial(cipher.seal, plain)), microseconds(partial(cipher.open, sealed))
+            say(f"{f'cipher {name}, {size} bytes':<48} {seal:6.1f} µs to seal  {unseal:6.1f} µs to open")
 
 
 def make_core(members: int) -> Swim:
@@ -93,23 +159,62 @@ def bench_push_pull() -> None:
     timed("LZW read", lambda: lzw.decompress(compressed, 1 << 24))
 
 
+def make_member(transport: TcpTransport, number: int, cipher: Cipher | None = None) -> SwimMembership:
+    context = MembershipContext(
+        node_name=f"a{number}",
+        bind=Address("127.0.0.1", 0),
+        advertise=Address("127.0.0.1", 0),
+        tags={},
+        transport=transport,
+        cipher=cipher,
+        on_event=lambda event: None,
+        now_ms=lambda: time.monotonic_ns() // 1_000_000,
+        rng=random.Random(number),
+    )
+    return SwimMembership(context, SwimConfig())
+
+
+def ping_all_the_time(port: int, cipher_name: str | None) -> None:
+    """Keep WINDOW pings under way until PINGS have been answered."""
+    cipher = None if cipher_name is None else make_cipher(cipher_name)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(0.2)
+        source = Address("127.0.0.1", sock.getsockname()[1])
+        pings = [Ping(number, "a0", source, "peer").encode() for number in range(1000)]
+        packets = pings if cipher is None else [cipher.seal(ping) for ping in pings]
+        sent = answered = 0
+        while answered < PINGS:
+            while sent - answered < WINDOW:
+                sock.sendto(packets[sent % len(packets)], ("127.0.0.1", port))
+                sent += 1
+            try:
+                sock.recv(65_536)
+                answered += 1
+            except TimeoutError:
+                sent = answered  # some were lost
+
+
+async def bench_loopback(cipher_name: str | None) -> None:
+    transport = TcpTransport()
+    member = make_member(transport, 0, None if cipher_name is None else make_cipher(cipher_name))
+    await member.start()
+    port = member.local_member.address.port
+    peer = multiprocessing.get_context("spawn").Process(target=ping_all_the_time, args=(port, cipher_name))
+    peer.start()
+    start = time.process_time()
+    await asyncio.to_thread(peer.join)
+    used = time.process_time() - start
+    say(f"{f'ping answered over loopback, cipher {cipher_name}':<48} {used / PINGS * 1e6:6.1f} µs of CPU")
+    await member.aclose()
+    await transport.aclose()
+
+
 async def bench_idle(agents: int, seconds: float) -> None:
     transport = TcpTransport()
-    pool = []
-    for number in range(agents):
-        context = MembershipContext(
-            node_name=f"a{number}",
-            bind=Address("127.0.0.1", 0),
-            advertise=Address("127.0.0.1", 0),
-            tags={},
-            transport=transport,
-            cipher=None,
-            on_event=lambda event: None,
-            now_ms=lambda: time.monotonic_ns() // 1_000_000,
-            rng=random.Random(number),
-        )
-        pool.append(SwimMembership(context, SwimConfig()))
-        await pool[-1].start()
+    pool = [make_member(transport, number) for number in range(agents)]
+    for member in pool:
+        await member.start()
     for member in pool[1:]:
         await member.join([pool[0].local_member.address])
     while any(len(member.members()) < agents for member in pool):
@@ -124,7 +229,32 @@ async def bench_idle(agents: int, seconds: float) -> None:
     await transport.aclose()
 
 
+def main() -> None:
+    """Measure what was asked for."""
+    sections = ("codec", "cipher", "core", "state", "loopback", "idle")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(sections), help="sections, separated by commas")
+    parser.add_argument("--cipher", action="append", help="a cipher by its name; may be given many times")
+    arguments = parser.parse_args()
+    only = arguments.only.split(",")
+    if unknown := set(only) - set(sections):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    ciphers = arguments.cipher or [found.name for found in installed_plugins() if found.kind is PluginKind.CIPHER]
+    if "codec" in only:
+        bench_codec()
+    if "cipher" in only:
+        bench_cipher(ciphers)
+    if "core" in only:
+        bench_core()
+    if "state" in only:
+        bench_push_pull()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if "loopback" in only:
+            for name in (None, *ciphers):
+                runner.run(bench_loopback(name))
+        if "idle" in only:
+            runner.run(bench_idle(agents=10, seconds=20))
+
+
 if __name__ == "__main__":
-    bench_core()
-    bench_push_pull()
-    asyncio.run(bench_idle(agents=10, seconds=20))
+    main()
