@@ -201,13 +201,14 @@ class RaftState:
     def update_lease(self, now_ms: int) -> None:
         """The lease runs from the sending of the latest message that a quorum answered (thesis §6.4.1).
 
-        TimeoutNow gives it up for the rest of the term: its receiver may win while the lease would still run.
+        TimeoutNow gives it up for the rest of the term: its receiver may win while the lease would still run. So
+        does a leader that is removing itself: the one voter that it leaves behind waits for nobody.
         """
         leadership = self.leadership
         if leadership is None:
             return
         acked_ms = leadership.tracker.acked_sent_ms()
-        if acked_ms is None or leadership.transfer_sent:
+        if acked_ms is None or leadership.transfer_sent or self.id not in self.voters:
             leadership.lease_until_ms = 0
         elif acked_ms == FOREVER_MS:
             leadership.lease_until_ms = FOREVER_MS

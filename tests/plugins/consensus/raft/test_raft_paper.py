@@ -187,6 +187,19 @@ def test_the_lease_runs_from_the_sending_thesis_6_4_1() -> None:
     assert bench.raft.lease_until_ms == sent_ms + TIMING.lease_ms
 
 
+def test_a_leader_that_removes_itself_gives_up_its_lease_thesis_4_2_2() -> None:
+    """The voter that it leaves behind needs nobody's vote, and so waits for no lease to run out."""
+    bench = Bench(servers=SERVERS[:2])
+    bench.lead()
+    matched(bench, "b", 2)
+    assert bench.raft.lease_until_ms > bench.now_ms
+    bench.step(ChangeConfiguration(SERVERS[1:2]))
+    assert bench.raft.role is Role.LEADER
+    assert bench.raft.lease_until_ms == 0
+    bench.step(HeartbeatResponse(sender="b", to="a", term=2, success=True, round=0, sent_ms=bench.now_ms))
+    assert bench.raft.lease_until_ms == 0
+
+
 def test_no_lease_before_the_first_entry_of_the_term_is_applied() -> None:
     bench = Bench()
     bench.lead()
