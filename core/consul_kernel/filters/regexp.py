@@ -26,6 +26,11 @@ class Regexp:
         self._steps: dict[_Key, frozenset[int] | None] = {}
         self._kept_states = 0
 
+    @property
+    def size(self) -> int:
+        """Instructions of its program: the most steps that a search takes for one character."""
+        return len(self._program)
+
     def search(self, text: str) -> bool:
         """Whether the expression matches anywhere in the text."""
         states: frozenset[int] | None = frozenset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consul_kernel.contracts.membership import MembershipPlugin
+from consul_kernel.contracts.membership_capabilities import MembershipCapability
 from consul_kernel.contracts.plugin import Plugin
 from consul_kernel.hookspecs import hookimpl
 
@@ -20,5 +21,6 @@ def consul_kernel_register_membership() -> MembershipPlugin:
         api=1,
         create=SwimMembership,
         config_type=SwimConfig,
+        capabilities=frozenset({MembershipCapability.QUERIES, MembershipCapability.KEYRING}),
         summary="SWIM gossip, compatible with memberlist and Serf",
     )

@@ -73,8 +73,32 @@ class SwimConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     """How long a join or leave of an unknown member is remembered. Profiles: 300000."""
     user_event_bytes_max: Knob = 0
     """Largest user event, name and framing included. Profiles: 512."""
+    query_bytes_max: Knob = 0
+    """Largest query, filters and framing included. Profiles: 1024."""
+    query_response_bytes_max: Knob = 0
+    """Largest answer to a query, framing included. Profiles: 1024."""
+    coalesce_period_ms: Knob = 0
+    """How long changes of members are gathered at most, so that only the last of each is told; 0 tells all at once.
+    Profiles: 0.
+    """
+    quiescent_period_ms: Knob = 0
+    """They are told sooner when nothing has changed for this long; 0 tells all at once. Profiles: 0."""
+    user_coalesce_period_ms: Knob = 0
+    """The same for user events of one name, where their sender allows it. Profiles: 0."""
+    user_quiescent_period_ms: Knob = 0
+    """They are told sooner when none has come for this long. Profiles: 0."""
+    queue_depth_warning: Knob = 0
+    """A queue of so many messages that wait to be gossiped is reported. Profiles: 128."""
+    queue_depth_min: Knob = 0
+    """Messages that a queue holds, in large pools 2 for each member; what was sent most often makes room.
+    Profiles: 4096.
+    """
+    queue_check_interval_ms: Knob = 0
+    """Wait between looks at the queues. Profiles: 30000."""
     members_max: Knob = 0
     """Members at most; the longest gone make room, further ones are refused. Profiles: 65536."""
+    resolve_name_conflicts: bool = False
+    """Ask the pool when another agent has this one's name, and leave without a word if most know the other."""
     disable_tcp_pings: bool = False
     """Never probe over TCP when a probe over UDP has no answer."""
     compress_packets: bool = False
@@ -117,6 +141,7 @@ def settle(
         settings,
         reconnect_timeout_ms=reconnect_timeout_ms,
         sealed_overhead_bytes=sealed_overhead_bytes,
+        resolve_name_conflicts=config.resolve_name_conflicts,
         tcp_pings=not config.disable_tcp_pings,
         compress_packets=config.compress_packets,
         compress_streams=config.compress_streams,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from consul_kernel.contracts.errors import (
@@ -16,22 +16,29 @@ from consul_kernel.contracts.errors import (
     TransportError,
 )
 from consul_kernel.contracts.membership import Member, MembershipContext, MemberStatus
+from consul_kernel.contracts.membership_capabilities import KeyOperation, KeyringOutcome, QueryOutcome, QueryRequest
 from consul_kernel.contracts.transport import Address, Listener, PacketEndpoint, Stream
 
+from .callbacks import Callbacks
+from .commands import Commands
 from .complaints import Complaints
 from .config import SwimConfig, settle
 from .core.events import (
     AnnounceJoin,
     Answer,
+    AskQuery,
     CommandDone,
     Dial,
     DialFailed,
     Effect,
     ForceLeave,
+    GiveUp,
     Input,
     Join,
+    Keep,
     Leave,
     Notify,
+    OperateKeyring,
     PacketReceived,
     ReplyReceived,
     SendPacket,
@@ -42,6 +49,7 @@ from .core.events import (
     TimerFired,
     Warn,
 )
+from .core.keyring import Keyring
 from .core.messages import ErrorReply
 from .core.swim import Swim
 from .sealing import Sealing
@@ -60,7 +68,7 @@ UNREADABLE_ANSWER: Final = "the answer cannot be read ({}): does the other side 
 
 
 class SwimMembership:
-    """Fulfils `contracts.membership.Membership`."""
+    """Fulfils `contracts.membership.Membership`, `QueryingMembership` and `KeyringMembership`."""
 
     def __init__(self, context: MembershipContext, config: SwimConfig) -> None:
         self._context = context
@@ -72,6 +80,7 @@ class SwimMembership:
             context.reconnect_timeout_ms,
             self._sealing.overhead_bytes,
         )
+        self._callbacks = Callbacks(context)
         self._swim: Swim | None = None
         self._packets: PacketEndpoint | None = None
         self._listener: Listener | None = None
@@ -81,9 +90,10 @@ class SwimMembership:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = -1
-        self._commands: dict[int, asyncio.Future[str | None]] = {}
+        self._commands = Commands(self._post)
         self._streams: dict[int, asyncio.Future[bytes | None]] = {}
-        self._last_id = 0
+        self._last_stream = 0
+        self._giving_up: asyncio.Task[None] | None = None
         self._closed = False
         self._complaints = Complaints(context.pool)
         self._snapshot: SnapshotKeeper | None = None
@@ -101,7 +111,15 @@ class SwimMembership:
         advertise = Address(context.advertise.host, context.advertise.port or bound.port)
         try:
             self._swim = Swim(
-                context.node_name, advertise, context.tags, self._settings, context.rng, self._ask_application
+                context.node_name,
+                advertise,
+                context.tags,
+                self._settings,
+                context.rng,
+                self._callbacks.accept,
+                answer_query=self._callbacks.answer_query,
+                reconnect_timeout_of=self._callbacks.reconnect_timeout_of,
+                keyring=Keyring(context.cipher, is_guarded=context.verify_incoming, is_hidden=context.verify_outgoing),
             )
         except (MembershipError, ValueError) as error:
             await self.aclose()
@@ -159,9 +177,7 @@ class SwimMembership:
         if self._listener is not None:
             await self._listener.aclose()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for command in list(self._commands.values()):
-            if not command.done():
-                command.set_result("the membership is closed")
+        self._commands.close()
         if self._snapshot is not None:
             await self._snapshot.aclose()
 
@@ -185,7 +201,7 @@ class SwimMembership:
 
         async def join_one(address: Address) -> str | None:
             async with gate:
-                return await self._command(lambda command_id: Join(command_id, address))
+                return (await self._commands.run(lambda command_id: Join(command_id, address))).error
 
         errors = await asyncio.gather(*(join_one(address) for address in addresses))
         joined = sum(error is None for error in errors)
@@ -199,17 +215,33 @@ class SwimMembership:
     async def leave(self) -> None:
         if self._snapshot is not None:
             self._snapshot.note_leave()
-        self._check(await self._command(Leave))
+        self._core()
+        await self._commands.check(Leave)
 
     async def force_leave(self, name: str, *, prune: bool = False) -> None:
-        self._check(await self._command(lambda command_id: ForceLeave(command_id, name, prune)))
+        self._core()
+        await self._commands.check(lambda command_id: ForceLeave(command_id, name, prune))
 
     async def set_tags(self, tags: Mapping[str, str]) -> None:
+        self._core()
         wanted = dict(tags)
-        self._check(await self._command(lambda command_id: SetTags(command_id, wanted)))
+        await self._commands.check(lambda command_id: SetTags(command_id, wanted))
 
     async def send_user_event(self, name: str, payload: bytes, *, coalesce: bool = False) -> None:
-        self._check(await self._command(lambda command_id: SendUserEvent(command_id, name, payload, coalesce)))
+        self._core()
+        await self._commands.check(lambda command_id: SendUserEvent(command_id, name, payload, coalesce))
+
+    async def query(self, request: QueryRequest) -> QueryOutcome:
+        self._core()
+        return await self._commands.ask(lambda command_id: AskQuery(command_id, request), QueryOutcome)
+
+    async def operate_keyring(
+        self, operation: KeyOperation, key: bytes = b"", *, relay_factor: int = 0
+    ) -> KeyringOutcome:
+        self._core()
+        return await self._commands.ask(
+            lambda command_id: OperateKeyring(command_id, operation, key, relay_factor), KeyringOutcome
+        )
 
     def stats(self) -> Mapping[str, str]:
         figures = {"encrypted": str(self._context.cipher is not None).lower()}
@@ -223,29 +255,6 @@ class SwimMembership:
         if self._swim is None:
             raise MembershipError("the membership has not been started")
         return self._swim
-
-    async def _command(self, make: Callable[[int], Input]) -> str | None:
-        """Hand a command to the core and wait for its end; the error's text, or None."""
-        self._core()
-        if self._closed:
-            return "the membership is closed"
-        command_id = self._next_id()
-        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._commands[command_id] = done
-        try:
-            self._post(make(command_id))
-            return await done
-        finally:
-            del self._commands[command_id]
-
-    @staticmethod
-    def _check(error: str | None) -> None:
-        if error is not None:
-            raise MembershipError(error)
-
-    def _next_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
 
     # --- stepping ---
 
@@ -310,43 +319,25 @@ class SwimMembership:
                 assert self._packets is not None
                 self._packets.send(self._sealing.seal_packet(effect.packet), effect.to)
             case Notify():
-                self._tell_application(effect)
+                if self._snapshot is not None and not effect.is_kept:
+                    self._snapshot.note(effect.event)
+                self._callbacks.tell(effect.event)
             case Dial():
                 self._spawn(self._dial(effect), "swim-dial")
             case Answer():
-                self._settle(self._streams, effect.stream_id, effect.reply)
+                answer = self._streams.get(effect.stream_id)
+                if answer is not None and not answer.done():
+                    answer.set_result(effect.reply)
             case CommandDone():
-                self._settle(self._commands, effect.command_id, effect.error)
+                self._commands.settle(effect)
+            case Keep():
+                if self._snapshot is not None:
+                    self._snapshot.note(effect.event)
             case Warn():
                 self._complaints.warn(effect.text, self._context.now_ms())
-
-    @staticmethod
-    def _settle(
-        waiting: Mapping[int, asyncio.Future[bytes | None]] | Mapping[int, asyncio.Future[str | None]],
-        key: int,
-        result: bytes | str | None,
-    ) -> None:
-        future = waiting.get(key)
-        if future is not None and not future.done():
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def _tell_application(self, notice: Notify) -> None:
-        if self._snapshot is not None:
-            self._snapshot.note(notice.event)
-        try:
-            self._context.on_event(notice.event)
-        except Exception:
-            logger.exception("pool %s: on_event failed for %s", self._context.pool, type(notice.event).__name__)
-
-    def _ask_application(self, member: Member) -> str | None:
-        """The application's veto; a fault in it refuses the member, since nobody can say that it belongs here."""
-        if self._context.accept is None:
-            return None
-        try:
-            return self._context.accept(member)
-        except Exception:
-            logger.exception("pool %s: accept failed for %s", self._context.pool, member.name)
-            return f"Member '{member.name}' could not be checked"
+            case GiveUp():
+                logger.error("pool %s: this agent leaves the pool: %s", self._context.pool, effect.reason)
+                self._giving_up = asyncio.create_task(self.aclose(), name="swim-give-up")
 
     # --- streams ---
 
@@ -378,7 +369,8 @@ class SwimMembership:
         if self._swim is None or self._closed or len(self._streams) >= _STREAMS_MAX:
             self._counters["streams_over_limit"] += 1
             return
-        stream_id = self._next_id()
+        self._last_stream += 1
+        stream_id = self._last_stream
         answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self._streams[stream_id] = answer
         try:

@@ -2,7 +2,7 @@
 
 Picked are those sent least often, among them the largest that fits, among them the newest (memberlist's
 TransmitLimitedQueue). A message under a name replaces the queued one of that name. When the queue is full, the one
-sent most often, then the shortest, then the oldest makes room.
+sent most often, then the shortest, then the oldest makes room. The queue is longer in a large pool.
 """
 
 from __future__ import annotations
@@ -16,14 +16,22 @@ from .packets import COMPOUND_PART_BYTES
 class Broadcast:
     """One queued message. `on_sent` is called once: when it was sent often enough, replaced or dropped."""
 
-    __slots__ = ("message", "name", "on_sent", "sends", "serial")
+    __slots__ = ("expires_ms", "message", "name", "on_sent", "sends", "serial")
 
-    def __init__(self, message: bytes, name: str | None, on_sent: Callable[[], None] | None, serial: int) -> None:
+    def __init__(
+        self,
+        message: bytes,
+        name: str | None,
+        on_sent: Callable[[], None] | None,
+        serial: int,
+        expires_ms: int | None = None,
+    ) -> None:
         self.message = message
         self.name = name
         self.on_sent = on_sent
         self.serial = serial
         self.sends = 0
+        self.expires_ms = expires_ms
 
 
 _Entry = tuple[int, int, Broadcast]
@@ -34,10 +42,11 @@ def _entry(broadcast: Broadcast) -> _Entry:
 
 
 class BroadcastQueue:
-    """Messages are complete: type byte first."""
+    """Messages are complete: type byte first. It holds `depth_min`, or 2 × `member_count()` if that is more."""
 
-    def __init__(self, depth_max: int) -> None:
-        self.depth_max = depth_max
+    def __init__(self, depth_min: int, member_count: Callable[[], int] = lambda: 0) -> None:
+        self._depth_min = depth_min
+        self._member_count = member_count
         self._tiers: dict[int, list[_Entry]] = {}
         self._named: dict[str, Broadcast] = {}
         self._depth = 0
@@ -47,17 +56,28 @@ class BroadcastQueue:
     def __len__(self) -> int:
         return self._depth
 
-    def put(self, message: bytes, name: str | None = None, on_sent: Callable[[], None] | None = None) -> None:
-        """Queue a message."""
+    @property
+    def depth_max(self) -> int:
+        """Serf's MinQueueDepth rule."""
+        return max(self._depth_min, 2 * self._member_count())
+
+    def put(
+        self,
+        message: bytes,
+        name: str | None = None,
+        on_sent: Callable[[], None] | None = None,
+        expires_ms: int | None = None,
+    ) -> None:
+        """Queue a message. `expires_ms`: when `purge` may drop it."""
         if name is not None:
             older = self._named.pop(name, None)
             if older is not None:
                 self._remove(older)
                 self._finish(older)
-        while self._depth >= self.depth_max:
-            self._drop_one()
+        if self._depth >= self._depth_min:
+            self._prune(self.depth_max - 1)
         self._serial += 1
-        broadcast = Broadcast(message, name, on_sent, self._serial)
+        broadcast = Broadcast(message, name, on_sent, self._serial, expires_ms)
         if name is not None:
             self._named[name] = broadcast
         self._insert(broadcast)
@@ -89,6 +109,24 @@ class BroadcastQueue:
                 self._finish(broadcast)
         return [broadcast.message for broadcast in picked]
 
+    def purge(self, now_ms: int) -> None:
+        """Drop what nobody needs any more, and what is too much since the pool has become smaller."""
+        queued = [entry[2] for tier in self._tiers.values() for entry in tier]
+        for broadcast in queued:
+            if broadcast.expires_ms is not None and broadcast.expires_ms <= now_ms:
+                self._drop(broadcast)
+        self._prune(self.depth_max)
+
+    def _prune(self, depth: int) -> None:
+        while self._depth > depth:
+            self._drop(self._tiers[max(self._tiers)][-1][2])
+            self.dropped += 1
+
+    def _drop(self, broadcast: Broadcast) -> None:
+        self._remove(broadcast)
+        self._forget_name(broadcast)
+        self._finish(broadcast)
+
     def _insert(self, broadcast: Broadcast) -> None:
         insort(self._tiers.setdefault(broadcast.sends, []), _entry(broadcast))
         self._depth += 1
@@ -99,13 +137,6 @@ class BroadcastQueue:
         if not tier:
             del self._tiers[broadcast.sends]
         self._depth -= 1
-
-    def _drop_one(self) -> None:
-        victim = self._tiers[max(self._tiers)][-1][2]
-        self._remove(victim)
-        self._forget_name(victim)
-        self._finish(victim)
-        self.dropped += 1
 
     def _forget_name(self, broadcast: Broadcast) -> None:
         if broadcast.name is not None and self._named.get(broadcast.name) is broadcast:

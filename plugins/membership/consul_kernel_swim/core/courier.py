@@ -45,7 +45,7 @@ class Courier:
 
     def add_queue(self, member_count: Callable[[], int]) -> BroadcastQueue:
         """A queue of lower rank than those before; `member_count` decides how often its messages are sent."""
-        queue = BroadcastQueue(self._env.settings.queue_depth_max)
+        queue = BroadcastQueue(self._env.settings.queue_depth_min, member_count)
         self._queues.append((queue, member_count))
         return queue
 
@@ -59,6 +59,7 @@ class Courier:
         message: bytes,
         name: str | None = None,
         on_sent: Callable[[], None] | None = None,
+        expires_ms: int | None = None,
     ) -> None:
         """Queue a message to gossip. One that no packet could hold is counted and dropped."""
         if not self.fits(message):
@@ -66,7 +67,7 @@ class Courier:
             if on_sent is not None:
                 on_sent()
             return
-        queue.put(message, name, on_sent)
+        queue.put(message, name, on_sent, expires_ms)
         self.wake()
 
     def wake(self) -> None:

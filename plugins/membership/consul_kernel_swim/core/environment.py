@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+from consul_kernel.contracts.membership_capabilities import KeyringOutcome, QueryOutcome
 from consul_kernel.contracts.transport import Address
 
 from .events import CommandDone, Dial, Effect, Warn
@@ -44,9 +45,11 @@ class Environment:
         """Put a line before the operator."""
         self.effects.append(Warn(text))
 
-    def finish(self, command_id: int, error: str | None = None) -> None:
+    def finish(
+        self, command_id: int, error: str | None = None, outcome: QueryOutcome | KeyringOutcome | None = None
+    ) -> None:
         """Report a local command as done."""
-        self.effects.append(CommandDone(command_id, error))
+        self.effects.append(CommandDone(command_id, error, outcome))
 
     def dial(self, to: Address, request: bytes, timeout_ms: int, on_reply: OnReply, on_failure: OnFailure) -> None:
         """Ask for an exchange over a stream; exactly one of the two is called later."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from consul_kernel.contracts.membership import GossipEvent
+from consul_kernel.contracts.membership import GossipEvent, MemberEvent
+from consul_kernel.contracts.membership_capabilities import (
+    KeyOperation,
+    KeyringOutcome,
+    QueryOutcome,
+    QueryRequest,
+)
 from consul_kernel.contracts.transport import Address
 
 from .streams import StreamMessage
@@ -110,20 +116,26 @@ class SendUserEvent:
     coalesce: bool
 
 
-Input = (
-    Started
-    | TimerFired
-    | PacketReceived
-    | StreamReceived
-    | ReplyReceived
-    | DialFailed
-    | Join
-    | AnnounceJoin
-    | Leave
-    | ForceLeave
-    | SetTags
-    | SendUserEvent
-)
+@dataclass(frozen=True, slots=True)
+class AskQuery:
+    """Ask the pool; done with a `QueryOutcome`."""
+
+    command_id: int
+    request: QueryRequest
+
+
+@dataclass(frozen=True, slots=True)
+class OperateKeyring:
+    """Work on every ring of the pool; done with a `KeyringOutcome`."""
+
+    command_id: int
+    operation: KeyOperation
+    key: bytes
+    relay_factor: int
+
+
+Command = Join | AnnounceJoin | Leave | ForceLeave | SetTags | SendUserEvent | AskQuery | OperateKeyring
+Input = Started | TimerFired | PacketReceived | StreamReceived | ReplyReceived | DialFailed | Command
 
 # --- effects ---
 
@@ -156,17 +168,26 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Tell the application."""
+    """Tell the application. `is_kept`: a `Keep` has told of it before."""
 
     event: GossipEvent
+    is_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Take note of a member's change, for a later life; the application is told later, if at all."""
+
+    event: MemberEvent
 
 
 @dataclass(frozen=True, slots=True)
 class CommandDone:
-    """A local command is finished; `error` says what was wrong with it."""
+    """A local command is finished; `error` says what was wrong with it, `outcome` what was found."""
 
     command_id: int
     error: str | None = None
+    outcome: QueryOutcome | KeyringOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +197,11 @@ class Warn:
     text: str
 
 
-Effect = SendPacket | Dial | Answer | Notify | CommandDone | Warn
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """This agent has no place in the pool any more: stop without a word."""
+
+    reason: str
+
+
+Effect = SendPacket | Dial | Answer | Notify | Keep | CommandDone | Warn | GiveUp

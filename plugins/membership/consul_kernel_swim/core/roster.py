@@ -8,7 +8,6 @@ from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventK
 from consul_kernel.contracts.transport import Address
 
 from .environment import Environment
-from .events import Notify
 from .messages import NodeState
 from .nodes import Node
 from .serf_messages import JoinIntent, LeaveIntent
@@ -70,12 +69,24 @@ def _with_status(member: Member, status: MemberStatus) -> Member:
 
 
 class Roster:
-    """All members by name. `refute` is called when a leave intent about this agent is wrong."""
+    """All members by name. `tell` hears of each change; `refute` is called when a leave intent about us is wrong.
 
-    def __init__(self, env: Environment, own_name: str, refute: Callable[[], None]) -> None:
+    `timeout_of` may give a failed or left member another time, in ms, after which it is forgotten.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        own_name: str,
+        refute: Callable[[], None],
+        tell: Callable[[MemberEvent], None],
+        timeout_of: Callable[[Member], int | None] | None = None,
+    ) -> None:
         self._env = env
         self._own_name = own_name
         self._refute = refute
+        self._notify = tell
+        self._timeout_of = timeout_of
         self._records: dict[str, _Record] = {}
         self._intents: dict[str, tuple[int, bool, int]] = {}
         self._view: tuple[Member, ...] | None = ()
@@ -203,17 +214,22 @@ class Roster:
     def reap(self) -> None:
         """Forget who has failed or left for too long, and intents that nobody came for."""
         settings, now_ms = self._env.settings, self._env.now_ms
-        limits = {
-            MemberStatus.FAILED: settings.reconnect_timeout_ms,
-            MemberStatus.LEFT: settings.tombstone_timeout_ms,
-        }
-        for record in list(self._records.values()):
-            limit = limits.get(record.member.status)
-            if limit is not None and now_ms - record.gone_ms > limit and record.member.name != self._own_name:
+        gone = [record for record in self._records.values() if record.member.status in _GONE]
+        for record in gone:
+            if record.member.name != self._own_name and now_ms - record.gone_ms > self._kept_for_ms(record.member):
                 self._erase(record)
         for name, (_, _, noted_ms) in list(self._intents.items()):
             if now_ms - noted_ms > settings.recent_intent_timeout_ms:
                 del self._intents[name]
+
+    def _kept_for_ms(self, member: Member) -> int:
+        """How long somebody gone stays listed: what the member asked for goes before what the pool does."""
+        own_wish = None if self._timeout_of is None else self._timeout_of(member)
+        if own_wish is not None:
+            return own_wish
+        settings = self._env.settings
+        failed = member.status is MemberStatus.FAILED
+        return settings.reconnect_timeout_ms if failed else settings.tombstone_timeout_ms
 
     def make_room(self) -> bool:
         """Whether another member can be taken in. Where the list is full, some of those gone longest are forgotten."""
@@ -248,4 +264,4 @@ class Roster:
 
     def _tell(self, kind: MemberEventKind, record: _Record) -> None:
         self._view = None
-        self._env.effects.append(Notify(MemberEvent(kind, record.member)))
+        self._notify(MemberEvent(kind, record.member))

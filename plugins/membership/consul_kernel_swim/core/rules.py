@@ -35,6 +35,10 @@ class Watcher(Protocol):
 
     def node_updated(self, node: Node) -> None: ...
 
+    def own_name_claimed(self) -> None:
+        """Somebody at another address has this agent's name."""
+        ...
+
 
 class MembershipRules:
     """The rules, applied to one table. `has_left` is set for good once this agent announces that it leaves."""
@@ -140,6 +144,8 @@ class MembershipRules:
             other = Address(unpack_host(alive.host), alive.port)
             self._env.warn(f"two agents are named {node.name!r}: at {node.address} and at {other}")
         self._env.count("name_conflicts")
+        if node.name == self._nodes.own_name and self.watcher is not None:
+            self.watcher.own_name_claimed()
 
     # --- this agent's own record ---
 

@@ -48,11 +48,22 @@ class Settings:
     tombstone_timeout_ms: int = 24 * HOUR_MS
     recent_intent_timeout_ms: int = 300_000
     user_event_bytes_max: int = 512
+    query_bytes_max: int = 1_024
+    query_response_bytes_max: int = 1_024
+    resolve_name_conflicts: bool = False
+
+    coalesce_period_ms: int = 0
+    quiescent_period_ms: int = 0
+    user_coalesce_period_ms: int = 0
+    user_quiescent_period_ms: int = 0
 
     members_max: int = 65_536
     """So that forged names cannot fill memory: for one more, those gone longest are forgotten, or it is refused."""
-    queue_depth_max: int = 4_096
-    """Serf's MaxQueueDepth: when a broadcast queue is full, what was sent most often makes room."""
+    queue_depth_min: int = 4_096
+    """Serf's MinQueueDepth: a broadcast queue holds this many, in large pools 2 for each member; what was sent most
+    often makes room."""
+    queue_depth_warning: int = 128
+    queue_check_interval_ms: int = 30_000
 
 
 PROFILES: Final[dict[str, Settings]] = {

@@ -14,20 +14,25 @@ from collections.abc import Callable, Mapping
 
 from consul_kernel.contracts.errors import MembershipError, PeerProtocolError
 from consul_kernel.contracts.membership import AcceptMember, Member, MemberStatus
+from consul_kernel.contracts.membership_capabilities import AnswerQuery
 from consul_kernel.contracts.transport import Address
 
+from .application import Application
 from .courier import Courier
 from .departure import Departure, once_soon
 from .environment import Environment
 from .events import (
     AnnounceJoin,
     Answer,
+    AskQuery,
+    Command,
     DialFailed,
     Effect,
     ForceLeave,
     Input,
     Join,
     Leave,
+    OperateKeyring,
     PacketReceived,
     ReplyReceived,
     SendUserEvent,
@@ -37,6 +42,7 @@ from .events import (
     TimerFired,
 )
 from .exchange import Exchanges
+from .keyring import Keyring
 from .messages import Ack, Alive, Dead, IndirectPing, Message, Nack, Ping, Suspect, User, decode_message
 from .nodes import NodeTable
 from .packets import split_packet
@@ -53,8 +59,9 @@ from .wire import U32_MAX, pack_host
 class Swim:
     """One agent's part in one pool.
 
-    `advertise` is what others are told; `accept` is asked before a member is taken in. Raises MembershipError
-    when the tags are too long for the wire.
+    `advertise` is what others are told; `accept` is asked before a member is taken in, `answer_query` when the pool
+    is asked something, `reconnect_timeout_of` when somebody gone may be forgotten; none of them may raise. `keyring` is
+    what the pool's operations on keys work on. Raises MembershipError when the tags are too long for the wire.
     """
 
     def __init__(
@@ -65,6 +72,10 @@ class Swim:
         settings: Settings,
         rng: random.Random,
         accept: AcceptMember | None = None,
+        *,
+        answer_query: AnswerQuery | None = None,
+        reconnect_timeout_of: Callable[[Member], int | None] | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -75,7 +86,8 @@ class Swim:
         self._courier = Courier(env, self.nodes)
         self.awareness = Awareness(settings.awareness_max_multiplier)
         self._rules = MembershipRules(env, self.nodes, self._courier, self.awareness)
-        self.serf = Serf(env, name, self._courier, accept)
+        application = Application(accept=accept, answer_query=answer_query, reconnect_timeout_of=reconnect_timeout_of)
+        self.serf = Serf(env, name, self._courier, application, keyring or Keyring(None))
         self._rules.watcher = self.serf
         self._prober = Prober(env, self.nodes, self._courier, self._rules, self.awareness)
         self._exchanges = Exchanges(env, self.nodes, self._rules, self.serf)
@@ -98,7 +110,7 @@ class Swim:
     def lamport_times(self) -> tuple[int, int, int]:
         """The last times seen of members, events and queries; 0 for none."""
         serf = self.serf
-        return serf.clock.time - 1, serf.event_clock.time - 1, serf.query_clock.time - 1
+        return serf.clock.time - 1, serf.user_events.clock.time - 1, serf.queries.clock.time - 1
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -114,8 +126,8 @@ class Swim:
         serf, roster = self.serf, self.serf.roster
         figures = {
             "coordinate_resets": 0,
-            "event_queue": len(serf.user_events),
-            "event_time": serf.event_clock.time,
+            "event_queue": len(serf.user_events.queue),
+            "event_time": serf.user_events.clock.time,
             "failed": len(roster.with_status(MemberStatus.FAILED)),
             "health_score": self.awareness.score,
             "intent_queue": len(serf.intents),
@@ -123,8 +135,8 @@ class Swim:
             "member_time": serf.clock.time,
             "members": len(roster),
             "node_queue": self._rules.queue_depth,
-            "query_queue": len(serf.queries),
-            "query_time": serf.query_clock.time,
+            "query_queue": len(serf.queries.queue),
+            "query_time": serf.queries.clock.time,
         }
         figures.update(sorted(self._env.counters.items()))
         return {name: str(figure) for name, figure in figures.items()}
@@ -164,7 +176,7 @@ class Swim:
         if self._started:
             return
         self._started = True
-        self.serf.resume(event.member_time, event.event_time, event.query_time)
+        self.serf.start(event.member_time, event.event_time, event.query_time)
         self._courier.start()
         self._rules.announce(self._own_alive(incarnation=1))
         self._prober.start()
@@ -225,7 +237,7 @@ class Swim:
 
     # --- commands ---
 
-    def _command(self, event: Join | AnnounceJoin | Leave | ForceLeave | SetTags | SendUserEvent) -> None:
+    def _command(self, event: Command) -> None:
         match event:
             case AnnounceJoin():
                 self.serf.announce_join()
@@ -238,8 +250,12 @@ class Swim:
             case SetTags():
                 self._set_tags(event)
             case SendUserEvent():
-                error = self.serf.send_user_event(event.name, event.payload, coalesce=event.coalesce)
+                error = self.serf.user_events.send(event.name, event.payload, coalesce=event.coalesce)
                 self._env.finish(event.command_id, error)
+            case AskQuery():
+                self.serf.ask(event.command_id, event.request)
+            case OperateKeyring():
+                self.serf.operate_keyring(event)
 
     def _join(self, event: Join) -> None:
         if self._departure.begun:

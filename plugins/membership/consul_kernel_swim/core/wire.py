@@ -19,7 +19,9 @@ from consul_kernel.contracts.transport import Address
 
 U16_MAX: Final = 0xFFFF
 U32_MAX: Final = 0xFFFF_FFFF
-LAMPORT_MAX: Final = (1 << 63) - 1
+I64_MIN: Final = -(1 << 63)
+I64_MAX: Final = (1 << 63) - 1
+LAMPORT_MAX: Final = I64_MAX
 """Lamport times above this are refused; the wire has 64 bits, and no pool counts that far."""
 MSGPACK_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 
@@ -68,6 +70,16 @@ def read_uint(fields: Fields, name: bytes, limit: int) -> int:
     return value
 
 
+def read_int(fields: Fields, name: bytes) -> int:
+    """A signed number of 64 bits; missing or nil is 0."""
+    value = fields.get(name)
+    if value is None:
+        return 0
+    if type(value) is not int or not I64_MIN <= value <= I64_MAX:
+        raise PeerProtocolError(f"{name.decode()} is no number of 64 bits")
+    return value
+
+
 def read_lamport(fields: Fields, name: bytes) -> int:
     """A Lamport time."""
     return read_uint(fields, name, LAMPORT_MAX)
@@ -83,6 +95,11 @@ def read_bytes(fields: Fields, name: bytes) -> bytes:
     if isinstance(value, list) and all(type(item) is int and 0 <= item <= 255 for item in value):
         return bytes(value)
     raise PeerProtocolError(f"{name.decode()} is no byte string")
+
+
+def read_optional_bytes(fields: Fields, name: bytes) -> bytes | None:
+    """Raw bytes, where nil or missing is something else than empty."""
+    return None if fields.get(name) is None else read_bytes(fields, name)
 
 
 def read_text(fields: Fields, name: bytes) -> str:

@@ -50,11 +50,11 @@ from consul_kernel_swim.core.messages import (
     decode_message,
 )
 from consul_kernel_swim.core.packets import split_packet
+from consul_kernel_swim.core.query_messages import QueryResponse
 from consul_kernel_swim.core.recent import RecentRing
 from consul_kernel_swim.core.serf_messages import (
     JoinIntent,
     LeaveIntent,
-    QueryResponse,
     SerfState,
     UserEventMessage,
     decode_serf,

@@ -1,0 +1,75 @@
+"""Who may be a member: the application's veto, and room in the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from consul_kernel.contracts.errors import PeerProtocolError
+from consul_kernel.contracts.membership import AcceptMember, MemberStatus
+from consul_kernel.contracts.transport import Address
+
+from .environment import Environment
+from .messages import Alive, NodeState, RemoteNode
+from .roster import Roster, describe
+from .rules import VERSION_BYTES
+from .wire import unpack_host
+
+_REFUSALS_MAX: Final = 256
+_STATUS: Final = {
+    NodeState.ALIVE: MemberStatus.ALIVE,
+    NodeState.SUSPECT: MemberStatus.ALIVE,
+    NodeState.DEAD: MemberStatus.FAILED,
+    NodeState.LEFT: MemberStatus.LEFT,
+}
+
+
+class Admission:
+    """Asks `accept` about each member that is new or changed; `own_name` needs no leave."""
+
+    def __init__(self, env: Environment, own_name: str, roster: Roster, accept: AcceptMember | None) -> None:
+        self._env = env
+        self._own_name = own_name
+        self._roster = roster
+        self._accept = accept
+        self._refusals: dict[str, str] = {}
+
+    def refuses(self, alive: Alive) -> bool:
+        """Whether this node may not be here: its tags cannot be read, the application says no, or there is no room."""
+        try:
+            if self._refusal(alive, NodeState.ALIVE) is not None:
+                return True
+        except PeerProtocolError as error:
+            self._note_refusal(alive.node, f"Member '{alive.node}' has bad tags: {error}")
+            return True
+        return self._roster.get(alive.node) is None and not self._roster.make_room()
+
+    def refuses_merge(self, nodes: Sequence[RemoteNode]) -> str | None:
+        """The first reason against a list of nodes that joins us, or that we join."""
+        for entry in nodes:
+            if entry.alive.node == self._own_name or len(entry.alive.versions) < VERSION_BYTES:
+                continue
+            try:
+                reason = self._refusal(entry.alive, entry.state)
+            except PeerProtocolError:
+                continue
+            if reason is not None:
+                return reason
+        return None
+
+    def _refusal(self, alive: Alive, state: NodeState) -> str | None:
+        address = Address(unpack_host(alive.host), alive.port)
+        member = describe(alive.node, address, alive.meta, alive.versions, _STATUS[state])
+        reason = None if self._accept is None else self._accept(member)
+        if reason is not None:
+            self._note_refusal(alive.node, reason)
+        return reason
+
+    def _note_refusal(self, name: str, reason: str) -> None:
+        """Count every refusal; report one only when it is news."""
+        self._env.count("members_refused")
+        if self._refusals.pop(name, None) != reason:
+            self._env.warn(f"member refused: {reason}")
+        if len(self._refusals) >= _REFUSALS_MAX:
+            del self._refusals[next(iter(self._refusals))]
+        self._refusals[name] = reason
