@@ -23,6 +23,8 @@ from consul_kernel.contracts.membership_capabilities import MembershipCapability
 from consul_kernel.contracts.transport import Address
 
 from .clauses import ClauseError, require
+from .membership_keyring_checks import KEYRING_CHECKS
+from .membership_query_checks import QUERY_CHECKS
 from .membership_stranger_checks import STRANGER_CHECKS
 from .membership_world import (
     GOSSIP_PORT,
@@ -315,8 +317,8 @@ CHECKS: tuple[Check, ...] = (
 """What every membership must pass, in the order of the clauses."""
 
 CAPABILITY_CHECKS: Mapping[MembershipCapability, tuple[Check, ...]] = {
-    MembershipCapability.QUERIES: (),
-    MembershipCapability.KEYRING: (),
+    MembershipCapability.QUERIES: QUERY_CHECKS,
+    MembershipCapability.KEYRING: KEYRING_CHECKS,
     MembershipCapability.COORDINATES: (),
 }
 """What a membership must pass besides, by the names in its descriptor's `capabilities`."""

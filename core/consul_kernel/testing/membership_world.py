@@ -45,36 +45,51 @@ MakeMembership = Callable[[MembershipContext], Membership]
 
 
 class KeyedCipher:
-    """A toy cipher for tests: one key, a keyed digest in front of the plain bytes. Not secret, but authenticated."""
+    """A toy cipher for tests: a keyed digest in front of the plain bytes. Not secret, but authenticated.
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    Keys that are installed have 16, 24 or 32 bytes, the first ones any. `refused` counts what did not open.
+    """
+
+    def __init__(self, *ring: bytes) -> None:
+        self._ring = list(ring)
         self.overhead = 32
+        self.refused = 0
 
-    def _digest(self, plaintext: bytes, associated: bytes) -> bytes:
-        parts = (self._key, len(associated).to_bytes(4, "big"), associated, plaintext)
+    @staticmethod
+    def _digest(key: bytes, plaintext: bytes, associated: bytes) -> bytes:
+        parts = (key, len(associated).to_bytes(4, "big"), associated, plaintext)
         return hashlib.sha256(b"".join(parts)).digest()
 
     def seal(self, plaintext: bytes, associated: bytes = b"") -> bytes:
-        return self._digest(plaintext, associated) + plaintext
+        return self._digest(self._ring[0], plaintext, associated) + plaintext
 
     def open(self, sealed: bytes, associated: bytes = b"") -> bytes:
         plaintext = sealed[32:]
-        if sealed[:32] != self._digest(plaintext, associated):
+        if not any(sealed[:32] == self._digest(key, plaintext, associated) for key in self._ring):
+            self.refused += 1
             raise CipherError("not sealed with this key")
         return plaintext
 
     def keys(self) -> Sequence[bytes]:
-        return [self._key]
+        return tuple(self._ring)
 
     def install(self, key: bytes) -> None:
-        raise CipherError("this ring is fixed")
+        if len(key) not in (16, 24, 32):
+            raise CipherError("key size must be 16, 24 or 32 bytes")
+        if key not in self._ring:
+            self._ring.append(key)
 
     def use(self, key: bytes) -> None:
-        raise CipherError("this ring is fixed")
+        if key not in self._ring:
+            raise CipherError("Requested key is not in the keyring")
+        self._ring.remove(key)
+        self._ring.insert(0, key)
 
     def remove(self, key: bytes) -> None:
-        raise CipherError("this ring is fixed")
+        if key == self._ring[0]:
+            raise CipherError("Removing the primary key is not allowed")
+        if key in self._ring:
+            self._ring.remove(key)
 
 
 class Agent:

@@ -51,7 +51,7 @@ class Sealing:
             if not packet.startswith(header):
                 raise PeerProtocolError("a packet without this pool's label")
             packet = packet[len(header) :]
-        elif packet[:1] == _LABEL:
+        elif packet[:1] == _LABEL and self._cipher is None:
             raise PeerProtocolError("a packet with a label, where none is configured")
         return packet if self._cipher is None else self._cipher.open(packet, self._label)
 

@@ -7,13 +7,12 @@ from typing import Final
 
 from consul_kernel.contracts.errors import PeerProtocolError
 from consul_kernel.contracts.membership import AcceptMember, MemberStatus
-from consul_kernel.contracts.transport import Address
 
 from .environment import Environment
 from .messages import Alive, NodeState, RemoteNode
 from .roster import Roster, describe
 from .rules import VERSION_BYTES
-from .wire import unpack_host
+from .wire import unpack_address
 
 _REFUSALS_MAX: Final = 256
 _STATUS: Final = {
@@ -58,7 +57,7 @@ class Admission:
         return None
 
     def _refusal(self, alive: Alive, state: NodeState) -> str | None:
-        address = Address(unpack_host(alive.host), alive.port)
+        address = unpack_address(alive.host, alive.port)
         member = describe(alive.node, address, alive.meta, alive.versions, _STATUS[state])
         reason = None if self._accept is None else self._accept(member)
         if reason is not None:

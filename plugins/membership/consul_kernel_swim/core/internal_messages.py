@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from consul_kernel.contracts.errors import PeerProtocolError
 from consul_kernel.contracts.membership import Member, MemberStatus
-from consul_kernel.contracts.transport import Address
 
 from .serf_types import SerfType
 from .wire import (
@@ -24,7 +23,7 @@ from .wire import (
     read_text,
     read_uint,
     unpack,
-    unpack_host,
+    unpack_address,
 )
 
 _VERSION_NAMES = (b"ProtocolMin", b"ProtocolMax", b"ProtocolCur", b"DelegateMin", b"DelegateMax", b"DelegateCur")
@@ -110,7 +109,7 @@ def decode_conflict_response(payload: bytes) -> Member | None:
     versions = [read_uint(fields, name, 255) for name in _VERSION_NAMES]
     return Member(
         name=read_text(fields, b"Name"),
-        address=Address(unpack_host(read_bytes(fields, b"Addr")), read_uint(fields, b"Port", U16_MAX)),
+        address=unpack_address(read_bytes(fields, b"Addr"), read_uint(fields, b"Port", U16_MAX)),
         tags=_read_tags(fields),
         status=MemberStatus(status),
         protocol_min=versions[0],

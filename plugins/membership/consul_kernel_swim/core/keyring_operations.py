@@ -2,7 +2,9 @@
 
 `use` and `remove` look first. A key that one member seals with and another cannot open cuts the two off from each
 other, so nobody is asked to use a key that a member says it lacks, nor to remove one that a member says it seals
-with. Serf itself lets those who can go ahead; the outcome has its texts in either case.
+with. Serf itself lets those who can go ahead; the outcome has its texts in either case. A removal also waits
+for a probe interval, so that packets which the key has sealed may still arrive: later than that they count as
+lost anyway.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from consul_kernel.contracts.errors import PeerProtocolError
-from consul_kernel.contracts.membership import MemberStatus
 from consul_kernel.contracts.membership_capabilities import KeyOperation, KeyringOutcome, QueryOutcome
 
+from .environment import Environment
 from .internal_messages import KeyRequest, KeyResponse, decode_key_response
 from .internal_queries import KEY_QUERIES
 from .keyring import IS_PRIMARY, NOT_INSTALLED
@@ -29,7 +31,8 @@ OnError = Callable[[str], None]
 class KeyringOperations:
     """Starts operations and reports their outcomes."""
 
-    def __init__(self, queries: Queries, roster: Roster) -> None:
+    def __init__(self, env: Environment, queries: Queries, roster: Roster) -> None:
+        self._env = env
         self._queries = queries
         self._roster = roster
 
@@ -44,6 +47,8 @@ class KeyringOperations:
         def look(listed: Tally) -> None:
             if listed.objects_to(operation, key):
                 on_done(listed.outcome())
+            elif operation is KeyOperation.REMOVE:
+                self._env.after(self._env.settings.probe_interval_ms, carry_out)
             else:
                 carry_out()
 
@@ -60,7 +65,7 @@ class KeyringOperations:
         on_tally: Callable[[Tally], None],
         on_error: OnError,
     ) -> None:
-        alive = len(self._roster.with_status(MemberStatus.ALIVE))
+        alive = len(self._roster.alive())
         question = Question(name=KEY_QUERIES[operation], payload=KeyRequest(key).encode(), relay_factor=relay_factor)
         error = self._queries.ask(question, lambda outcome: on_tally(Tally(alive, outcome)))
         if error is not None:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from consul_kernel.contracts.membership import MemberStatus
 from consul_kernel.contracts.membership_capabilities import QueryOutcome
 
 from .courier import Courier
@@ -155,12 +154,12 @@ class Queries:
 
     def default_timeout_ms(self) -> int:
         """Serf's: what a message needs to reach everybody, with room to answer."""
-        alive = len(self._roster.with_status(MemberStatus.ALIVE))
+        alive = len(self._roster.alive())
         return self._env.settings.gossip_interval_ms * _TIMEOUT_MULT * math.ceil(math.log10(alive + 1))
 
     def _expected(self, filters: Filters) -> frozenset[str]:
         """Who is alive and fits, as seen from here."""
-        alive = self._roster.with_status(MemberStatus.ALIVE)
+        alive = self._roster.alive()
         return frozenset(member.name for member in alive if filters.fit(member.name, member.tags))
 
     def _spread(self, query: Query, message: bytes) -> None:

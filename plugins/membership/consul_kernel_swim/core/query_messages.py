@@ -26,7 +26,7 @@ from .wire import (
     read_struct,
     read_text,
     read_uint,
-    unpack_host,
+    unpack_address,
 )
 
 RELAY_FACTOR_MAX: Final = 0xFF
@@ -115,7 +115,7 @@ def decode_query(content: bytes) -> Query:
         query_id=read_uint(fields, b"ID", U32_MAX),
         name=read_text(fields, b"Name"),
         payload=read_optional_bytes(fields, b"Payload"),
-        reply_to=Address(unpack_host(host), port) if host and port else None,
+        reply_to=unpack_address(host, port) if host and port else None,
         source=read_text(fields, b"SourceNode"),
         # A filter that is no byte string is kept as one that cannot be read, so that it lets nobody answer.
         filters=tuple(item if isinstance(item, bytes) else b"" for item in read_list(fields, b"Filters")),
@@ -150,4 +150,4 @@ def decode_relay(content: bytes) -> Relay:
     port = read_uint(target, b"Port", U16_MAX)
     if not inner or not port:
         raise PeerProtocolError("a relay without message or port")
-    return Relay(Address(unpack_host(read_bytes(target, b"IP")), port), read_text(header, b"DestName"), inner)
+    return Relay(unpack_address(read_bytes(target, b"IP"), port), read_text(header, b"DestName"), inner)

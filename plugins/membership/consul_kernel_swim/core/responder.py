@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from consul_kernel.contracts.errors import PeerProtocolError
-from consul_kernel.contracts.membership import MemberStatus
 from consul_kernel.contracts.membership_capabilities import AnswerQuery, IncomingQuery
 from consul_kernel.contracts.transport import Address
 
@@ -110,7 +109,7 @@ class Responder:
             return
         able = [
             member.address
-            for member in self._roster.with_status(MemberStatus.ALIVE)
+            for member in self._roster.alive()
             if member.protocol_max >= _RELAY_FROM_PROTOCOL
             and member.name != self._own_name
             and member.address != relay.target

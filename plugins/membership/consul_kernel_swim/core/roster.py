@@ -111,6 +111,10 @@ class Roster:
     def with_status(self, status: MemberStatus) -> list[Member]:
         return [member for member in self.members() if member.status is status]
 
+    def alive(self) -> list[Member]:
+        """Everyone alive, this agent included."""
+        return self.with_status(MemberStatus.ALIVE)
+
     def others_alive(self) -> bool:
         """Whether anybody else could hear us."""
         return any(member.status is MemberStatus.ALIVE for member in self.members() if member.name != self._own_name)

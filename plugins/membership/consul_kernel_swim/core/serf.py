@@ -52,7 +52,7 @@ class Serf:
         responder = Responder(env, own_name, courier, roster, internal, application.answer_query)
         self.queries = Queries(env, own_name, courier, roster, responder)
         self.user_events = UserEvents(env, courier, roster, notifier)
-        self._keyring_operations = KeyringOperations(self.queries, roster)
+        self._keyring_operations = KeyringOperations(env, self.queries, roster)
         self._name_conflict = NameConflict(env, own_name, self.queries, roster)
         self._queue_watch = QueueWatch(
             env, {"Intent": self.intents, "Query": self.queries.queue, "Event": self.user_events.queue}
