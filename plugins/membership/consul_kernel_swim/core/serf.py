@@ -143,6 +143,7 @@ class Serf:
             case QueryResponse():
                 self.queries.take_response(message)
             case Relay():
+                self._env.count("query_relays_forwarded")
                 self._courier.send_plain(message.target, USER_BYTE + message.inner)
             case _:
                 self._env.count("serf_messages_ignored")
