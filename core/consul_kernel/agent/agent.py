@@ -53,7 +53,10 @@ class Agent:
     """Implements `contracts.interface.AgentApi`; made, started once, and stopped once."""
 
     def __init__(self, config: AgentConfig, plugins: PluginManager, *, rng: random.Random | None = None) -> None:
-        """Load the plugins that the configuration names. Raises PluginLoadError and ConfigErrors; does no I/O else."""
+        """Load the plugins that the configuration names, and what identifies this agent: node id and gossip keys.
+
+        Raises PluginLoadError, ConfigErrors and PluginStartError; does no I/O else.
+        """
         self._config = config
         self._plugins = plugins
         self._rng = rng if rng is not None else random.Random()

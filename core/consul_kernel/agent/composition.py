@@ -22,11 +22,10 @@ from consul_kernel.server.server import ServerSettings
 
 from .admission import lan_admission
 from .clock import monotonic_ms
+from .keyring import LAN_KEYRING, open_keyring
 from .tags import lan_tags
 
 LAN_SNAPSHOT = "serf/local.snapshot"
-LAN_KEYRING = "serf/local.keyring"
-WAN_KEYRING = "serf/remote.keyring"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Chosen:
 
 
 class Parts:
-    """An agent's parts. Making them does no I/O."""
+    """An agent's parts. Making them does no I/O, but for the files of gossip keys."""
 
     def __init__(
         self,
@@ -102,8 +101,13 @@ class Parts:
         """A cipher of its own for each pool, since their keys may differ; `keyring` is where the pool keeps them."""
         if not self._of_kind(PluginKind.CIPHER):
             return None
-        cipher: Cipher = self._make(PluginKind.CIPHER, CipherContext(encrypt=self._config.encrypt))
-        return cipher
+        config = self._config
+        return open_keyring(
+            lambda encrypt: self._make(PluginKind.CIPHER, CipherContext(encrypt=encrypt)),
+            keyring,
+            encrypt=config.encrypt,
+            data_dir=None if config.disable_keyring_file else config.data_dir,
+        )
 
     def _make_membership(self, node_id: str, rng: random.Random, on_event: Callable[[GossipEvent], None]) -> Membership:
         config = self._config
@@ -126,6 +130,8 @@ class Parts:
             accept=lan_admission(datacenter=config.datacenter, node_name=config.node_name, node_id=node_id),
             snapshot_path=config.data_dir / LAN_SNAPSHOT if config.data_dir is not None else None,
             reconnect_timeout_ms=config.reconnect_timeout_ms,
+            verify_incoming=config.encrypt_verify_incoming,
+            verify_outgoing=config.encrypt_verify_outgoing,
             tuning={key.removesuffix("_ms"): value for key, value in config.gossip_lan.items()},
         )
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from consul_kernel.agent.keyring import keeps_keys
 from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.service import ServiceDefinition
 from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings, SoaSettings
@@ -49,7 +50,11 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
     reader = NetworkReader(merged, problems, host.addresses)
     network = reader.read()
     plugins, interfaces = choose_parts(
-        merged, problems, has_data_dir=config.data_dir is not None, sockets=network.sockets
+        merged,
+        problems,
+        has_data_dir=config.data_dir is not None,
+        has_keyring=config.data_dir is not None and not config.disable_keyring_file and keeps_keys(config.data_dir),
+        sockets=network.sockets,
     )
     config = replace(
         config,
@@ -111,6 +116,7 @@ def _plain_settings(merged: Merged, problems: ProblemLog, host: Host, *, server:
         reconnect_timeout_wan_ms=merged.duration_ms("reconnect_timeout_wan"),
         encrypt_verify_incoming=merged.flag("encrypt_verify_incoming"),
         encrypt_verify_outgoing=merged.flag("encrypt_verify_outgoing"),
+        disable_keyring_file=merged.flag("disable_keyring_file"),
         gossip_lan=_gossip(merged, "gossip_lan"),
         gossip_wan=_gossip(merged, "gossip_wan"),
         raft_multiplier=merged.number("performance.raft_multiplier"),

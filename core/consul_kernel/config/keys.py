@@ -96,9 +96,16 @@ _GOSSIP = (
 )
 
 GOSSIP_KEYS = (
-    Key("encrypt", _T.TEXT, "", "Gossip key: 16, 24 or 32 bytes in base64 (`consul-kernel keygen`)."),
-    Key("encrypt_verify_incoming", _T.BOOL, True, "Refuse plaintext gossip when there is a key.", Effect.UNUSED),
-    Key("encrypt_verify_outgoing", _T.BOOL, True, "Send no plaintext gossip when there is a key.", Effect.UNUSED),
+    Key(
+        "encrypt",
+        _T.TEXT,
+        "",
+        "Gossip key: 16, 24 or 32 bytes in base64 (`consul-kernel keygen`). It is kept in `data_dir`, and what is "
+        "kept there goes before it.",
+    ),
+    Key("encrypt_verify_incoming", _T.BOOL, True, "With a key, refuse plaintext gossip."),
+    Key("encrypt_verify_outgoing", _T.BOOL, True, "With a key, send no plaintext gossip."),
+    Key("disable_keyring_file", _T.BOOL, False, "Keep gossip keys in memory only."),
     *(Key(f"gossip_lan.{name}", kind, None, doc, default_note="the pool's own") for name, kind, doc in _GOSSIP),
     *(
         Key(f"gossip_wan.{name}", kind, None, doc, Effect.UNUSED, default_note="the pool's own")

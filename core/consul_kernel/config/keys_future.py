@@ -59,7 +59,7 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
         "acl.enable_key_list_policy", "acl.enable_token_persistence", "acl.enable_token_replication",
         "acl_enable_key_list_policy", "acl_enforce_version_8", "enable_acl_replication",
         "autopilot.cleanup_dead_servers", "autopilot.disable_upgrade_migration",
-        "disable_coordinates", "disable_http_unprintable_char_filter", "disable_keyring_file",
+        "disable_coordinates", "disable_http_unprintable_char_filter",
         "dns_config.use_cache", "dns_config.prefer_namespace", "enable_agent_tls_for_checks",
         "enable_central_service_config", "enable_debug", "enable_syslog", "http_config.use_cache",
         "non_voting_server",

@@ -77,6 +77,7 @@ class AgentConfig:
     encrypt: bytes | None = field(default=None, repr=False)
     encrypt_verify_incoming: bool = True
     encrypt_verify_outgoing: bool = True
+    disable_keyring_file: bool = False
     gossip_lan: Mapping[str, int] = field(default_factory=dict)
     """Keys of `gossip_lan` that are set; durations end in `_ms` (`probe_interval_ms`), counts keep their name."""
     gossip_wan: Mapping[str, int] = field(default_factory=dict)

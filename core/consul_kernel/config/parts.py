@@ -24,12 +24,15 @@ KEY_LENGTHS = (16, 24, 32)
 
 
 def choose_parts(
-    merged: Merged, problems: ProblemLog, *, has_data_dir: bool, sockets: Mapping[str, str]
+    merged: Merged, problems: ProblemLog, *, has_data_dir: bool, has_keyring: bool, sockets: Mapping[str, str]
 ) -> tuple[Mapping[PluginKind, PluginBlock], tuple[PluginBlock, ...]]:
-    """The part of each single-part kind, and the interfaces; those of `sockets` are told theirs as `address`."""
+    """The part of each single-part kind, and the interfaces; those of `sockets` are told theirs as `address`.
+
+    `has_keyring`: gossip keys were kept at an earlier start, and gossip stays sealed though no file says so any more.
+    """
     parts = {kind: PluginBlock(kind, name) for kind, name in _DEFAULTS.items()}
     parts[PluginKind.STORE] = PluginBlock(PluginKind.STORE, "disk" if has_data_dir else "memory")
-    if merged.text("encrypt"):
+    if merged.text("encrypt") or has_keyring:
         parts[PluginKind.CIPHER] = PluginBlock(PluginKind.CIPHER, DEFAULT_CIPHER)
     interfaces = {name: PluginBlock(PluginKind.INTERFACE, name) for name in DEFAULT_INTERFACES}
     for (kind, name), block in merged.blocks.items():
