@@ -30,6 +30,7 @@ from consul_kernel.structs.settings import LimitSettings
 
 from .bootstrap import AskPeers, Bootstrap
 from .endpoints import EndpointContext, attach_endpoints
+from .keyring import KeyringOperations
 from .leader import LeaderDuties
 from .reconcile import Reconciler
 from .tombstones import TombstoneReaper
@@ -71,6 +72,7 @@ class ServerParts:
 
     transport: Transport
     membership: Membership
+    wan_membership: Membership | None = None
     store: Store
     consensus: ConsensusPlugin
     consensus_config: PluginConfig
@@ -246,9 +248,19 @@ class RaftServer:
             rng=parts.rng,
             now_ms=parts.now_ms,
             fire_event=parts.membership.send_user_event,
-            datacenters=lambda: [settings.datacenter],
+            operate_keyring=KeyringOperations(
+                datacenter=settings.datacenter,
+                lan=parts.membership,
+                wan=parts.wan_membership,
+                datacenters=self._datacenters,
+                call=parts.call,
+            ).operate,
+            datacenters=self._datacenters,
             leader_address=self.leader_address,
         )
+
+    def _datacenters(self) -> Sequence[str]:
+        return [self._settings.datacenter]
 
     def leader_address(self) -> str:
         """`ip:port` of the leader, or an empty string."""

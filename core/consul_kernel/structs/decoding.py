@@ -7,8 +7,6 @@ besides, and durations as text (`"10s"`) or as a number of nanoseconds. A field 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import types
 import typing
@@ -23,6 +21,7 @@ from consul_kernel.contracts.errors import RequestError
 
 from .check import CheckDefinition
 from .duration import DurationError, parse_duration_ns
+from .go_base64 import decode_base64
 from .go_json import decode_json
 from .service import ServiceDefinition
 
@@ -213,10 +212,7 @@ def _to_duration(value: Any, place: str) -> int:
 def _to_bytes(value: Any, place: str) -> bytes:
     if not isinstance(value, str):
         raise mismatch(value, place, "[]uint8")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise RequestError("illegal base64 data at input byte 0") from None
+    return decode_base64(value)
 
 
 _SCALARS: Mapping[type, Convert] = {

@@ -15,6 +15,7 @@ from .catalog import DeregisterRequest, RegisterRequest
 from .check import IndexedHealthChecks
 from .event import EventFireRequest, EventFireResponse
 from .health import IndexedCheckServiceNodes
+from .keyring import KeyringRequest, KeyringResponses
 from .kv import IndexedDirEntries, IndexedKeyList, KeyListRequest, KeyRequest, KVSRequest
 from .node import IndexedNodes, IndexedNodeServiceList, IndexedNodeServices
 from .query import (
@@ -80,6 +81,7 @@ KVS_LIST = Method("KVS.List", KeyRequest, IndexedDirEntries, Route.READ)
 KVS_LIST_KEYS = Method("KVS.ListKeys", KeyListRequest, IndexedKeyList, Route.READ)
 
 INTERNAL_EVENT_FIRE = Method("Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY)
+INTERNAL_KEYRING_OPERATION = Method("Internal.KeyringOperation", KeyringRequest, KeyringResponses, Route.ANY)
 
 METHODS: dict[str, Method[Any, Any]] = {
     value.name: value for value in list(globals().values()) if isinstance(value, Method)

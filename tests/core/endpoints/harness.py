@@ -6,17 +6,21 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from consul_kernel.contracts.consensus import Configuration, ConsensusStatus, Role, Server
 from consul_kernel.contracts.transport import Stream
 from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.server.endpoints import EndpointContext, attach_endpoints
+from consul_kernel.server.keyring import KeyringOperations
 from consul_kernel.state import ReplicatedState
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.keyring import KeyringResponses
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 from consul_kernel.structs.methods import CATALOG_DEREGISTER, CATALOG_REGISTER, KVS_APPLY, METHODS, Method
+from consul_kernel_aes_gcm.cipher import AesGcmCipher
 from consul_kernel_memory.store import MemoryStore
+from core.endpoints.keyed_pool import KEY, KeyedPool
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -91,6 +95,10 @@ class Endpoints:
         self.consensus = SoleConsensus(self.state)
         self.events: list[tuple[str, bytes]] = []
         self.event_error: Exception | None = None
+        self.lan = KeyedPool({"a1": AesGcmCipher([KEY]), "a2": AesGcmCipher([KEY])})
+        self.wan = KeyedPool({"a1.dc1": AesGcmCipher([KEY])})
+        self.elsewhere: list[tuple[Method[Any, Any], Any]] = []
+        self.elsewhere_reply: KeyringResponses | Exception = KeyringResponses()
         self.table = EndpointTable()
         self.context = EndpointContext(
             state=self.state,
@@ -100,6 +108,13 @@ class Endpoints:
             rng=random.Random(7),
             now_ms=lambda: 0,
             fire_event=self._fire,
+            operate_keyring=KeyringOperations(
+                datacenter="dc1",
+                lan=self.lan,
+                wan=self.wan,
+                datacenters=lambda: ["dc1", "dc2"],
+                call=self._call_elsewhere,
+            ).operate,
             datacenters=lambda: ["dc1", "dc2"],
             leader_address=lambda: "127.0.0.1:8300",
         )
@@ -123,6 +138,12 @@ class Endpoints:
         if self.event_error is not None:
             raise self.event_error
         self.events.append((name, payload))
+
+    async def _call_elsewhere(self, method: Method[Any, Any], request: Any) -> Any:
+        self.elsewhere.append((method, request))
+        if isinstance(self.elsewhere_reply, Exception):
+            raise self.elsewhere_reply
+        return self.elsewhere_reply
 
     async def put(self, key: bytes, value: bytes = b"v") -> int:
         await self.call(KVS_APPLY, KVSRequest(op=KVOp.SET, dir_ent=DirEntry(key=key, value=value)))

@@ -12,6 +12,7 @@ from consul_kernel.contracts.errors import RpcError
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.event import EventFireRequest
+from consul_kernel.structs.keyring import KeyringRequest
 from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
 from consul_kernel.structs.methods import METHODS
 from consul_kernel.structs.query import (
@@ -99,6 +100,14 @@ requests: dict[type[Any], st.SearchStrategy[Any]] = {
     ),
     DeregisterRequest: st.builds(DeregisterRequest, node=text, service_id=text, check_id=text),
     EventFireRequest: st.builds(EventFireRequest, name=text, payload=octets),
+    KeyringRequest: st.builds(
+        KeyringRequest,
+        operation=st.sampled_from(["list", "install", "use", "remove", ""]) | text,
+        key=st.sampled_from(["", "pUqJrVyVRj5jsiYEkM/tFQ==", "AAAA", "A"]) | text,
+        forwarded=st.booleans(),
+        local_only=st.booleans(),
+        relay_factor=number,
+    ),
 }
 calls = st.sampled_from(sorted(METHODS)).flatmap(
     lambda name: st.tuples(st.just(METHODS[name]), requests[METHODS[name].request])

@@ -23,6 +23,7 @@ from consul_kernel.rpc.wire import (
 from consul_kernel.structs.catalog import RegisterRequest
 from consul_kernel.structs.check import HealthCheck, IndexedHealthChecks
 from consul_kernel.structs.health import CheckServiceNode, IndexedCheckServiceNodes
+from consul_kernel.structs.keyring import KeyringRequest, KeyringResponse, KeyringResponses
 from consul_kernel.structs.kv import (
     DirEntry,
     IndexedDirEntries,
@@ -31,7 +32,7 @@ from consul_kernel.structs.kv import (
     KeyRequest,
     KVSRequest,
 )
-from consul_kernel.structs.methods import METHODS
+from consul_kernel.structs.methods import INTERNAL_KEYRING_OPERATION, METHODS
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.record import Empty
@@ -55,6 +56,21 @@ STATUS_PEERS_RESPONSE = bytes.fromhex(
     "83a54572726f72a0a353657101ad536572766963654d6574686f64ac5374617475732e506565727391af3132372e302e302e313a3435383831"
 )
 STATUS_PING_REQUEST = bytes.fromhex("82a353657101ad536572766963654d6574686f64ab5374617475732e50696e6780")
+KEYRING_LIST_REQUEST = bytes.fromhex(
+    "82a353657101ad536572766963654d6574686f64b9496e7465726e616c2e4b657972696e674f7065726174696f6e82aa4461746163656e746572"
+    "a3646331a94f7065726174696f6ea46c697374"
+)
+KEYRING_LIST_RESPONSE = bytes.fromhex(
+    "83a54572726f72a0a353657101ad536572766963654d6574686f64b9496e7465726e616c2e4b657972696e674f7065726174696f6e87a742"
+    "61636b656e6400b0436f6e73697374656e63794c6576656ca0a5496e64657800ab4b6e6f776e4c6561646572c2ab4c617374436f6e746163"
+    "7400ab4e6f744d6f646966696564c2a9526573706f6e7365739288aa4461746163656e746572a3646331a54572726f72ba312f31206e6f64"
+    "6573207265706f72746564206661696c757265a44b65797380a84d6573736167657381af7265616c2d636f6e73756c2e646331da00294b65"
+    "7972696e6720697320656d7074792028656e6372797074696f6e206e6f7420656e61626c656429a84e756d4e6f64657301ab5072696d6172"
+    "794b65797381a001a75365676d656e74a0a357414ec388aa4461746163656e746572a3646331a54572726f72ba312f32206e6f6465732072"
+    "65706f72746564206661696c757265a44b65797380a84d6573736167657381ab7265616c2d636f6e73756cda00294b657972696e67206973"
+    "20656d7074792028656e6372797074696f6e206e6f7420656e61626c656429a84e756d4e6f64657302ab5072696d6172794b65797381a001"
+    "a75365676d656e74a0a357414ec2"
+)
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
@@ -75,6 +91,26 @@ def test_consul_request_is_read() -> None:
     assert request == KVSRequest(
         datacenter="dc1", op="set", dir_ent=DirEntry(key=b"a/b", value=b"\x00\xffvalue", flags=7)
     )
+
+
+def test_consul_keyring_operation_is_read_and_its_reply_written_byte_for_byte() -> None:
+    header, body = _split(KEYRING_LIST_REQUEST)
+    assert decode(RequestHeader, header).service_method == INTERNAL_KEYRING_OPERATION.name
+    assert decode(KeyringRequest, body) == KeyringRequest(datacenter="dc1", operation="list")
+    responses = [
+        KeyringResponse(
+            wan=name.endswith(".dc1"),
+            datacenter="dc1",
+            messages={name: "Keyring is empty (encryption not enabled)"},
+            primary_keys={"": 1},
+            num_nodes=nodes,
+            error=f"1/{nodes} nodes reported failure",
+        )
+        for name, nodes in (("real-consul.dc1", 1), ("real-consul", 2))
+    ]
+    header, body = _split(KEYRING_LIST_RESPONSE)
+    assert decode(KeyringResponses, body) == KeyringResponses(responses=responses)
+    assert encode_response(1, INTERNAL_KEYRING_OPERATION.name, KeyringResponses(responses=responses)) == header + body
 
 
 def test_consul_reply_is_read_and_written_byte_for_byte() -> None:

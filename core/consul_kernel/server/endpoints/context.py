@@ -17,6 +17,7 @@ from consul_kernel.contracts.errors import (
 )
 from consul_kernel.state.commands import CommandType, encode_command
 from consul_kernel.state.machine import ReplicatedState
+from consul_kernel.structs.keyring import KeyringRequest, KeyringResponses
 from consul_kernel.structs.query import DatacenterRequest
 
 NO_LEADER = "No cluster leader"
@@ -34,6 +35,7 @@ class EndpointContext:
     rng: random.Random
     now_ms: Callable[[], int]
     fire_event: Callable[[str, bytes], Awaitable[None]]
+    operate_keyring: Callable[[KeyringRequest], Awaitable[KeyringResponses]]
     datacenters: Callable[[], Sequence[str]]
     leader_address: Callable[[], str]
     default_query_time_ms: int = 300_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from consul_kernel.contracts.errors import MembershipError, RpcError
 from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.structs.event import EventFireRequest, EventFireResponse
-from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE
+from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE, INTERNAL_KEYRING_OPERATION
 
 from .blocking import describe
 from .context import EndpointContext
@@ -15,7 +15,7 @@ EVENT_PREFIX = "consul:event:"
 
 
 class Internal:
-    """So far: user events."""
+    """User events and gossip keys, which every server is near enough to."""
 
     def __init__(self, context: EndpointContext) -> None:
         self._context = context
@@ -23,6 +23,7 @@ class Internal:
     def attach(self, table: EndpointTable) -> None:
         """Attach every method."""
         table.attach(INTERNAL_EVENT_FIRE, self.event_fire)
+        table.attach(INTERNAL_KEYRING_OPERATION, self._context.operate_keyring)
 
     async def event_fire(self, request: EventFireRequest) -> EventFireResponse:
         """Spread a user event through this datacenter's LAN pool."""
