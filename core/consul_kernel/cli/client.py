@@ -101,7 +101,11 @@ class AgentClient:
 
     def put_json(self, path: str, document: Any, query: Mapping[str, str | None] | None = None) -> Answer:
         """PUT a JSON document."""
-        return self._request("PUT", path, query, json.dumps(document).encode())
+        return self.send_json("PUT", path, document, query)
+
+    def send_json(self, method: str, path: str, document: Any, query: Mapping[str, str | None] | None = None) -> Answer:
+        """A JSON document by another method."""
+        return self._request(method, path, query, json.dumps(document).encode())
 
     def delete(self, path: str, query: Mapping[str, str | None] | None = None) -> Answer:
         """DELETE."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "info": Entry("info", "Shows what the agent says of itself"),
     "join": Entry("pool", "Makes the agent join a pool"),
     "keygen": Entry("keygen", "Makes a gossip key"),
+    "keyring": Entry("keyring", "Manages gossip layer encryption keys"),
     "kv delete": Entry("kv_write", "Removes keys"),
     "kv export": Entry("kv_transfer", "Writes keys out as JSON"),
     "kv get": Entry("kv_get", "Reads keys"),

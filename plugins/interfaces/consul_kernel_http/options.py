@@ -27,13 +27,14 @@ class UintError(ValueError):
 def parse_uint(text: str, maximum: int = MAX_UINT64) -> int:
     """A decimal unsigned number as Go's `strconv.ParseUint(text, 10, 64)` takes it."""
     if not text or not text.isascii() or not text.isdigit():
-        raise UintError(f"strconv.ParseUint: parsing {_quoted(text)}: invalid syntax")
+        raise UintError(f"strconv.ParseUint: parsing {quoted(text)}: invalid syntax")
     if len(text.lstrip("0")) > _MAX_DIGITS or int(text) > maximum:
-        raise UintError(f"strconv.ParseUint: parsing {_quoted(text)}: value out of range")
+        raise UintError(f"strconv.ParseUint: parsing {quoted(text)}: value out of range")
     return int(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as Go quotes it in errors."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
@@ -67,7 +68,7 @@ def _apply_consistency(exchange: Exchange, request: QueryOptions) -> None:
         try:
             request.max_stale_duration = parse_duration_ns(max_stale)
         except DurationError:
-            raise BadRequestError(f"Invalid max_stale value {_quoted(max_stale)}") from None
+            raise BadRequestError(f"Invalid max_stale value {quoted(max_stale)}") from None
         if request.max_stale_duration > 0:
             request.allow_stale, defaults = True, False
     if defaults:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .endpoints import agent, agent_checks, agent_health, agent_services, catalog, event, health, kv, status
+from .endpoints import agent, agent_checks, agent_health, agent_services, catalog, event, health, kv, operator, status
 from .endpoints.catalog import tells_meta
 from .exchange import Endpoint
 from .routing import Route
@@ -56,4 +56,13 @@ ROUTES = (
     _get("/v1/agent/health/service/name/", agent_health.by_name),
     _put("/v1/event/fire/", event.fire),
     _get("/v1/event/list", event.list_events),
+    Route(
+        "/v1/operator/keyring",
+        {
+            "GET": operator.list_keys,
+            "POST": operator.install_key,
+            "PUT": operator.use_key,
+            "DELETE": operator.remove_key,
+        },
+    ),
 )

@@ -51,7 +51,7 @@ def _handler(agent: FakeHttpAgent) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_PUT = do_DELETE = _handle  # noqa: N815 - the names that http.server calls
+        do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - the names that http.server calls
 
         def address_string(self) -> str:
             return "client"
