@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 
+from consul_kernel.contracts.cipher import Cipher
 from consul_kernel.contracts.membership import MemberStatus
 from consul_kernel.contracts.transport import Address
 
 from .clauses import require
-from .membership_world import Check, KeyedCipher, PoolWorld, expect_membership_error
+from .membership_world import Agent, Check, KeyedCipher, PoolWorld, expect_membership_error
 
 # --- 9: strangers ---
 
@@ -52,4 +54,36 @@ async def check_10_1_only_holders_of_the_key_get_in(world: PoolWorld) -> None:
     require(set(a.statuses()) == {"a", "b"} == set(b.statuses()), "10.1: only holders of the key are listed")
 
 
-STRANGER_CHECKS: tuple[Check, ...] = (check_9_1_garbage_harms_nobody, check_10_1_only_holders_of_the_key_get_in)
+async def check_10_2_encryption_is_introduced_step_by_step(world: PoolWorld) -> None:
+    """10.2: any two neighbours of these steps are one pool: no cipher, all in plain, sending sealed, taking sealed."""
+    steps: tuple[tuple[str, Cipher | None, bool, bool], ...] = (
+        ("no-cipher", None, True, True),
+        ("prepared", KeyedCipher(b"k"), False, False),
+        ("sending", KeyedCipher(b"k"), False, True),
+        ("strict", KeyedCipher(b"k"), True, True),
+    )
+    for number, (old, new) in enumerate(itertools.pairwise(steps)):
+        pool: list[Agent] = []
+        for name, cipher, verify_incoming, verify_outgoing in (old, new, old):
+            added = await world.add(
+                f"{name}-{number}-{len(pool)}",
+                cipher=cipher,
+                verify_incoming=verify_incoming,
+                verify_outgoing=verify_outgoing,
+            )
+            if pool:
+                require(await added.membership.join([pool[-1].address]) == 1, f"10.2: {added.name} joins")
+            pool.append(added)
+        for agent in pool:
+            await agent.membership.send_user_event(f"from-{agent.name}", b"")
+        await world.until(lambda pool=pool: all(len(a.user_events()) == 3 for a in pool), "10.2: gossip")  # type: ignore[misc]
+        await asyncio.sleep(30)
+        for agent in pool:
+            require(list(agent.statuses().values()) == [MemberStatus.ALIVE] * 3, f"10.2: {agent.name} lost somebody")
+
+
+STRANGER_CHECKS: tuple[Check, ...] = (
+    check_9_1_garbage_harms_nobody,
+    check_10_1_only_holders_of_the_key_get_in,
+    check_10_2_encryption_is_introduced_step_by_step,
+)

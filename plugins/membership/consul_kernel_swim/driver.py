@@ -52,7 +52,7 @@ from .core.events import (
 from .core.keyring import Keyring
 from .core.messages import ErrorReply
 from .core.swim import Swim
-from .sealing import Sealing
+from .sealing import make_sealing
 from .snapshot import Recalled
 from .snapshot_keeper import SnapshotKeeper
 
@@ -72,7 +72,7 @@ class SwimMembership:
 
     def __init__(self, context: MembershipContext, config: SwimConfig) -> None:
         self._context = context
-        self._sealing = Sealing(context.cipher, config.label.encode())
+        self._sealing = make_sealing(context, config.label)
         self._settings = settle(
             config,
             context.pool,

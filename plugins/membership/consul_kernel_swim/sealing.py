@@ -7,6 +7,7 @@ from typing import Final
 
 from consul_kernel.contracts.cipher import Cipher
 from consul_kernel.contracts.errors import CipherError, PeerProtocolError, StreamClosedError
+from consul_kernel.contracts.membership import MembershipContext
 from consul_kernel.contracts.transport import Stream
 
 from .core.messages import MessageType
@@ -20,16 +21,31 @@ _LABEL: Final = bytes((MessageType.HAS_LABEL,))
 NO_ANSWER: Final = "the other side closed the connection without an answer: does it have the same encryption key?"
 
 
+def make_sealing(context: MembershipContext, label: str) -> Sealing:
+    """The layers that a pool is configured with."""
+    return Sealing(
+        context.cipher,
+        label.encode(),
+        verify_incoming=context.verify_incoming,
+        verify_outgoing=context.verify_outgoing,
+    )
+
+
 class Sealing:
     """Seals what goes out and opens what comes in. With a cipher, plain bytes are refused.
 
-    `label` (at most 255 bytes, often empty) goes before everything and is authenticated by the cipher.
+    `label` (at most 255 bytes, often empty) goes before everything and is authenticated by the cipher. While encryption
+    is being introduced, plain bytes may be taken as well (not `verify_incoming`), or sent (not `verify_outgoing`).
     """
 
-    def __init__(self, cipher: Cipher | None, label: bytes = b"") -> None:
+    def __init__(
+        self, cipher: Cipher | None, label: bytes = b"", *, verify_incoming: bool = True, verify_outgoing: bool = True
+    ) -> None:
         if len(label) > 255:
             raise ValueError("a label has at most 255 bytes")
         self._cipher = cipher
+        self._sealer = cipher if verify_outgoing else None
+        self._takes_plain = cipher is None or not verify_incoming
         self._label = label
         self._header = _LABEL + bytes((len(label),)) + label if label else b""
 
@@ -40,8 +56,8 @@ class Sealing:
 
     def seal_packet(self, packet: bytes) -> bytes:
         """A packet as it goes over the network."""
-        if self._cipher is not None:
-            packet = self._cipher.seal(packet, self._label)
+        if self._sealer is not None:
+            packet = self._sealer.seal(packet, self._label)
         return self._header + packet
 
     def open_packet(self, packet: bytes) -> bytes:
@@ -53,20 +69,28 @@ class Sealing:
             packet = packet[len(header) :]
         elif packet[:1] == _LABEL and self._cipher is None:
             raise PeerProtocolError("a packet with a label, where none is configured")
-        return packet if self._cipher is None else self._cipher.open(packet, self._label)
+        if self._cipher is None:
+            return packet
+        try:
+            return self._cipher.open(packet, self._label)
+        except CipherError:
+            # Sealed packets bear no mark: one that does not open is plain, or else makes no sense to the codec.
+            if self._takes_plain:
+                return packet
+            raise
 
     def seal_stream(self, message: bytes, *, dialling: bool) -> bytes:
         """A message as it goes over a stream; only the side that dials writes the label."""
-        if self._cipher is not None:
-            message = self._frame(message, len(message) + self._cipher.overhead)
+        if self._sealer is not None:
+            message = self._frame(self._sealer, message)
         return self._header + message if dialling else message
 
-    def _frame(self, message: bytes, length: int) -> bytes:
+    def _frame(self, cipher: Cipher, message: bytes) -> bytes:
         """The length is authenticated, so it must be known before sealing; a cipher that pads needs a second try."""
-        assert self._cipher is not None
+        length = len(message) + cipher.overhead
         for _ in range(3):
             head = _ENCRYPT + length.to_bytes(4, "big")
-            sealed = self._cipher.seal(message, head + self._label)
+            sealed = cipher.seal(message, head + self._label)
             if len(sealed) == length:
                 return head + sealed
             length = len(sealed)
@@ -82,7 +106,7 @@ class Sealing:
                 raise StreamClosedError(NO_ANSWER)
         if first == _ENCRYPT:
             return await self._receive_sealed(stream)
-        if self._cipher is not None:
+        if not self._takes_plain:
             raise PeerProtocolError("Encryption is configured but remote state is not encrypted")
         decoder = StreamDecoder()
         message = decoder.feed(first)
