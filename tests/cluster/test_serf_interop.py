@@ -2,59 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.agents import AgentProcess, Cluster, free_ports
+from harness.agents import AgentProcess, Cluster
+from harness.serf import SERF, SerfAgent
 from harness.waiting import wait_for
 
-SERF = shutil.which("serf")
 pytestmark = pytest.mark.skipif(SERF is None, reason="Debian's serf is not installed on this machine")
-
-
-class SerfAgent:
-    """A `serf agent` process and its command line."""
-
-    def __init__(self, home: Path, name: str, join: str) -> None:
-        assert SERF is not None
-        self._serf = SERF
-        lan, rpc = free_ports(2)
-        self._rpc = f"-rpc-addr=127.0.0.1:{rpc}"
-        self._log = (home / f"{name}.log").open("wb")
-        self.process = subprocess.Popen(
-            [
-                self._serf, "agent", f"-node={name}", f"-bind=127.0.0.1:{lan}", self._rpc,
-                f"-retry-join={join}", "-retry-interval=1s", "-tag", "role=web",
-            ],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def members(self) -> dict[str, str]:
-        """Status by name, as Serf sees it."""
-        ran = subprocess.run(
-            [self._serf, "members", self._rpc, "-format=json"], capture_output=True, timeout=10, check=False
-        )
-        if ran.returncode:
-            raise OSError(ran.stderr.decode())
-        return {member["name"]: member["status"] for member in json.loads(ran.stdout)["members"]}
-
-    def leave(self) -> None:
-        """A graceful leave."""
-        subprocess.run([self._serf, "leave", self._rpc], capture_output=True, timeout=20, check=True)
-        self.process.wait(20)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-        self._log.close()
 
 
 @pytest.fixture
