@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
@@ -19,8 +19,7 @@ class FakeDistribution:
     """Enough of a distribution for an entry point to name."""
 
     def __init__(self, name: str, version: str) -> None:
-        self.name = name
-        self.version = version
+        self.metadata = {"Name": name, "Version": version}
 
 
 class Shelf:
@@ -31,8 +30,8 @@ class Shelf:
         self._points: list[EntryPoint] = []
         monkeypatch.setattr(plugins_module, "entry_points", self._find)
 
-    def _find(self, *, group: str) -> list[EntryPoint]:
-        return [point for point in self._points if point.group == group]
+    def _find(self) -> EntryPoints:
+        return EntryPoints(self._points)
 
     def offer(
         self, kind: PluginKind, name: str, module: types.ModuleType | None, *, distribution: str = "acme-store"
