@@ -125,6 +125,7 @@ class Membership(Protocol):
 
 
 AcceptMember = Callable[[Member], str | None]
+AcceptMembers = Callable[[Sequence[Member]], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,9 @@ class MembershipContext:
 
     `on_event` is called in the agent's event loop, soon after the fact, and must neither raise nor block.
     `accept` may refuse a member (by its text) before it is merged: wrong datacenter, taken node id. A member
-    that is refused is treated as unknown. `snapshot_path` is where known members may be kept for a rejoin.
+    that is refused is treated as unknown. `accept_list` may refuse a join for what the members that the peer sent are
+    to each other; it is asked when `accept` has nothing against any of them. `snapshot_path` is where known members
+    may be kept for a rejoin.
     `now_ms` is a monotonic clock; `rng` the only source of randomness.
     """
 
@@ -148,6 +151,7 @@ class MembershipContext:
     rng: random.Random
     pool: str = "lan"
     accept: AcceptMember | None = None
+    accept_list: AcceptMembers | None = None
     snapshot_path: Path | None = None
     reconnect_timeout_ms: int = 72 * 3600 * 1000
     tuning: Mapping[str, int] = field(default_factory=dict)

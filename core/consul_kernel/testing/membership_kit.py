@@ -7,10 +7,10 @@ suite subclasses `MembershipContractTests`; other test runners call `run_check` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from consul_kernel.contracts.errors import PluginStartError
+from consul_kernel.contracts.errors import MembershipError, PluginStartError
 from consul_kernel.contracts.membership import (
     GossipEvent,
     Member,
@@ -105,6 +105,26 @@ async def check_2_4_refused_member_stays_unknown(world: PoolWorld) -> None:
     await asyncio.sleep(60)
     require(set(a.statuses()) == {"a", "b"}, "2.4: the refused member is listed")
     require(a.kinds("s") == [], "2.4: the refused member was reported")
+
+
+async def check_2_4_list_is_refused_as_a_whole(world: PoolWorld) -> None:
+    """2.4: a join whose list `accept_list` refuses fails, and its error says why."""
+
+    def accept_list(members: Sequence[Member]) -> str | None:
+        ids = [member.tags["id"] for member in members]
+        return None if len(set(ids)) == len(ids) else "two of one id"
+
+    a, b = await world.add("a", tags={"id": "1"}), await world.add("b", tags={"id": "1"})
+    await b.membership.join([a.address])
+    await world.until_status([a, b], "b", MemberStatus.ALIVE, "2.4: each is alone in its list")
+    joiner = await world.add("c", tags={"id": "2"}, accept_list=accept_list)
+    try:
+        await joiner.membership.join([a.address])
+    except MembershipError as error:
+        require("two of one id" in str(error), "2.4: the error does not say why")
+    else:
+        raise ClauseError("2.4: a join that was refused returned")
+    require(set(joiner.statuses()) == {"c"}, "2.4: a member of the refused list was taken in with it")
 
 
 # --- 3: failure ---
@@ -297,6 +317,7 @@ CHECKS: tuple[Check, ...] = (
     check_2_2_joining_one_finds_all,
     check_2_3_join_counts_answers,
     check_2_4_refused_member_stays_unknown,
+    check_2_4_list_is_refused_as_a_whole,
     check_3_1_crash_is_failed_everywhere,
     check_3_2_restarted_member_is_alive_again,
     check_3_3_partition_heals_by_itself,

@@ -12,6 +12,7 @@ from consul_kernel.contracts.cipher import Cipher
 from consul_kernel.contracts.errors import CipherError, MembershipError
 from consul_kernel.contracts.membership import (
     AcceptMember,
+    AcceptMembers,
     GossipEvent,
     Member,
     MemberEvent,
@@ -139,6 +140,7 @@ class PoolWorld:
         *,
         tags: Mapping[str, str] | None = None,
         accept: AcceptMember | None = None,
+        accept_list: AcceptMembers | None = None,
         cipher: Cipher | None = None,
         verify_incoming: bool = True,
         verify_outgoing: bool = True,
@@ -172,6 +174,7 @@ class PoolWorld:
                 now_ms=virtual_now_ms,
                 rng=random.Random(self._rng.randrange(1 << 60)),
                 accept=accept,
+                accept_list=accept_list,
                 tuning=FAST_TUNING,
                 answer_query=answer_query,
                 coordinates=coordinates,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from consul_kernel.contracts.membership import GossipEvent, Member, MembershipContext
 from consul_kernel.contracts.membership_capabilities import IncomingQuery
@@ -32,6 +33,16 @@ class Callbacks:
         except Exception:
             logger.exception("pool %s: accept failed for %s", self._context.pool, member.name)
             return f"Member '{member.name}' could not be checked"
+
+    def accept_list(self, members: Sequence[Member]) -> str | None:
+        """The application's veto against all that a peer sends in a join; a fault in it refuses them."""
+        if self._context.accept_list is None:
+            return None
+        try:
+            return self._context.accept_list(members)
+        except Exception:
+            logger.exception("pool %s: accept_list failed", self._context.pool)
+            return "the members that the peer sent could not be checked"
 
     def answer_query(self, query: IncomingQuery) -> bytes | None:
         """The application's answer; a fault in it is silence."""

@@ -117,6 +117,7 @@ class SwimMembership:
                 self._settings,
                 context.rng,
                 self._callbacks.accept,
+                accept_list=self._callbacks.accept_list,
                 answer_query=self._callbacks.answer_query,
                 reconnect_timeout_of=self._callbacks.reconnect_timeout_of,
                 keyring=Keyring(context.cipher, is_guarded=context.verify_incoming, is_hidden=context.verify_outgoing),

@@ -45,7 +45,7 @@ class Serf:
         self.roster = roster = Roster(
             env, own_name, self.announce_join, notifier.member, application.reconnect_timeout_of
         )
-        self._admission = Admission(env, own_name, roster, application.accept)
+        self._admission = Admission(env, own_name, roster, application)
         # In the order in which gossip prefers them.
         self.intents = courier.add_queue(lambda: len(roster))
         internal = InternalQueries(env, own_name, roster, keyring)

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from consul_kernel.contracts.errors import MembershipError, PeerProtocolError
-from consul_kernel.contracts.membership import AcceptMember, Member, MemberStatus
+from consul_kernel.contracts.membership import AcceptMember, AcceptMembers, Member, MemberStatus
 from consul_kernel.contracts.membership_capabilities import AnswerQuery
 from consul_kernel.contracts.transport import Address
 
@@ -59,8 +59,8 @@ from .wire import U32_MAX, pack_host
 class Swim:
     """One agent's part in one pool.
 
-    `advertise` is what others are told; `accept` is asked before a member is taken in, `answer_query` when the pool
-    is asked something, `reconnect_timeout_of` when somebody gone may be forgotten; none of them may raise. `keyring` is
+    `advertise` is what others are told; `accept` is asked before a member is taken in, `accept_list` about all that
+    come in one join, `answer_query` when the pool is asked something, `reconnect_timeout_of` when somebody gone may be forgotten; none of them may raise. `keyring` is
     what the pool's operations on keys work on. Raises MembershipError when the tags are too long for the wire.
     """
 
@@ -73,6 +73,7 @@ class Swim:
         rng: random.Random,
         accept: AcceptMember | None = None,
         *,
+        accept_list: AcceptMembers | None = None,
         answer_query: AnswerQuery | None = None,
         reconnect_timeout_of: Callable[[Member], int | None] | None = None,
         keyring: Keyring | None = None,
@@ -86,7 +87,12 @@ class Swim:
         self._courier = Courier(env, self.nodes)
         self.awareness = Awareness(settings.awareness_max_multiplier)
         self._rules = MembershipRules(env, self.nodes, self._courier, self.awareness)
-        application = Application(accept=accept, answer_query=answer_query, reconnect_timeout_of=reconnect_timeout_of)
+        application = Application(
+            accept=accept,
+            accept_list=accept_list,
+            answer_query=answer_query,
+            reconnect_timeout_of=reconnect_timeout_of,
+        )
         self.serf = Serf(env, name, self._courier, application, keyring or Keyring(None))
         self._rules.watcher = self.serf
         self._prober = Prober(env, self.nodes, self._courier, self._rules, self.awareness)
