@@ -52,17 +52,19 @@ class AgentProcess:
         self.home = home / name
         self.home.mkdir(parents=True, exist_ok=True)
         self._python = python
-        http, dns, lan, server = free_ports(4)
+        http, dns, lan, wan, server = free_ports(5)
         self.http = f"127.0.0.1:{http}"
         self.dns = ("127.0.0.1", dns)
         self.lan = f"127.0.0.1:{lan}"
+        self.wan = f"127.0.0.1:{wan}"
         self.rpc = ("127.0.0.1", server)
         self.config: dict[str, Any] = {
             "node_name": name,
             "data_dir": str(self.home / "data"),
             "bind_addr": "127.0.0.1",
             "retry_interval": "200ms",
-            "ports": {"http": http, "dns": dns, "serf_lan": lan, "server": server},
+            "retry_interval_wan": "200ms",
+            "ports": {"http": http, "dns": dns, "serf_lan": lan, "serf_wan": wan, "server": server},
             "performance": {"raft_multiplier": 1},
             **config,
         }

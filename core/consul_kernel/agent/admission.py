@@ -1,22 +1,31 @@
-"""Who may be a member of the LAN pool (Consul's merge delegate)."""
+"""Who may be a member of a pool (Consul's merge delegates, `agent/consul/merge.go`).
+
+A check of one member gives Consul's text for refusing it, or None to admit it. A check of a list is asked in a join
+about all that the peer sent, and refuses all of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from consul_kernel.contracts.membership import Member, MemberStatus
 
-from .tags import ROLE_CLIENT, ROLE_SERVER
+from .tags import ROLE_CLIENT, ROLE_SERVER, build_version, server_tags
+
+MIN_VERSION_WITH_UNIQUE_IDS = (0, 8, 5)
+"""Before it, agents on one host had one id, made from the hardware."""
+
+_GOING = (MemberStatus.LEFT, MemberStatus.LEAVING)
 
 
 def lan_admission(*, datacenter: str, node_name: str, node_id: str) -> Callable[[Member], str | None]:
-    """A check that gives Consul's text for refusing a member, or None to admit it.
+    """Agents of this datacenter, none of them under this agent's id.
 
     Members without Consul's tags (a plain Serf agent) are admitted: they take part in gossip only.
     """
 
     def refuse(member: Member) -> str | None:
-        if member.name == node_name or member.status in (MemberStatus.LEFT, MemberStatus.LEAVING):
+        if member.name == node_name or member.status in _GOING:
             return None
         if node_id and member.tags.get("id") == node_id:
             return f"Member '{member.name}' has conflicting node ID '{node_id}' with this agent's ID"
@@ -29,3 +38,49 @@ def lan_admission(*, datacenter: str, node_name: str, node_id: str) -> Callable[
         return None
 
     return refuse
+
+
+def is_named_as_in_wan(member: Member) -> bool:
+    """Whether a member of the LAN pool is, by its name and tags, one of the WAN pool: a WAN port was joined.
+
+    The WAN pool refuses this agent, but by Serf's protocol it answers the join before it looks at who joins.
+    """
+    server = server_tags(member)
+    if server is None or server.wan_join_port:
+        return False
+    return member.name == f"{server.name}.{server.datacenter}"
+
+
+def refuse_shared_ids(members: Sequence[Member]) -> str | None:
+    """No two members of the list may have one id: who joins such a pool could not tell them apart in the catalog.
+
+    Two that join one after the other are never in one list that their pool is asked about, as in Consul.
+    """
+    owners: dict[str, str] = {}
+    for member in members:
+        node_id = member.tags.get("id", "")
+        if not node_id or member.status is MemberStatus.LEFT:
+            continue
+        if node_id in owners:
+            return f"Member '{member.name}' has conflicting node ID '{node_id}' with member '{owners[node_id]}'"
+        version = build_version(member)
+        if version is not None and version >= MIN_VERSION_WITH_UNIQUE_IDS:
+            owners[node_id] = member.name
+    return None
+
+
+def refuse_in_wan(member: Member) -> str | None:
+    """Servers of any datacenter, each under its name in this pool, `NODE.DATACENTER`.
+
+    Consul looks at the role only, and so lets a server's LAN pool flow into the WAN pool when it is told to join a WAN
+    port. Every server's WAN name has the datacenter at its end, so that asking for it turns away nothing else.
+    """
+    server = server_tags(member)
+    if server is None:
+        return f"Member '{member.name}' is not a server"
+    if member.name != f"{server.name}.{server.datacenter}":
+        return (
+            f"Member '{member.name}' is not named '{server.name}.{server.datacenter}', as servers are in the WAN pool; "
+            "was the LAN pool of an agent told to join a WAN port?"
+        )
+    return None

@@ -16,7 +16,6 @@ from consul_kernel.contracts.consensus import LeaderChange
 from consul_kernel.contracts.errors import ConsulKernelError, MembershipError
 from consul_kernel.contracts.interface import Interface
 from consul_kernel.contracts.membership import GossipEvent, Member, MemberEvent, MemberEventKind, UserEvent
-from consul_kernel.contracts.transport import Address
 from consul_kernel.plugins import PluginManager
 from consul_kernel.rpc.client import ConnectionPool
 from consul_kernel.rpc.directory import ServerDirectory
@@ -28,25 +27,29 @@ from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.query import NodeSpecificRequest
 
+from .admission import is_named_as_in_wan
 from .anti_entropy import AntiEntropy
 from .checks.factory import RunnerFactory
 from .clock import monotonic_ms
 from .composition import Parts, server_settings
 from .describe import describe_agent
+from .flooding import Flooding
 from .identity import load_node_id
 from .known_servers import KnownServers
 from .local import LocalState
 from .member_log import MemberLog
+from .pools import Pools
 from .registrations import Registrations
-from .resolve import resolve
-from .retry_join import log_joined, retry_join
 
 logger = logging.getLogger(__name__)
 
 REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
+JOINED_A_WAN_PORT = (
+    "member %s is named as servers are in the WAN pool, which takes no LAN agents; "
+    "was a WAN port joined in place of a LAN port?"
+)
 LEAVE_STEP_TIMEOUT_S = 10.0
 """The longest that handing over, telling the pool, and being let go by the quorum may take, each."""
-FORCE_LEAVE_UNKNOWN = "agent: No node found with name '{}'"
 
 
 class Agent:
@@ -62,7 +65,16 @@ class Agent:
         self._rng = rng if rng is not None else random.Random()
         self._node_id = load_node_id(config.node_id, config.data_dir)
         self._member_log = MemberLog(monotonic_ms)
-        self._parts = Parts(config, plugins, node_id=self._node_id, rng=self._rng, on_event=self._gossip_event)
+        self._wan_member_log = MemberLog(monotonic_ms, pool="wan")
+        self._parts = Parts(
+            config,
+            plugins,
+            node_id=self._node_id,
+            rng=self._rng,
+            on_event=self._lan_event,
+            on_wan_event=self._wan_event,
+        )
+        self._pools = Pools(config, self._parts.membership, self._parts.wan_membership)
         self._pool = ConnectionPool(self._parts.transport)
         self._directory = ServerDirectory(rng=self._rng)
         self._known_servers = KnownServers(
@@ -72,6 +84,7 @@ class Agent:
             pool=self._pool,
         )
         self._server = self._make_server() if config.server else None
+        self._flooding = self._make_flooding()
         self._local = self._make_local()
         self._anti_entropy = self._make_anti_entropy()
         self._interfaces: list[Interface] = []
@@ -111,8 +124,7 @@ class Agent:
         self.call = self._router.call
         if self._server is not None:
             await self._server.start(self._router.call)
-        await self._parts.membership.start()
-        logger.info("gossip as %s on %s", self.node_name, self.local_member().address)
+        await self._pools.start()
         self._register_configured()
         self._interfaces = self._parts.make_interfaces(self)
         for interface, name in zip(self._interfaces, self._parts.interface_names, strict=True):
@@ -121,6 +133,8 @@ class Agent:
         self._started = True
         self._anti_entropy.start()
         await self._join_configured()
+        if self._flooding is not None:
+            self._spawn(self._flooding.run(), "wan-flooding")
         self._spawn(self._rebalance(), "rebalance")
         self._plugins.notify("consul_kernel_agent_started", agent=self)
 
@@ -141,7 +155,7 @@ class Agent:
         closers.append(self._anti_entropy.aclose)
         if self._server is not None:
             closers.append(self._server.aclose)
-        closers += [self._parts.membership.aclose, self._pool.aclose, self._parts.transport.aclose]
+        closers += [self._pools.aclose, self._pool.aclose, self._parts.transport.aclose]
         for close in closers:
             try:
                 await close()
@@ -151,7 +165,7 @@ class Agent:
         self.stopped.set()
 
     async def leave(self) -> None:
-        """Tell the quorum and the pool that this agent leaves on purpose, then stop. Idempotent, bounded."""
+        """Tell the quorum and the pools that this agent leaves on purpose, then stop. Idempotent, bounded."""
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._leave(), name="leave")
         await asyncio.shield(self._leaving)
@@ -162,7 +176,9 @@ class Agent:
         server, drain_s = self._server, self._config.leave_drain_time_ms / 1000
         if server is not None:
             await self._leave_step(server.prepare_leave(), LEAVE_STEP_TIMEOUT_S)
-        if await self._leave_step(self._parts.membership.leave(), LEAVE_STEP_TIMEOUT_S):
+        if self._pools.wan is not None and await self._leave_step(self._pools.wan.leave(), LEAVE_STEP_TIMEOUT_S):
+            logger.info("left the WAN pool")
+        if await self._leave_step(self._pools.lan.leave(), LEAVE_STEP_TIMEOUT_S):
             logger.info("left the pool")
         if server is not None:
             await self._leave_step(server.finish_leave(), LEAVE_STEP_TIMEOUT_S + drain_s)
@@ -209,40 +225,19 @@ class Agent:
 
     def local_member(self) -> Member:
         """This agent in the LAN pool."""
-        return self._parts.membership.local_member
+        return self._pools.lan.local_member
 
     def members(self, *, wan: bool = False) -> Sequence[Member]:
-        """The LAN pool's members."""
-        if wan:
-            raise MembershipError("this agent is in no WAN pool")
-        return self._parts.membership.members()
+        """Everyone known in a pool."""
+        return self._pools.members(wan=wan)
 
     async def join(self, addresses: Sequence[str], *, wan: bool = False) -> int:
         """Join by address or name; how many answered."""
-        if wan:
-            raise MembershipError("this agent is in no WAN pool")
-        found: list[Address] = []
-        errors: list[str] = []
-        for text in addresses:
-            try:
-                found += await resolve(text, self._config.serf_lan_address.port)
-            except MembershipError as error:
-                errors.append(str(error))
-        joined = 0
-        for address in dict.fromkeys(found):
-            try:
-                joined += await self._parts.membership.join([address])
-            except MembershipError as error:
-                errors.append(str(error))
-        if not joined and errors:
-            raise MembershipError(_several(errors))
-        return joined
+        return await self._pools.join(addresses, wan=wan)
 
     async def force_leave(self, node: str, *, prune: bool = False) -> None:
-        """Have a failed member counted as left."""
-        if all(member.name != node for member in self.members()):
-            raise MembershipError(FORCE_LEAVE_UNKNOWN.format(node))
-        await self._parts.membership.force_leave(node, prune=prune)
+        """Have a failed member counted as left, in both pools."""
+        await self._pools.force_leave(node, prune=prune)
 
     def describe(self) -> Mapping[str, Any]:
         """The document of `/v1/agent/self`."""
@@ -251,7 +246,8 @@ class Agent:
             node_id=self._node_id,
             member=self.local_member(),
             local=self._local,
-            gossip=self._parts.membership.stats(),
+            gossip=self._pools.lan.stats(),
+            wan_gossip=self._pools.wan.stats() if self._pools.wan is not None else None,
             known_servers=len(self._known_servers.alive()),
             server=self._server,
         )
@@ -315,6 +311,16 @@ class Agent:
             rng=self._rng,
         )
 
+    def _make_flooding(self) -> Flooding | None:
+        if self._pools.wan is None:
+            return None
+        return Flooding(
+            datacenter=self._config.datacenter,
+            lan_members=self._pools.lan.members,
+            wan=self._pools.wan,
+            default_port=self._config.ports["serf_wan"],
+        )
+
     async def _node_checks(self, node: str) -> Sequence[HealthCheck]:
         reply = await self._router.call(methods.HEALTH_NODE_CHECKS, NodeSpecificRequest(node=node))
         return reply.health_checks or []
@@ -327,19 +333,13 @@ class Agent:
         self._local.restore()
 
     async def _join_configured(self) -> None:
-        config = self._config
-        if config.start_join:
-            joined = await self.join(config.start_join)
-            log_joined(joined)
-        if config.retry_join:
-            self._spawn(self._retry_join(), "retry-join")
+        for wan in (False, True):
+            await self._pools.join_at_start(wan=wan)
+            self._spawn(self._retry_join(wan=wan), "retry-join")
 
-    async def _retry_join(self) -> None:
-        config = self._config
+    async def _retry_join(self, *, wan: bool) -> None:
         try:
-            await retry_join(
-                self.join, config.retry_join, interval_ms=config.retry_interval_ms, max_attempts=config.retry_max
-            )
+            await self._pools.join_until_answered(wan=wan)
         except MembershipError as error:
             self._failed(error)
 
@@ -356,20 +356,30 @@ class Agent:
 
     # --- events ---
 
-    def _gossip_event(self, event: GossipEvent) -> None:
+    def _lan_event(self, event: GossipEvent) -> None:
         if isinstance(event, MemberEvent):
             self._member_event(event)
         else:
             self._user_event(event)
         self._plugins.notify("consul_kernel_gossip_event", agent=self, pool="lan", event=event)
 
+    def _wan_event(self, event: GossipEvent) -> None:
+        if isinstance(event, MemberEvent):
+            self._wan_member_log.observe(event)
+        self._plugins.notify("consul_kernel_gossip_event", agent=self, pool="wan", event=event)
+
     def _member_event(self, event: MemberEvent) -> None:
         self._member_log.observe(event)
+        if event.kind is MemberEventKind.JOIN and is_named_as_in_wan(event.member):
+            logger.warning(JOINED_A_WAN_PORT, event.member.name)
         server = self._known_servers.observe(event)
         if self._server is not None:
             self._server.member_changed(event)
-        if event.kind is MemberEventKind.JOIN and server is not None and self._started:
-            self._anti_entropy.server_appeared()
+        if event.kind is MemberEventKind.JOIN and server is not None:
+            if self._flooding is not None:
+                self._flooding.server_joined()
+            if self._started:
+                self._anti_entropy.server_appeared()
 
     def _user_event(self, event: UserEvent) -> None:
         if event.name == NEW_LEADER_EVENT:
@@ -384,9 +394,3 @@ class Agent:
         self.failure = error
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(), name="stop")
-
-
-def _several(errors: Sequence[str]) -> str:
-    """Several errors as one text, in the form of Go's multierror."""
-    noun = "error" if len(errors) == 1 else "errors"
-    return f"{len(errors)} {noun} occurred:\n" + "".join(f"\t* {error}\n" for error in errors) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,13 @@ from consul_kernel.contracts.transport import Address, Transport, TransportConte
 from consul_kernel.plugins import PluginManager
 from consul_kernel.server.server import ServerSettings
 
-from .admission import lan_admission
+from .admission import lan_admission, refuse_in_wan, refuse_shared_ids
 from .clock import monotonic_ms
-from .keyring import LAN_KEYRING, open_keyring
-from .tags import lan_tags
+from .keyring import LAN_KEYRING, WAN_KEYRING, open_keyring
+from .tags import lan_tags, wan_tags
 
 LAN_SNAPSHOT = "serf/local.snapshot"
+WAN_SNAPSHOT = "serf/remote.snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,14 @@ class Parts:
         node_id: str,
         rng: random.Random,
         on_event: Callable[[GossipEvent], None],
+        on_wan_event: Callable[[GossipEvent], None],
     ) -> None:
         """Raises PluginLoadError or ConfigErrors, each with everything that is wrong."""
         self._config = config
         self._chosen = choose(wanted_blocks(config), plugins)
         self.transport: Transport = self._make(PluginKind.TRANSPORT, TransportContext())
-        self.membership = self._make_membership(node_id, rng, on_event)
+        self.membership = self._make_lan(node_id, rng, on_event)
+        self.wan_membership = self._make_wan(config.serf_wan_address, rng, on_wan_event)
 
     @property
     def consensus(self) -> ConsensusPlugin:
@@ -109,30 +112,62 @@ class Parts:
             data_dir=None if config.disable_keyring_file else config.data_dir,
         )
 
-    def _make_membership(self, node_id: str, rng: random.Random, on_event: Callable[[GossipEvent], None]) -> Membership:
+    def _make_lan(self, node_id: str, rng: random.Random, on_event: Callable[[GossipEvent], None]) -> Membership:
         config = self._config
+        wan = config.serf_wan_address
+        self._lan_tags = lan_tags(
+            datacenter=config.datacenter,
+            node_id=node_id,
+            server_port=config.server_address.port if config.server else None,
+            bootstrap=config.bootstrap,
+            bootstrap_expect=config.bootstrap_expect,
+            wan_join_port=wan.port if wan is not None else 0,
+        )
         context = MembershipContext(
             node_name=config.node_name,
             bind=config.serf_lan_address,
             advertise=Address(config.advertise_addr, config.serf_lan_address.port),
-            tags=lan_tags(
-                datacenter=config.datacenter,
-                node_id=node_id,
-                server_port=config.server_address.port if config.server else None,
-                bootstrap=config.bootstrap,
-                bootstrap_expect=config.bootstrap_expect,
-            ),
+            tags=self._lan_tags,
             transport=self.transport,
             cipher=self._make_cipher(LAN_KEYRING),
             on_event=on_event,
             now_ms=monotonic_ms,
             rng=rng,
             accept=lan_admission(datacenter=config.datacenter, node_name=config.node_name, node_id=node_id),
+            accept_list=refuse_shared_ids,
             snapshot_path=config.data_dir / LAN_SNAPSHOT if config.data_dir is not None else None,
             reconnect_timeout_ms=config.reconnect_timeout_ms,
             verify_incoming=config.encrypt_verify_incoming,
             verify_outgoing=config.encrypt_verify_outgoing,
-            tuning={key.removesuffix("_ms"): value for key, value in config.gossip_lan.items()},
+            tuning=_tuning(config.gossip_lan),
+        )
+        membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
+        return membership
+
+    def _make_wan(
+        self, bind: Address | None, rng: random.Random, on_event: Callable[[GossipEvent], None]
+    ) -> Membership | None:
+        """A server's part in the WAN pool; None on a client, and where `ports.serf_wan` is -1."""
+        if bind is None:
+            return None
+        config = self._config
+        context = MembershipContext(
+            node_name=f"{config.node_name}.{config.datacenter}",
+            pool="wan",
+            bind=bind,
+            advertise=Address(config.advertise_addr_wan, bind.port),
+            tags=wan_tags(self._lan_tags),
+            transport=self.transport,
+            cipher=self._make_cipher(WAN_KEYRING),
+            on_event=on_event,
+            now_ms=monotonic_ms,
+            rng=rng,
+            accept=refuse_in_wan,
+            snapshot_path=config.data_dir / WAN_SNAPSHOT if config.data_dir is not None else None,
+            reconnect_timeout_ms=config.reconnect_timeout_wan_ms,
+            verify_incoming=config.encrypt_verify_incoming,
+            verify_outgoing=config.encrypt_verify_outgoing,
+            tuning=_tuning(config.gossip_wan),
         )
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
         return membership
@@ -146,6 +181,10 @@ class Parts:
             http=config.http,
             limits=config.limits,
         )
+
+
+def _tuning(keys: Mapping[str, int]) -> Mapping[str, int]:
+    return {key.removesuffix("_ms"): value for key, value in keys.items()}
 
 
 def server_settings(config: AgentConfig, node_id: str) -> ServerSettings:

@@ -26,6 +26,7 @@ def describe_agent(
     member: Member,
     local: LocalState,
     gossip: Mapping[str, str],
+    wan_gossip: Mapping[str, str] | None,
     known_servers: int,
     server: RaftServer | None,
 ) -> Mapping[str, Any]:
@@ -43,7 +44,7 @@ def describe_agent(
         "DebugConfig": _debug_config(config),
         "Coord": _ORIGIN,
         "Member": member_document(member),
-        "Stats": _stats(local, gossip, known_servers, server),
+        "Stats": _stats(local, gossip, wan_gossip, known_servers, server),
         "Meta": {"consul-network-segment": "", **config.node_meta},
     }
 
@@ -72,6 +73,7 @@ def _debug_config(config: AgentConfig) -> dict[str, Any]:
         "BootstrapExpect": config.bootstrap_expect,
         "BindAddr": config.bind_addr,
         "AdvertiseAddrLAN": config.advertise_addr,
+        "AdvertiseAddrWAN": config.advertise_addr_wan,
         "ClientAddrs": list(config.client_addr),
         "DataDir": str(config.data_dir or ""),
         "DNSDomain": config.dns.domain,
@@ -79,14 +81,20 @@ def _debug_config(config: AgentConfig) -> dict[str, Any]:
         "LogLevel": config.log_level.upper(),
         "NodeMeta": dict(config.node_meta),
         "RetryJoinLAN": list(config.retry_join),
+        "RetryJoinWAN": list(config.retry_join_wan),
         "ServerMode": config.server,
         "ServerPort": config.server_address.port,
         "SerfPortLAN": config.serf_lan_address.port,
+        "SerfPortWAN": config.ports["serf_wan"],
     }
 
 
 def _stats(
-    local: LocalState, gossip: Mapping[str, str], known_servers: int, server: RaftServer | None
+    local: LocalState,
+    gossip: Mapping[str, str],
+    wan_gossip: Mapping[str, str] | None,
+    known_servers: int,
+    server: RaftServer | None,
 ) -> dict[str, dict[str, str]]:
     ttls = sum(check.type == "ttl" for check in local.checks().values())
     stats = {
@@ -105,6 +113,8 @@ def _stats(
         },
         "serf_lan": dict(gossip),
     }
+    if wan_gossip is not None:
+        stats["serf_wan"] = dict(wan_gossip)
     if server is None:
         stats["consul"] = {"acl": "disabled", "server": "false", "known_servers": str(known_servers)}
     else:

@@ -24,8 +24,9 @@ _WORDS = {
 class MemberLog:
     """One line for each event, and at most 1,000 lines a minute."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], *, pool: str = "lan") -> None:
         self._now_ms = now_ms
+        self._member = "member" if pool == "lan" else f"{pool.upper()} member"
         self._minute = -1
         self._lines = 0
 
@@ -40,4 +41,5 @@ class MemberLog:
         if self._lines > LINES_PER_MINUTE:
             return
         level = logging.WARNING if event.kind is MemberEventKind.FAILED else logging.INFO
-        logger.log(level, "member %s at %s %s", event.member.name, event.member.address, _WORDS[event.kind])
+        member = event.member
+        logger.log(level, "%s %s at %s %s", self._member, member.name, member.address, _WORDS[event.kind])

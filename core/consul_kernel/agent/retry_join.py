@@ -21,6 +21,7 @@ async def retry_join(
     *,
     interval_ms: int,
     max_attempts: int,
+    wan: bool = False,
 ) -> None:
     """Return once a join worked; `max_attempts` 0 tries for ever. Raises RetryJoinExhaustedError."""
     attempt = 0
@@ -30,14 +31,21 @@ async def retry_join(
             joined = await join(addresses)
         except MembershipError as error:
             if max_attempts and attempt >= max_attempts:
-                raise RetryJoinExhaustedError(f"max join retry exhausted after {attempt} attempts: {error}") from error
-            logger.warning("join failed, retrying in %.0f s: %s", interval_ms / 1000, " ".join(str(error).split()))
+                what = f"max {_which(wan=wan)}join retry exhausted after {attempt} attempts"
+                raise RetryJoinExhaustedError(f"{what}: {error}") from error
+            cause = " ".join(str(error).split())
+            logger.warning("%sjoin failed, retrying in %.0f s: %s", _which(wan=wan), interval_ms / 1000, cause)
             await asyncio.sleep(interval_ms / 1000)
         else:
-            log_joined(joined)
+            log_joined(joined, wan=wan)
             return
 
 
-def log_joined(count: int) -> None:
+def log_joined(count: int, *, wan: bool = False) -> None:
     """Say how many agents answered a join."""
-    logger.info("join completed, %d %s answered", count, "agent" if count == 1 else "agents")
+    logger.info("%sjoin completed, %d %s answered", _which(wan=wan), count, "agent" if count == 1 else "agents")
+
+
+def _which(*, wan: bool) -> str:
+    """The pool, before a line of the log; the LAN is not named."""
+    return "WAN " if wan else ""

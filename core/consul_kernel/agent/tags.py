@@ -14,7 +14,7 @@ ROLE_CLIENT = "node"
 COMPATIBLE_CONSUL_VERSION = "1.10.11"
 """The Consul whose behaviour is followed; peers read the first d.d.d of the `build` tag."""
 
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class ServerTags:
     expect: int
     build: str
     raft_version: str
+    wan_join_port: int = 0
+    """Told in the LAN pool; 0 where the server is in no WAN pool."""
 
     @property
     def address(self) -> str:
@@ -44,11 +46,12 @@ def server_tags(member: Member) -> ServerTags | None:
         return None
     build = _VERSION.match(tags.get("build", ""))
     try:
-        port, expect = int(tags["port"]), int(tags.get("expect", "0"))
+        port, wan_join_port = int(tags["port"]), int(tags.get("wan_join_port", "0"))
+        expect = int(tags.get("expect", "0"))
         int(tags["vsn"])
     except (KeyError, ValueError):
         return None
-    if build is None or not 0 < port < 65536:
+    if build is None or not 0 < port < 65536 or not 0 <= wan_join_port < 65536:
         return None
     datacenter = tags.get("dc", "")
     return ServerTags(
@@ -61,7 +64,17 @@ def server_tags(member: Member) -> ServerTags | None:
         expect=expect,
         build=build.group(),
         raft_version=tags.get("raft_vsn", ""),
+        wan_join_port=wan_join_port,
     )
+
+
+def build_version(member: Member) -> tuple[int, int, int] | None:
+    """The Consul that a member follows, or None where its tags do not say."""
+    build = _VERSION.match(member.tags.get("build", ""))
+    if build is None:
+        return None
+    major, minor, patch = build.groups()
+    return int(major), int(minor), int(patch)
 
 
 def lan_tags(
@@ -94,3 +107,8 @@ def lan_tags(
         elif bootstrap_expect > 1:
             tags["expect"] = str(bootstrap_expect)
     return tags
+
+
+def wan_tags(lan: Mapping[str, str]) -> Mapping[str, str]:
+    """A server's tags in the WAN pool: the same, without the port of the pool that they are told in."""
+    return {name: value for name, value in lan.items() if name != "wan_join_port"}

@@ -44,7 +44,7 @@ NETWORK_KEYS = (
     Key("advertise_addr_wan_ipv4", _T.TEXT, "", "IPv4 WAN address in the node's tagged addresses."),
     Key("advertise_addr_wan_ipv6", _T.TEXT, "", "IPv6 WAN address in the node's tagged addresses."),
     Key("serf_lan", _T.TEXT, "", "Address for LAN gossip.", default_note="`bind_addr`"),
-    Key("serf_wan", _T.TEXT, "", "Address for WAN gossip.", Effect.UNUSED, default_note="`bind_addr`"),
+    Key("serf_wan", _T.TEXT, "", "Address for WAN gossip.", default_note="`bind_addr`"),
     Key("addresses.dns", _T.TEXT, "", "Addresses of DNS, separated by spaces.", default_note="`client_addr`"),
     Key("addresses.http", _T.TEXT, "", "Addresses of HTTP, separated by spaces.", default_note="`client_addr`"),
     Key("addresses.https", _T.TEXT, "", "Addresses of HTTPS, separated by spaces.", default_note="`client_addr`"),
@@ -55,18 +55,18 @@ NETWORK_KEYS = (
     Key("ports.grpc", _T.PORT, -1, "Port of gRPC.", Effect.UNUSED),
     Key("ports.server", _T.PORT, 8300, "Port for calls between agents."),
     Key("ports.serf_lan", _T.PORT, 8301, "Port of LAN gossip, UDP and TCP."),
-    Key("ports.serf_wan", _T.PORT, 8302, "Port of WAN gossip, UDP and TCP.", Effect.UNUSED),
+    Key("ports.serf_wan", _T.PORT, 8302, "Port of WAN gossip between servers, UDP and TCP; -1 for no WAN pool."),
 )
 
 JOIN_KEYS = (
     Key("start_join", _T.TEXTS, (), "Agents to join at the start; failing to is fatal."),
-    Key("start_join_wan", _T.TEXTS, (), "Servers of other datacenters to join at the start.", Effect.UNUSED),
+    Key("start_join_wan", _T.TEXTS, (), "Servers of other datacenters to join at the start; failing to is fatal."),
     Key("retry_join", _T.TEXTS, (), "Agents to join, tried again until one answers."),
-    Key("retry_join_wan", _T.TEXTS, (), "Servers of other datacenters to join, tried again.", Effect.UNUSED),
+    Key("retry_join_wan", _T.TEXTS, (), "Servers of other datacenters to join, tried again until one answers."),
     Key("retry_interval", _T.DURATION, "30s", "Wait between rounds of `retry_join`."),
-    Key("retry_interval_wan", _T.DURATION, "30s", "Wait between rounds of `retry_join_wan`.", Effect.UNUSED),
+    Key("retry_interval_wan", _T.DURATION, "30s", "Wait between rounds of `retry_join_wan`."),
     Key("retry_max", _T.INT, 0, "Rounds of `retry_join` before the agent stops; 0 is no end."),
-    Key("retry_max_wan", _T.INT, 0, "Rounds of `retry_join_wan` before the agent stops; 0 is no end.", Effect.UNUSED),
+    Key("retry_max_wan", _T.INT, 0, "Rounds of `retry_join_wan` before the agent stops; 0 is no end."),
     Key("rejoin_after_leave", _T.BOOL, False, "Rejoin at the start even after having left on purpose.", Effect.UNUSED),
     Key(
         "leave_on_terminate",
@@ -83,7 +83,7 @@ JOIN_KEYS = (
         default_note="false for clients, true for servers",
     ),
     Key("reconnect_timeout", _T.DURATION, "72h", "Forget a failed member after this; at least 8h."),
-    Key("reconnect_timeout_wan", _T.DURATION, "72h", "The same in the WAN pool; at least 8h.", Effect.UNUSED),
+    Key("reconnect_timeout_wan", _T.DURATION, "72h", "The same in the WAN pool; at least 8h."),
 )
 
 _GOSSIP = (
@@ -106,9 +106,9 @@ GOSSIP_KEYS = (
     Key("encrypt_verify_incoming", _T.BOOL, True, "With a key, refuse plaintext gossip."),
     Key("encrypt_verify_outgoing", _T.BOOL, True, "With a key, send no plaintext gossip."),
     Key("disable_keyring_file", _T.BOOL, False, "Keep gossip keys in memory only."),
-    *(Key(f"gossip_lan.{name}", kind, None, doc, default_note="the pool's own") for name, kind, doc in _GOSSIP),
     *(
-        Key(f"gossip_wan.{name}", kind, None, doc, Effect.UNUSED, default_note="the pool's own")
+        Key(f"gossip_{pool}.{name}", kind, None, doc, default_note="the pool's own")
+        for pool in ("lan", "wan")
         for name, kind, doc in _GOSSIP
     ),
 )

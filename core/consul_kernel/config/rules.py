@@ -249,6 +249,10 @@ def _joins(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
                 _error(merged, problems, key, text)
             elif not item.strip():
                 _error(merged, problems, key, "an address is empty")
+    for key in ("start_join_wan", "retry_join_wan"):
+        if merged.texts(key) and config.serf_wan_address is None:
+            why = "this server's is disabled (ports.serf_wan)" if config.server else "this agent is a client"
+            problems.warn(f"is not used: the WAN pool is for servers, and {why}", merged.position(key), key=key)
 
 
 def _scripts(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:

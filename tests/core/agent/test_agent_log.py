@@ -21,8 +21,8 @@ from harness.agents import free_ports
 
 
 async def started(name: str, **overrides: Any) -> Agent:
-    gossip, server = free_ports(2)
-    ports = {"http": -1, "dns": -1, "serf_lan": gossip, "server": server}
+    gossip, wan, server = free_ports(3)
+    ports = {"http": -1, "dns": -1, "serf_lan": gossip, "serf_wan": wan, "server": server}
     config = load_config(overrides={"node_name": name, "bind_addr": "127.0.0.1", "ports": ports, **overrides})
     agent = Agent(config, PluginManager())
     await agent.start()

@@ -22,8 +22,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from consul_kernel.agent.composition import Parts
 from consul_kernel.agent.keyring import LAN_KEYRING, WAN_KEYRING, Keyring, keeps_keys, open_keyring, set_ring
 from consul_kernel.config.load import ConfigSource, load_config
+from consul_kernel.config.model import AgentConfig
 from consul_kernel.contracts.cipher import Cipher
 from consul_kernel.contracts.errors import CipherError, PluginStartError
+from consul_kernel.contracts.membership import GossipEvent
 from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.plugins import PluginManager
 from consul_kernel.testing.cipher_kit import CipherContractTests, MakeCipher
@@ -306,7 +308,14 @@ def test_memory_and_file_agree_after_any_changes(tmp_path: Path) -> None:
 
 def parts(config: str) -> Parts:
     loaded = load_config([ConfigSource(text=config, name="agent.hcl")])
-    return Parts(loaded, PluginManager(), node_id="", rng=random.Random(1), on_event=lambda event: None)
+    return make_parts(loaded)
+
+
+def make_parts(config: AgentConfig) -> Parts:
+    def ignore(event: GossipEvent) -> None:
+        """Nobody listens."""
+
+    return Parts(config, PluginManager(), node_id="", rng=random.Random(1), on_event=ignore, on_wan_event=ignore)
 
 
 def test_each_pool_has_a_ring_and_a_file_of_its_own(tmp_path: Path) -> None:
@@ -349,7 +358,7 @@ def test_an_agent_in_dev_mode_keeps_nothing(tmp_path: Path) -> None:
     file = ConfigSource(text=f'data_dir = "{tmp_path}"\nencrypt = "{text(A)}"', name="agent.hcl")
     config = load_config([file], {"dev_mode": True})
     assert config.plugins[PluginKind.CIPHER].name == "nacl"
-    made = Parts(config, PluginManager(), node_id="", rng=random.Random(1), on_event=lambda event: None)
+    made = make_parts(config)
     assert made._make_cipher(LAN_KEYRING) is not None
     assert not keeps_keys(tmp_path)
 

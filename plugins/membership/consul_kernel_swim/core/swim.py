@@ -60,8 +60,9 @@ class Swim:
     """One agent's part in one pool.
 
     `advertise` is what others are told; `accept` is asked before a member is taken in, `accept_list` about all that
-    come in one join, `answer_query` when the pool is asked something, `reconnect_timeout_of` when somebody gone may be forgotten; none of them may raise. `keyring` is
-    what the pool's operations on keys work on. Raises MembershipError when the tags are too long for the wire.
+    come in one join, `answer_query` when the pool is asked something, `reconnect_timeout_of` when somebody gone may be
+    forgotten; none of them may raise. `keyring` is what the pool's operations on keys work on. Raises MembershipError
+    when the tags are too long for the wire.
     """
 
     def __init__(
