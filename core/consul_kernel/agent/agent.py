@@ -17,9 +17,10 @@ from consul_kernel.contracts.errors import ConsulKernelError, MembershipError
 from consul_kernel.contracts.interface import Interface
 from consul_kernel.contracts.membership import GossipEvent, Member, MemberEvent, MemberEventKind, UserEvent
 from consul_kernel.plugins import PluginManager
-from consul_kernel.rpc.client import ConnectionPool
-from consul_kernel.rpc.directory import ServerDirectory
+from consul_kernel.rpc.client import make_pool
+from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
 from consul_kernel.rpc.router import Router
+from consul_kernel.server.datacenters import Datacenters
 from consul_kernel.server.leader import NEW_LEADER_EVENT
 from consul_kernel.server.server import RaftServer, ServerParts
 from consul_kernel.structs import methods
@@ -43,7 +44,6 @@ from .registrations import Registrations
 
 logger = logging.getLogger(__name__)
 
-REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
 JOINED_A_WAN_PORT = (
     "member %s is named as servers are in the WAN pool, which takes no LAN agents; "
     "was a WAN port joined in place of a LAN port?"
@@ -75,8 +75,9 @@ class Agent:
             on_wan_event=self._wan_event,
         )
         self._pools = Pools(config, self._parts.membership, self._parts.wan_membership)
-        self._pool = ConnectionPool(self._parts.transport)
-        self._directory = ServerDirectory(rng=self._rng)
+        self._datacenters = Datacenters(config.datacenter, self._pools.wan)
+        self._pool = make_pool(self._parts.transport, is_server=config.server)
+        self._directory = ServerDirectory(rng=self._rng, distance_s=self._distance_to)
         self._known_servers = KnownServers(
             datacenter=config.datacenter,
             members=self._parts.membership.members,
@@ -135,7 +136,8 @@ class Agent:
         await self._join_configured()
         if self._flooding is not None:
             self._spawn(self._flooding.run(), "wan-flooding")
-        self._spawn(self._rebalance(), "rebalance")
+        self._spawn(self._known_servers.rebalance(self._rng), "rebalance")
+        self._spawn(self._known_servers.settle_doubts(), "settle-doubts")
         self._plugins.notify("consul_kernel_agent_started", agent=self)
 
     async def stop(self) -> None:
@@ -249,6 +251,7 @@ class Agent:
             gossip=self._pools.lan.stats(),
             wan_gossip=self._pools.wan.stats() if self._pools.wan is not None else None,
             known_servers=len(self._known_servers.alive()),
+            known_datacenters=len(self._datacenters.by_distance()),
             server=self._server,
         )
 
@@ -261,6 +264,8 @@ class Agent:
             ServerParts(
                 transport=parts.transport,
                 membership=parts.membership,
+                wan_membership=parts.wan_membership,
+                datacenters=self._datacenters,
                 store=parts.make_store(),
                 consensus=parts.consensus,
                 consensus_config=parts.consensus_config,
@@ -321,6 +326,9 @@ class Agent:
             default_port=self._config.ports["serf_wan"],
         )
 
+    def _distance_to(self, server: ServerEntry) -> float:
+        return self._datacenters.distance_s(f"{server.name}.{server.datacenter}")
+
     async def _node_checks(self, node: str) -> Sequence[HealthCheck]:
         reply = await self._router.call(methods.HEALTH_NODE_CHECKS, NodeSpecificRequest(node=node))
         return reply.health_checks or []
@@ -343,12 +351,6 @@ class Agent:
         except MembershipError as error:
             self._failed(error)
 
-    async def _rebalance(self) -> None:
-        """Now and then ask another server first, so that the load of many clients spreads again."""
-        while True:
-            await asyncio.sleep(self._rng.uniform(REBALANCE_MIN_S, REBALANCE_MAX_S))
-            self._directory.rebalance()
-
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
@@ -366,6 +368,7 @@ class Agent:
     def _wan_event(self, event: GossipEvent) -> None:
         if isinstance(event, MemberEvent):
             self._wan_member_log.observe(event)
+            self._known_servers.observe_wan(event)
         self._plugins.notify("consul_kernel_gossip_event", agent=self, pool="wan", event=event)
 
     def _member_event(self, event: MemberEvent) -> None:

@@ -28,6 +28,7 @@ def describe_agent(
     gossip: Mapping[str, str],
     wan_gossip: Mapping[str, str] | None,
     known_servers: int,
+    known_datacenters: int,
     server: RaftServer | None,
 ) -> Mapping[str, Any]:
     """A document of JSON values under Consul's names."""
@@ -44,7 +45,7 @@ def describe_agent(
         "DebugConfig": _debug_config(config),
         "Coord": _ORIGIN,
         "Member": member_document(member),
-        "Stats": _stats(local, gossip, wan_gossip, known_servers, server),
+        "Stats": _stats(local, gossip, wan_gossip, known_servers, known_datacenters, server),
         "Meta": {"consul-network-segment": "", **config.node_meta},
     }
 
@@ -94,6 +95,7 @@ def _stats(
     gossip: Mapping[str, str],
     wan_gossip: Mapping[str, str] | None,
     known_servers: int,
+    known_datacenters: int,
     server: RaftServer | None,
 ) -> dict[str, dict[str, str]]:
     ttls = sum(check.type == "ttl" for check in local.checks().values())
@@ -121,7 +123,7 @@ def _stats(
         stats["consul"] = {
             "acl": "disabled",
             "bootstrap": str(server.bootstrapped_alone).lower(),
-            "known_datacenters": "1",
+            "known_datacenters": str(known_datacenters),
             "leader": str(server.is_leader).lower(),
             "leader_addr": server.leader_address(),
             "server": "true",

@@ -1,25 +1,35 @@
-"""The servers of this datacenter, as gossip tells of them."""
+"""The servers of all datacenters, as gossip tells of them, and a look at those that did not answer."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import random
 from collections.abc import Callable, Sequence
 
+from consul_kernel.contracts.errors import RpcError
 from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel.rpc.client import ConnectionPool
 from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
 from consul_kernel.structs import methods
 from consul_kernel.structs.query import DatacenterRequest
+from consul_kernel.structs.record import Empty
 
 from .tags import ServerTags, server_tags
 
-ASK_PEERS_TIMEOUT_MS = 5_000
+logger = logging.getLogger(__name__)
 
-_GONE = (MemberEventKind.FAILED, MemberEventKind.LEAVE, MemberEventKind.REAP)
+ASK_PEERS_TIMEOUT_MS = 5_000
+PING_TIMEOUT_MS = 3_000
+REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
+DOUBTS_INTERVAL_S = 10.0
+MAX_PINGS_PER_ROUND = 16
+"""Others decide how many servers there are; those who are left over come in the next round."""
 
 
 class KnownServers:
-    """Keeps the directory that calls are routed by in step with the pool, and answers who is there."""
+    """Keeps the directory that calls are routed by in step with the pools, and answers who is there."""
 
     def __init__(
         self,
@@ -29,30 +39,62 @@ class KnownServers:
         directory: ServerDirectory,
         pool: ConnectionPool,
     ) -> None:
+        """`members`: those of the LAN pool."""
         self._datacenter = datacenter
         self._members = members
         self._directory = directory
         self._pool = pool
 
     def observe(self, event: MemberEvent) -> ServerTags | None:
-        """Take a change of the pool into account; the server that changed, where it was one of ours."""
+        """Take a change of the LAN pool into account; the server that changed, where it was one of ours."""
         server = self._ours(event.member)
-        if server is None:
-            return None
-        if event.kind in _GONE:
-            known = self._directory.get(server.id)
-            if known is not None and known.name == server.name:  # else its id lives on under another name
-                self._directory.remove(server.id)
-        else:
-            self._add(server)
+        if server is not None:
+            self._take(event.kind, server)
         return server
 
-    def _add(self, server: ServerTags) -> None:
-        for known in self._directory.servers(server.datacenter):
-            if known.name == server.name and known.id != server.id:  # it came back with an empty data directory
-                self._directory.remove(known.id)
-        address = Address(server.host, server.port)
-        self._directory.add(ServerEntry(server.id, server.name, server.datacenter, address))
+    def observe_wan(self, event: MemberEvent) -> None:
+        """Take a change of the WAN pool into account. The servers of this datacenter are known from the LAN pool."""
+        server = server_tags(event.member)
+        if server is not None and server.datacenter != self._datacenter:
+            self._take(event.kind, server)
+
+    def _take(self, kind: MemberEventKind, server: ServerTags) -> None:
+        if kind is MemberEventKind.FAILED:
+            known = self._directory.get(server.datacenter, server.name)
+            self._directory.lose(server.datacenter, server.name)
+            if known is not None:
+                self._pool.check(known.address)  # whoever waits for its answer need not wait in vain
+        elif kind in (MemberEventKind.LEAVE, MemberEventKind.REAP):
+            self._directory.remove(server.datacenter, server.name)
+        else:
+            address = Address(server.host, server.port)
+            self._directory.add(ServerEntry(server.id, server.name, server.datacenter, address))
+
+    # --- time ---
+
+    async def rebalance(self, rng: random.Random) -> None:
+        """Now and then ask another server first, so that the load of many clients spreads again. Until cancelled."""
+        while True:
+            await asyncio.sleep(rng.uniform(REBALANCE_MIN_S, REBALANCE_MAX_S))
+            self._directory.rebalance()
+
+    async def settle_doubts(self) -> None:
+        """See which of the servers that did not answer a call are well again. Until cancelled."""
+        while True:
+            await asyncio.sleep(DOUBTS_INTERVAL_S)
+            doubtful = self._directory.doubtful()[:MAX_PINGS_PER_ROUND]
+            await asyncio.gather(*(self._ping(server) for server in doubtful))
+
+    async def _ping(self, server: ServerEntry) -> None:
+        try:
+            await self._pool.call(server.address, methods.STATUS_PING, Empty(), timeout_ms=PING_TIMEOUT_MS)
+        except RpcError as error:
+            logger.debug("server %s of %s still does not answer: %s", server.name, server.datacenter, error)
+            self._directory.doubt(server)
+        else:
+            self._directory.trust(server)
+
+    # --- looking ---
 
     def alive(self) -> Sequence[ServerTags]:
         """The servers that are there now, this agent included where it is one."""

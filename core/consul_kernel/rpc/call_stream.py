@@ -13,12 +13,15 @@ from .wire import MessageReader, ResponseHeader, decode, encode_request
 from .yamux_stream import YamuxStream
 
 READ_BYTES = 256 * 1024
+CHECK_PEER_AFTER_MS = 3_000
+"""A call that takes longer makes sure that the peer is there, and again each time that it has taken twice as long: a
+host that has vanished sends no word of it."""
 
 
 class CallStream:
     """Calls over one yamux stream, one after the other, as net/rpc serves them."""
 
-    __slots__ = ("_messages", "_sequence", "stream")
+    __slots__ = ("_messages", "_patience", "_sequence", "stream")
 
     def __init__(self, stream: YamuxStream, reply_limit: int) -> None:
         self.stream = stream
@@ -38,9 +41,8 @@ class CallStream:
         self._sequence += 1
         # A timer that resets the stream costs a fraction of `asyncio.timeout`, and ends the wait just as well.
         stream, loop = self.stream, asyncio.get_running_loop()
-        patience = loop.call_later(
-            timeout_ms / 1000, stream.reset, f"no answer from {stream.peer} within {timeout_ms:.0f} ms"
-        )
+        first_ms = min(timeout_ms, CHECK_PEER_AFTER_MS)
+        self._patience = loop.call_later(first_ms / 1000, self._grow_impatient, first_ms, timeout_ms)
         try:
             stream.write(encode_request(self._sequence, method.name, request))
             await stream.drain()
@@ -57,11 +59,21 @@ class CallStream:
             self.stream.reset()
             raise
         finally:
-            patience.cancel()
+            self._patience.cancel()
         if header.error:
             self.stream.close()
             raise RpcError(CALL_PREFIX + header.error)
         return reply
+
+    def _grow_impatient(self, waited_ms: float, timeout_ms: float) -> None:
+        stream = self.stream
+        if waited_ms >= timeout_ms:
+            stream.reset(f"no answer from {stream.peer} within {timeout_ms:.0f} ms")
+            return
+        stream.check_peer()
+        more_ms = min(waited_ms, timeout_ms - waited_ms)
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(more_ms / 1000, self._grow_impatient, waited_ms + more_ms, timeout_ms)
 
     async def _next(self) -> bytes:
         while (message := self._messages.next()) is None:

@@ -20,9 +20,10 @@ ReplyT = TypeVar("ReplyT")
 
 MULTIPLEX_BYTE = b"\x04"
 
-MAX_IDLE_STREAMS = 64
 MAX_CONNECTIONS = 512
-IDLE_TIMEOUT_MS = 120_000
+IDLE_TIMEOUT_MS, MAX_IDLE_STREAMS = 120_000, 64
+CLIENT_IDLE_TIMEOUT_MS, CLIENT_MAX_IDLE_STREAMS = 127_000, 32
+"""A client agent's (Consul: `agent/consul/client.go`)."""
 DIAL_TIMEOUT_MS = 10_000
 
 
@@ -51,7 +52,7 @@ class _Connection:
 class ConnectionPool:
     """At most one connection for each server address; each call under way has a stream of its own.
 
-    Streams that have finished a call are kept for the next one, at most MAX_IDLE_STREAMS; a connection without
+    Streams that have finished a call are kept for the next one, at most `max_idle_streams`; a connection without
     calls is closed after `idle_timeout_ms`. At MAX_CONNECTIONS the one that was idle longest makes room.
     """
 
@@ -60,12 +61,14 @@ class ConnectionPool:
         transport: Transport,
         *,
         idle_timeout_ms: int = IDLE_TIMEOUT_MS,
+        max_idle_streams: int = MAX_IDLE_STREAMS,
         dial_timeout_ms: int = DIAL_TIMEOUT_MS,
         reply_limit: int = DEFAULT_MESSAGE_LIMIT,
         settings: YamuxSettings = DEFAULT_SETTINGS,
     ) -> None:
         self._transport = transport
         self._idle_timeout_s = idle_timeout_ms / 1000
+        self._max_idle_streams = max_idle_streams
         self._dial_timeout_ms = dial_timeout_ms
         self._reply_limit = reply_limit
         self._settings = settings
@@ -76,16 +79,22 @@ class ConnectionPool:
         self._closed = False
 
     async def call(
-        self, address: Address, method: Method[RequestT, ReplyT], request: RequestT, *, timeout_ms: float
+        self,
+        address: Address,
+        method: Method[RequestT, ReplyT],
+        request: RequestT,
+        *,
+        timeout_ms: float,
+        connect_timeout_ms: float = DIAL_TIMEOUT_MS,
     ) -> ReplyT:
-        """Make a call and wait for the reply, at most `timeout_ms`.
+        """Make a call and wait for the reply, at most `timeout_ms`, and `connect_timeout_ms` for a connection.
 
         Raises RpcError with the remote text behind `rpc error making call: `, RpcUnreachableError when nothing
         was sent, RpcTransportError when the outcome is unknown.
         """
         connection = self._connections.get(address)
         if connection is None or not connection.session.is_open:
-            connection = await self._connect(address, timeout_ms)
+            connection = await self._connect(address, min(timeout_ms, connect_timeout_ms))
         if connection.has_stream:
             stream = self._take_stream(connection)
         else:
@@ -96,11 +105,17 @@ class ConnectionPool:
         finally:
             connection.calls -= 1
             connection.unused_since = asyncio.get_running_loop().time()
-            if len(connection.idle) < MAX_IDLE_STREAMS and stream.is_reusable:
+            if len(connection.idle) < self._max_idle_streams and stream.is_reusable:
                 connection.keep(stream)
             else:
                 stream.stream.close()
         return reply
+
+    def check(self, address: Address) -> None:
+        """Make sure soon that the server of this address still answers; if not, the calls that wait for it fail."""
+        connection = self._connections.get(address)
+        if connection is not None:
+            connection.session.check_peer()
 
     def _take_stream(self, connection: _Connection) -> CallStream:
         while connection.idle:
@@ -230,3 +245,10 @@ class ConnectionPool:
         for closing in retired:
             closing.cancel()
         await asyncio.gather(*retired, return_exceptions=True)
+
+
+def make_pool(transport: Transport, *, is_server: bool) -> ConnectionPool:
+    """The pool of an agent, with the bounds of its kind."""
+    if is_server:
+        return ConnectionPool(transport)
+    return ConnectionPool(transport, idle_timeout_ms=CLIENT_IDLE_TIMEOUT_MS, max_idle_streams=CLIENT_MAX_IDLE_STREAMS)

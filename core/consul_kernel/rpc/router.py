@@ -38,6 +38,8 @@ HOLD_TIMEOUT_MS = 7000
 CALL_TIMEOUT_MS = 60_000
 DEFAULT_QUERY_TIME_MS = 300_000
 MAX_QUERY_TIME_MS = 600_000
+MIN_CONNECT_TIMEOUT_MS, MAX_CONNECT_TIMEOUT_MS = 1_000, 10_000
+"""How long a server may take to be connected to: half of the hold time, so that another can be tried within it."""
 JITTER_FRACTION = 16
 """Retries wait at random up to this part of the hold time; blocking queries up to this part longer."""
 
@@ -74,6 +76,7 @@ class Router:
         self._consensus = consensus
         self._hold_ms = hold_timeout_ms
         self._call_timeout_ms = call_timeout_ms
+        self._connect_timeout_ms = min(MAX_CONNECT_TIMEOUT_MS, max(MIN_CONNECT_TIMEOUT_MS, hold_timeout_ms // 2))
         self._heard_from_leader = False
         self.is_leaving = False
         """Set when this server is about to leave: calls are not held any more."""
@@ -145,15 +148,37 @@ class Router:
             await self._wait_before_retry(deadline, failure)
 
     async def _call_datacenter(self, datacenter: str, method: Method[Any, Any], request: Any) -> Any:
-        """Have a server of another datacenter answer; its own routing does the rest. One attempt, as in Consul."""
-        server = self._directory.pick(datacenter)
-        if server is None:
-            raise RpcError(DATACENTER_UNREACHABLE if self._directory.knows_datacenter(datacenter) else NO_PATH)
-        try:
-            return await self._call_at(server.address, method, request)
-        except RpcTransportError:
-            self._directory.fail(server)
-            raise
+        """Have a server of another datacenter answer; its own routing does the rest.
+
+        Consul asks one server and gives up. Here a server that cannot be reached, or that broke off a read, is followed
+        by the next, so that the loss of one is not seen; when all of them are lost, until the hold time is over.
+        """
+        started = self._now_ms()
+        deadline = started + self._hold_ms
+        while True:
+            servers = self._directory.route(datacenter)
+            if not servers:
+                raise RpcError(DATACENTER_UNREACHABLE if self._directory.knows_datacenter(datacenter) else NO_PATH)
+            failure = RpcError(DATACENTER_UNREACHABLE)
+            for server in servers:
+                try:
+                    reply = await self._call_at(server.address, method, request)
+                except RpcError as error:
+                    if isinstance(error, RpcTransportError):
+                        self._directory.doubt(server)
+                    if not _may_retry(error, method):
+                        raise
+                    failure = error
+                    deadline = self._extend(deadline, started, error)
+                else:
+                    self._directory.trust(server)
+                    return reply
+                if self._now_ms() >= deadline:
+                    break
+            if isinstance(failure, RpcUnreachableError):
+                _log.info("no server of datacenter %s can be reached: %s", datacenter, failure)
+                failure = RpcError(DATACENTER_UNREACHABLE)
+            await self._wait_before_retry(deadline, failure)
 
     # --- a client agent's way ---
 
@@ -188,7 +213,13 @@ class Router:
     async def _call_at(self, address: Address, method: Method[Any, Any], request: Any) -> Any:
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("%s is forwarded to %s", method.name, address)
-        return await self._pool.call(address, method, request, timeout_ms=self._timeout_ms(request))
+        return await self._pool.call(
+            address,
+            method,
+            request,
+            timeout_ms=self._timeout_ms(request),
+            connect_timeout_ms=self._connect_timeout_ms,
+        )
 
     def _timeout_ms(self, request: Any) -> int:
         """A blocking query takes its time, a sixteenth more at random, and the remote end may hold it besides."""

@@ -30,6 +30,7 @@ from .yamux_frames import (
     WINDOW_UPDATE,
     header,
 )
+from .yamux_keepalive import KeepAlive
 from .yamux_settings import DEFAULT_SETTINGS, YamuxSettings
 from .yamux_stream import YamuxStream
 
@@ -60,8 +61,7 @@ class YamuxSession:
         self._tasks: list[asyncio.Task[None]] = []
         self._error: TransportError | None = None
         self._peer_went_away = False
-        self._ping_id = 0
-        self._pong: asyncio.Future[None] | None = None
+        self._keepalive = KeepAlive(settings, send=self.send, look=self._look, end=self._end_unanswered)
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._flush_due = False
@@ -75,7 +75,7 @@ class YamuxSession:
 
     def start(self) -> None:
         """Begin to read, and to ping."""
-        self._tasks = [self._loop.create_task(self._read_frames()), self._loop.create_task(self._keep_alive())]
+        self._tasks = [self._loop.create_task(self._read_frames()), self._loop.create_task(self._keepalive.run())]
 
     @property
     def peer(self) -> Address:
@@ -222,6 +222,7 @@ class YamuxSession:
     async def _read_frames(self) -> None:
         try:
             while data := await self._connection.read(_READ_BYTES):
+                self._keepalive.heard()
                 self._receive(data)
             raise StreamClosedError(f"{self.peer} closed the connection")
         except PeerProtocolError as error:
@@ -320,8 +321,8 @@ class YamuxSession:
     def _receive_ping(self, flags: int, opaque: int) -> None:
         if flags & SYN:
             self._send_control(header(PING, ACK, 0, opaque))
-        elif opaque == self._ping_id and self._pong is not None and not self._pong.done():
-            self._pong.set_result(None)
+        else:
+            self._keepalive.receive_pong(opaque)
 
     def _send_control(self, frame: bytes) -> None:
         """Answer a peer without waiting for it, but not for ever while it reads nothing."""
@@ -347,33 +348,23 @@ class YamuxSession:
 
     # --- time ---
 
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.keepalive_interval_ms / 1000)
-            self._reset_lingering()
-            oldest = next(iter(self._unacknowledged.values()), None)
-            if oldest is not None and self._loop.time() - oldest.opened_at > self._settings.open_timeout_ms / 1000:
-                self._end(TransportError(f"{self.peer} does not accept streams"))
-                return
-            try:
-                async with asyncio.timeout(self._settings.keepalive_timeout_ms / 1000):
-                    await self.ping()
-            except TimeoutError:
-                self._end(TransportError(f"{self.peer} does not answer"))
-                return
-            except TransportError:
-                return
+    def check_peer(self) -> None:
+        """Ping soon, if nothing was heard from the peer for a while; without an answer the session ends."""
+        self._keepalive.check()
 
     async def ping(self) -> None:
         """Ask for a sign of life and wait for it. One at a time; the keep-alive uses it."""
-        if self._error is not None:
-            raise self._error
-        self._ping_id = (self._ping_id + 1) % 2**32
-        self._pong = self._loop.create_future()
-        self.send(header(PING, SYN, 0, self._ping_id))
-        await self._pong
-        if self._error is not None:
-            raise self._error
+        await self._keepalive.ping()
+
+    def _look(self) -> None:
+        """What is looked after each time that a ping is due."""
+        self._reset_lingering()
+        oldest = next(iter(self._unacknowledged.values()), None)
+        if oldest is not None and self._loop.time() - oldest.opened_at > self._settings.open_timeout_ms / 1000:
+            self._end(TransportError(f"{self.peer} does not accept streams"))
+
+    def _end_unanswered(self) -> None:
+        self._end(TransportError(f"{self.peer} does not answer"))
 
     def _end(self, error: TransportError) -> None:
         """Close the connection and break every stream."""
@@ -392,6 +383,7 @@ class YamuxSession:
         self._unacknowledged.clear()
         self._lingering.clear()
         self._backlog.clear()
-        for waiter in (self._acceptor, self._pong, *self._room_waiters):
+        self._keepalive.stop(error)
+        for waiter in (self._acceptor, *self._room_waiters):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)

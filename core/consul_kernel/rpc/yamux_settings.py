@@ -15,6 +15,10 @@ class YamuxSettings:
     """Live streams; more are reset, or refused where they are opened here."""
     keepalive_interval_ms: int = 30_000
     keepalive_timeout_ms: int = 10_000
+    check_timeout_ms: int = 3_000
+    """How long a peer may take to answer the ping of somebody who has already waited for an answer."""
+    check_silence_ms: int = 1_000
+    """Who was heard from within this time is not pinged for that."""
     write_timeout_ms: int = 10_000
     """How long the connection may refuse to take what is queued."""
     drain_timeout_ms: int = 60_000

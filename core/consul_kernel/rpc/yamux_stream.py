@@ -34,6 +34,10 @@ class StreamHost(Protocol):
         """Wait until the connection's queue is short."""
         ...
 
+    def check_peer(self) -> None:
+        """See whether the peer is still there."""
+        ...
+
     def forget(self, stream_id: int) -> None:
         """The stream is over in both directions."""
         ...
@@ -169,6 +173,10 @@ class YamuxStream:
                 self._session.forget(self.id)
             else:
                 self._session.linger(self)
+
+    def check_peer(self) -> None:
+        """Somebody has waited for long: see whether the peer is still there. If not, every stream to it breaks."""
+        self._session.check_peer()
 
     def reset(self, reason: str = "stream was reset here") -> None:
         """Kill the stream at both ends at once: what comes on it is not wanted any more.

@@ -29,6 +29,7 @@ from consul_kernel.structs.methods import Call
 from consul_kernel.structs.settings import LimitSettings
 
 from .bootstrap import AskPeers, Bootstrap
+from .datacenters import Datacenters
 from .endpoints import EndpointContext, attach_endpoints
 from .keyring import KeyringOperations
 from .leader import LeaderDuties
@@ -72,7 +73,8 @@ class ServerParts:
 
     transport: Transport
     membership: Membership
-    wan_membership: Membership | None = None
+    wan_membership: Membership | None
+    datacenters: Datacenters
     store: Store
     consensus: ConsensusPlugin
     consensus_config: PluginConfig
@@ -252,15 +254,12 @@ class RaftServer:
                 datacenter=settings.datacenter,
                 lan=parts.membership,
                 wan=parts.wan_membership,
-                datacenters=self._datacenters,
+                datacenters=parts.datacenters.by_distance,
                 call=parts.call,
             ).operate,
-            datacenters=self._datacenters,
+            datacenters=parts.datacenters.by_distance,
             leader_address=self.leader_address,
         )
-
-    def _datacenters(self) -> Sequence[str]:
-        return [self._settings.datacenter]
 
     def leader_address(self) -> str:
         """`ip:port` of the leader, or an empty string."""

@@ -31,3 +31,19 @@ class Coordinate(Record, kw_only=True):
         raw = math.dist(self.vec, other.vec) + self.height + other.height
         adjusted = raw + self.adjustment + other.adjustment
         return adjusted if adjusted > 0.0 else raw
+
+
+class NodeCoordinate(Record, kw_only=True):
+    """Where a node stands."""
+
+    node: str = ""
+    segment: str = ""
+    coord: Coordinate = field(default_factory=Coordinate)
+
+
+class DatacenterMap(Record, kw_only=True):
+    """Where the servers of a datacenter stand in one area; distances from one area to another mean nothing."""
+
+    datacenter: str = ""
+    area_id: str = ""
+    coordinates: list[NodeCoordinate] | None = None

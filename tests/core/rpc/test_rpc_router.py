@@ -10,8 +10,6 @@ import pytest
 
 from consul_kernel.contracts.consensus import Server
 from consul_kernel.contracts.errors import NotLeaderError, RpcError
-from consul_kernel.contracts.transport import Address
-from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
 from consul_kernel.rpc.errors import RpcTransportError, RpcUnreachableError
 from consul_kernel.structs.kv import IndexedDirEntries, KeyRequest, KVSRequest
 from consul_kernel.structs.methods import CATALOG_LIST_DATACENTERS, KVS_APPLY, KVS_GET, STATUS_LEADER, STATUS_PING
@@ -251,31 +249,6 @@ def test_client_goes_through_all_servers_at_once_and_gives_up_in_time() -> None:
     run_virtual(program())
 
 
-def test_other_datacenters_are_reached_through_their_servers() -> None:
-    async def program() -> None:
-        network, nodes = await _three()
-        remote = await start_servers(network, "r1", "r2", datacenter="dc2", first=21)
-        remote[1].lead(remote[0])
-        for node in nodes:
-            node.directory.add(remote[0].entry)
-        client, _ = make_client(network, *nodes)
-        there = KeyRequest(datacenter="dc2")
-        assert _answered_by(await nodes[1].router.call(KVS_GET, there)) == "r2"
-        assert _answered_by(await client.call(KVS_GET, there)) == "r2"
-        with pytest.raises(RpcError, match=r"^No path to datacenter$"):
-            await nodes[1].router.call(KVS_GET, KeyRequest(datacenter="dc9"))
-        with pytest.raises(RpcError, match=r"^rpc error making call: No path to datacenter$"):
-            await client.call(KVS_GET, KeyRequest(datacenter="dc9"))
-        network.crash(remote[0].host)
-        with pytest.raises(RpcTransportError):
-            await nodes[1].router.call(KVS_GET, there)
-        nodes[1].directory.remove("r1")
-        with pytest.raises(RpcError, match=r"^Remote DC has no server currently reachable$"):
-            await nodes[1].router.call(KVS_GET, there)
-
-    run_virtual(program())
-
-
 def test_blocking_queries_get_their_time_and_end_all_the_same() -> None:
     async def program() -> None:
         _, nodes = await _three()
@@ -305,72 +278,6 @@ def test_unusable_leader_address_is_an_error_not_a_crash() -> None:
             await nodes[1].router.call(KVS_GET, KeyRequest())
 
     run_virtual(program())
-
-
-# --- the directory ---
-
-
-def _entry(name: str, datacenter: str = "dc1", port: int = 8300) -> ServerEntry:
-    return ServerEntry(name, name, datacenter, Address("10.0.0.1", port))
-
-
-def test_directory_follows_what_gossip_tells() -> None:
-    directory = ServerDirectory(random.Random(1))
-    assert directory.pick("dc1") is None
-    for name in "abcd":
-        directory.add(_entry(name))
-    assert {server.id for server in directory.servers("dc1")} == set("abcd")
-    place = [server.id for server in directory.servers("dc1")].index("b")
-    directory.update(_entry("b", port=9300))
-    assert directory.servers("dc1")[place].address.port == 9300
-    directory.update(_entry("b", datacenter="dc2"))
-    assert directory.count("dc1") == 3
-    assert directory.datacenters() == ["dc1", "dc2"]
-    directory.remove("b")
-    directory.remove("unknown")
-    assert directory.get("b") is None
-    assert directory.datacenters() == ["dc1"]
-    assert directory.knows_datacenter("dc2")
-    assert not directory.knows_datacenter("dc3")
-
-
-def test_failed_server_goes_to_the_end_only_from_the_front() -> None:
-    directory = ServerDirectory(random.Random(1))
-    for name in "abc":
-        directory.add(_entry(name))
-    first, second, third = directory.servers("dc1")
-    directory.fail(third)
-    assert directory.servers("dc1") == (first, second, third)
-    directory.fail(first)
-    directory.fail(first)
-    assert directory.servers("dc1") == (second, third, first)
-    assert directory.pick("dc1") == second
-
-
-def test_clients_spread_over_servers() -> None:
-    def first_choices(rebalances: int) -> set[str]:
-        chosen = set()
-        for seed in range(40):
-            directory = ServerDirectory(random.Random(seed))
-            for name in "abc":
-                directory.add(_entry(name))
-            for _ in range(rebalances):
-                directory.rebalance()
-            server = directory.pick("dc1")
-            assert server is not None
-            chosen.add(server.id)
-        return chosen
-
-    assert first_choices(0) == first_choices(3) == {"a", "b", "c"}
-
-
-def test_directory_forgets_names_of_empty_datacenters() -> None:
-    directory = ServerDirectory(random.Random(1))
-    for number in range(1100):
-        directory.add(_entry(f"s{number}", datacenter=f"dc{number}"))
-        directory.remove(f"s{number}")
-    assert not directory.knows_datacenter("dc0")
-    assert directory.knows_datacenter("dc1099")
 
 
 def test_blocking_query_outlives_the_server_that_carried_it() -> None:

@@ -65,8 +65,9 @@ async def deregister(exchange: Exchange) -> Answer:
 
 
 async def datacenters(exchange: Exchange) -> Answer:
-    """The known datacenters, nearest first."""
+    """The known datacenters, nearest first, as a server of this one sees them, whatever `?dc` says."""
     request = read_options(exchange, QueryOptions())
+    request.datacenter = ""
     return exchange.json(await exchange.agent.call(CATALOG_LIST_DATACENTERS, request))
 
 

@@ -1,0 +1,108 @@
+"""Signs of life: a session's pings, and what follows when they are not answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from consul_kernel.contracts.errors import TransportError
+
+from .yamux_frames import PING, SYN, header
+from .yamux_settings import YamuxSettings
+
+_TURNS_TO_READ = 3
+"""Turns of the event loop from bytes in a socket to `heard`."""
+
+
+class KeepAlive:
+    """Pings now and then, and soon when somebody has waited for long.
+
+    `send` queues a frame, `look` is called before each ping, `end` when the peer does not answer one.
+    """
+
+    def __init__(
+        self,
+        settings: YamuxSettings,
+        *,
+        send: Callable[[bytes], None],
+        look: Callable[[], None],
+        end: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._send = send
+        self._look = look
+        self._end = end
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._check_due = asyncio.Event()
+        self._ping_id = 0
+        self._pong: asyncio.Future[None] | None = None
+        self._error: TransportError | None = None
+
+    async def run(self) -> None:
+        """Until cancelled, or until the peer does not answer."""
+        while self._error is None:
+            timeout_ms = await self._until_due()
+            self._look()
+            asked_at = self._loop.time()
+            try:
+                async with asyncio.timeout(timeout_ms / 1000):
+                    await self.ping()
+            except TimeoutError:
+                if not await self._was_heard_since(asked_at):
+                    self._end()
+                    return
+            except TransportError:
+                return
+
+    def check(self) -> None:
+        """Ping soon, if nothing was heard for a while."""
+        if self._loop.time() - self._heard_at > self._settings.check_silence_ms / 1000:
+            self._check_due.set()
+
+    async def ping(self) -> None:
+        """Ask for a sign of life and wait for it; one at a time. Raises TransportError when the session is over."""
+        if self._error is not None:
+            raise self._error
+        self._ping_id = (self._ping_id + 1) % 2**32
+        self._pong = self._loop.create_future()
+        self._send(header(PING, SYN, 0, self._ping_id))
+        await self._pong
+        if self._error is not None:
+            raise self._error
+
+    # --- the session's side ---
+
+    def heard(self) -> None:
+        """Something came from the peer."""
+        self._heard_at = self._loop.time()
+
+    def receive_pong(self, opaque: int) -> None:
+        """The peer answered a ping."""
+        if opaque == self._ping_id and self._pong is not None and not self._pong.done():
+            self._pong.set_result(None)
+
+    def stop(self, error: TransportError) -> None:
+        """The session is over."""
+        self._error = error
+        if self._pong is not None and not self._pong.done():
+            self._pong.set_result(None)
+
+    # --- inside ---
+
+    async def _until_due(self) -> int:
+        """Wait for the next ping's time, or until somebody asks for one; how long the answer may take, in ms."""
+        try:
+            async with asyncio.timeout(self._settings.keepalive_interval_ms / 1000):
+                await self._check_due.wait()
+        except TimeoutError:
+            return self._settings.keepalive_timeout_ms
+        finally:
+            self._check_due.clear()
+        return self._settings.check_timeout_ms
+
+    async def _was_heard_since(self, moment: float) -> bool:
+        """Whether anything came; what arrived while this process itself did not run is read first."""
+        for _ in range(_TURNS_TO_READ):
+            await asyncio.sleep(0)
+        return self._heard_at > moment
