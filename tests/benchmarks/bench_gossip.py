@@ -1,10 +1,10 @@
-"""What gossip costs one member: the codec, the ciphers, packets handled, whole states, and doing nothing.
+"""What gossip costs one member: the codec, packets handled, whole states, and doing nothing.
 
-    python tests/benchmarks/bench_gossip.py [--only codec,cipher,core,state,loopback,idle] [--cipher NAME ...]
+    python tests/benchmarks/bench_gossip.py [--only codec,core,state,loopback,idle] [--cipher NAME ...]
 
 Prints one line per figure. `core` hands packets to the protocol core; `loopback` has another process send them to a
-real member through the `tcp` transport, and counts the member's CPU. Every installed cipher is measured unless some
-are named. `pool_load.py` beside this file measures many members at once.
+real member through the `tcp` transport, plain and sealed by every installed cipher unless some are named, and counts
+the member's CPU. Beside this file, `bench_ciphers.py` measures the ciphers alone, `bench_pool.py` many members.
 """
 
 from __future__ import annotations
@@ -96,16 +96,6 @@ def make_cipher(name: str) -> Cipher:
     plugin = PluginManager().load(PluginKind.CIPHER, name)
     cipher: Cipher = plugin.create(CipherContext(encrypt=KEY), plugin.config_type())
     return cipher
-
-
-def bench_cipher(names: Sequence[str]) -> None:
-    for name in names:
-        cipher = make_cipher(name)
-        for size in (100, PACKET_BYTES - cipher.overhead):
-            plain = random.Random(1).randbytes(size)
-            sealed = cipher.seal(plain)
-            seal, unseal = microseconds(partial(cipher.seal, plain)), microseconds(partial(cipher.open, sealed))
-            say(f"{f'cipher {name}, {size} bytes':<48} {seal:6.1f} µs to seal  {unseal:6.1f} µs to open")
 
 
 def make_core(members: int) -> Swim:
@@ -231,7 +221,7 @@ async def bench_idle(agents: int, seconds: float) -> None:
 
 def main() -> None:
     """Measure what was asked for."""
-    sections = ("codec", "cipher", "core", "state", "loopback", "idle")
+    sections = ("codec", "core", "state", "loopback", "idle")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(sections), help="sections, separated by commas")
     parser.add_argument("--cipher", action="append", help="a cipher by its name; may be given many times")
@@ -242,8 +232,6 @@ def main() -> None:
     ciphers = arguments.cipher or [found.name for found in installed_plugins() if found.kind is PluginKind.CIPHER]
     if "codec" in only:
         bench_codec()
-    if "cipher" in only:
-        bench_cipher(ciphers)
     if "core" in only:
         bench_core()
     if "state" in only:

@@ -163,7 +163,7 @@ class Alive(Struct, frozen=True, gc=False):
             {
                 "Addr": self.host,
                 "Incarnation": self.incarnation,
-                "Meta": self.meta,
+                "Meta": self.meta or None,
                 "Node": self.node,
                 "Port": self.port,
                 "Vsn": self.versions,
@@ -311,7 +311,7 @@ class RemoteNode(Struct, frozen=True, gc=False):
         return {
             "Addr": self.alive.host,
             "Incarnation": self.alive.incarnation,
-            "Meta": self.alive.meta,
+            "Meta": self.alive.meta or None,
             "Name": self.alive.node,
             "Port": self.alive.port,
             "State": int(self.state),
