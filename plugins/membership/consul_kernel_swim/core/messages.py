@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from consul_kernel.contracts.errors import PeerProtocolError
 from consul_kernel.contracts.transport import Address
 
 from .reader import NIL, U16, U32, Octets, StructReader, octets
+from .settings import NAME_LENGTH_MAX
 from .wire import (
     U16_MAX,
     U32_MAX,
@@ -123,6 +124,7 @@ class Nack(Struct, frozen=True, gc=False, rename={"sequence": "SeqNo"}):
         return NACK_BYTE + pack({"SeqNo": self.sequence})
 
 
+NodeName = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
 _ACCUSATION: Final = {"incarnation": "Incarnation", "node": "Node", "accuser": "From"}
 
 
@@ -130,8 +132,8 @@ class Suspect(Struct, frozen=True, gc=False, rename=_ACCUSATION):
     """`accuser` had no answer from `node` at this incarnation."""
 
     incarnation: U32 = 0
-    node: str = ""
-    accuser: str = ""
+    node: NodeName = ""
+    accuser: NodeName = ""
 
     def encode(self) -> bytes:
         return SUSPECT_BYTE + pack({"From": self.accuser, "Incarnation": self.incarnation, "Node": self.node})
@@ -141,8 +143,8 @@ class Dead(Struct, frozen=True, gc=False, rename=_ACCUSATION):
     """`node` is gone; it left on purpose when `accuser` is the node itself."""
 
     incarnation: U32 = 0
-    node: str = ""
-    accuser: str = ""
+    node: NodeName = ""
+    accuser: NodeName = ""
 
     def encode(self) -> bytes:
         return DEAD_BYTE + pack({"From": self.accuser, "Incarnation": self.incarnation, "Node": self.node})

@@ -25,12 +25,13 @@ _ROOM_FRACTION = 16
 class _Record:
     """One member and when it changed: `status_time` is Lamport's, `gone_ms` ours."""
 
-    __slots__ = ("gone_ms", "member", "status_time")
+    __slots__ = ("gone_ms", "is_pruned", "member", "status_time")
 
     def __init__(self, member: Member, status_time: int = 0) -> None:
         self.member = member
         self.status_time = status_time
         self.gone_ms = 0
+        self.is_pruned = False
 
 
 def describe(node_name: str, address: Address, meta: bytes, versions: bytes, status: MemberStatus) -> Member:
@@ -207,11 +208,17 @@ class Roster:
         if record.member.status is not MemberStatus.LEAVING:
             self._erase(record)
             return
+        if record.is_pruned:
+            return
+        record.is_pruned = True
+
+        def erase() -> None:
+            record.is_pruned = False
+            if record.member.status is not MemberStatus.ALIVE:
+                self._erase(record)
+
         settings = self._env.settings
-        self._env.after(
-            settings.broadcast_timeout_ms + settings.leave_propagate_delay_ms,
-            lambda: self._erase(record) if record.member.status is not MemberStatus.ALIVE else None,
-        )
+        self._env.after(settings.broadcast_timeout_ms + settings.leave_propagate_delay_ms, erase)
 
     # --- time ---
 

@@ -5,31 +5,43 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
+_COMPACT_FROM = 256
+"""Below this many entries, cancelled ones are left to their time."""
+
 
 class Timer:
-    """One pending action. Cancelling is free; a cancelled timer is dropped when its time comes."""
+    """One pending action. Cancelling is cheap: the entry is dropped when its time comes, or when half are such."""
 
-    __slots__ = ("action", "at_ms", "cancelled")
+    __slots__ = ("_timers", "action", "at_ms", "cancelled")
 
-    def __init__(self, at_ms: int, action: Callable[[], None]) -> None:
+    def __init__(self, at_ms: int, action: Callable[[], None], timers: Timers) -> None:
         self.at_ms = at_ms
         self.action = action
         self.cancelled = False
+        self._timers = timers
 
     def cancel(self) -> None:
-        self.cancelled = True
+        if not self.cancelled:
+            self.cancelled = True
+            self._timers.cancelled += 1
 
 
 class Timers:
-    """All timers of one core."""
+    """All timers of one core. What peers start and stop again and again takes no more room than what is pending."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Timer]] = []
         self._created = 0
+        self.cancelled = 0
+        """How many entries of the heap are cancelled, at most: one that had run before it was cancelled counts too."""
 
     def schedule(self, at_ms: int, action: Callable[[], None]) -> Timer:
         """Call `action` in the first step at or after `at_ms`."""
-        timer = Timer(at_ms, action)
+        if self.cancelled > _COMPACT_FROM and 2 * self.cancelled > len(self._heap):
+            self._heap[:] = [entry for entry in self._heap if not entry[2].cancelled]
+            heapq.heapify(self._heap)
+            self.cancelled = 0
+        timer = Timer(at_ms, action, self)
         self._created += 1
         heapq.heappush(self._heap, (at_ms, self._created, timer))
         return timer

@@ -1,0 +1,1 @@
+"""Fuzzing behind commands of its own; the suite runs a slice."""
