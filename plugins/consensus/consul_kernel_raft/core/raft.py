@@ -292,7 +292,13 @@ class Raft(RaftState):
             self.leadership.transfer_target = None
 
     def _bootstrap(self, event: Bootstrap, now_ms: int) -> None:
+        """All founders have the same list, so that one of them may stand at once instead of after a timeout.
+
+        An election is never unsafe; should this one come too early, all timeouts run as ever.
+        """
         if self.log.last_index > 0 or not event.servers:
             return
         self.term = max(self.term, 1)
         self.append([LogEntry(1, 1, EntryKind.CONFIGURATION, encode_configuration(event.servers))], now_ms)
+        if event.servers[0].id == self.id and self.id in self.voters:
+            self.election_deadline_ms = now_ms
