@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 
 from consul_kernel.contracts.consensus import Consensus, LeaderChange
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
@@ -39,8 +38,7 @@ class LeaderDuties:
         self._membership = membership
         self._reconciler = reconciler
         self._reaper = reaper
-        # A dict that is emptied from its front looks at every gap again: quadratic in a flood of members.
-        self._changed: OrderedDict[str, tuple[Member, bool]] = OrderedDict()
+        self._changed: dict[str, tuple[Member, bool]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -101,8 +99,9 @@ class LeaderDuties:
                 self._changed.clear()
                 await self._reconciler.reconcile_all(self._membership.members())
             while self._changed:
-                _, (member, forgotten) = self._changed.popitem(last=False)
-                await self._reconciler.reconcile(member, forgotten=forgotten)
+                changed = list(self._changed.values())
+                self._changed.clear()
+                await self._reconciler.reconcile_many(changed)
             await self._reaper.reap()
         except ConsulKernelError as error:
             log = logger.info if isinstance(error, ConsensusError) else logger.warning

@@ -6,8 +6,9 @@ rest causes no writes.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from consul_kernel.agent.tags import ROLE_CLIENT, ServerTags, server_tags
 from consul_kernel.contracts.consensus import Consensus, Server
@@ -25,12 +26,16 @@ from consul_kernel.structs.check import (
 )
 from consul_kernel.structs.methods import Call
 from consul_kernel.structs.node import NodeServices
-from consul_kernel.structs.query import ChecksInStateRequest, NodeSpecificRequest
+from consul_kernel.structs.query import ChecksInStateRequest, DCSpecificRequest, NodeSpecificRequest
 from consul_kernel.structs.service import NodeService, Weights
+
+from .standing import Standing
 
 logger = logging.getLogger(__name__)
 
 CONSUL_SERVICE = "consul"
+AT_ONCE = 64
+"""Members whose catalog entries are written at a time."""
 UNKNOWN_GRACE_MS = 60_000
 """How long a node must be missing from the pool before it is deregistered. A server that has just started may
 not have met its pool again; taking its nodes for gone would empty the catalog."""
@@ -74,22 +79,45 @@ class Reconciler:
             await self._failed(member)
 
     async def reconcile_all(self, members: Iterable[Member]) -> None:
-        """Every member, then the catalog's nodes that gossip no longer knows.
+        """Every member, then the catalog's nodes that gossip no longer knows. Raises as `reconcile_many` does."""
+        everybody = list(members)
+        nodes = await self._call(methods.CATALOG_LIST_NODES, DCSpecificRequest())
+        checks = await self._call(methods.HEALTH_CHECKS_IN_STATE, ChecksInStateRequest(state=CheckStatus.ANY))
+        standing = Standing(nodes.nodes or [], checks.health_checks or [])
+        first_error: ConsulKernelError | None = None
+        try:
+            await self.reconcile_many([(member, False) for member in everybody if not standing.is_settled(member)])
+        except (NotLeaderError, LeadershipLostError):
+            raise
+        except ConsulKernelError as error:
+            first_error = error
+        await self._remove_unknown(standing.unknown({member.name.lower() for member in everybody}))
+        if first_error is not None:
+            raise first_error
+
+    async def reconcile_many(self, changes: Sequence[tuple[Member, bool]]) -> None:
+        """Members, each with whether it is forgotten: servers one by one, since each may change the quorum, then the
+        others some at a time, so that their writes share a commit.
 
         A member that the catalog or the quorum refuses keeps no other from it; the first such error is raised last.
         """
-        known = set()
+        servers = [change for change in changes if server_tags(change[0]) is not None]
+        others = [change for change in changes if server_tags(change[0]) is None]
+        groups = [[server] for server in servers]
+        groups += [others[start : start + AT_ONCE] for start in range(0, len(others), AT_ONCE)]
         first_error: ConsulKernelError | None = None
-        for member in members:
-            known.add(member.name.lower())
-            try:
-                await self.reconcile(member)
-            except (NotLeaderError, LeadershipLostError):
-                raise
-            except ConsulKernelError as error:
-                logger.warning("member %s could not be reconciled: %s", member.name, error)
-                first_error = first_error or error
-        await self._remove_unknown(known)
+        for group in groups:
+            work = (self.reconcile(member, forgotten=forgotten) for member, forgotten in group)
+            outcomes = await asyncio.gather(*work, return_exceptions=True)
+            for (member, _), outcome in zip(group, outcomes, strict=True):
+                if outcome is None:
+                    continue
+                if not isinstance(outcome, ConsulKernelError) or isinstance(
+                    outcome, (NotLeaderError, LeadershipLostError)
+                ):
+                    raise outcome
+                logger.warning("member %s could not be reconciled: %s", member.name, outcome)
+                first_error = first_error or outcome
         if first_error is not None:
             raise first_error
 
@@ -197,13 +225,7 @@ class Reconciler:
                 return True
         return False
 
-    async def _remove_unknown(self, known: set[str]) -> None:
-        reply = await self._call(methods.HEALTH_CHECKS_IN_STATE, ChecksInStateRequest(state=CheckStatus.ANY))
-        unknown = [
-            check.node
-            for check in reply.health_checks or []
-            if check.check_id == SERF_HEALTH_CHECK_ID and check.node.lower() not in known
-        ]
+    async def _remove_unknown(self, unknown: Sequence[str]) -> None:
         now_ms = self._now_ms()
         self._missing_since_ms = {node: self._missing_since_ms.get(node, now_ms) for node in unknown}
         for node, since_ms in self._missing_since_ms.items():

@@ -58,8 +58,9 @@ class World:
             raise self.failures.pop(0)
         self.done.put_nowait([each.name for each in members])
 
-    async def reconcile(self, changed: Member, *, forgotten: bool) -> None:
-        self.done.put_nowait((changed.name, changed.status, forgotten))
+    async def reconcile_many(self, changes: Sequence[tuple[Member, bool]]) -> None:
+        for changed, forgotten in changes:
+            self.done.put_nowait((changed.name, changed.status, forgotten))
 
     async def reap(self) -> None:
         pass

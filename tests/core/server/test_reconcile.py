@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,12 +13,12 @@ from consul_kernel.contracts.consensus import Configuration, Consensus, Server
 from consul_kernel.contracts.errors import LeadershipLostError, RpcError
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
-from consul_kernel.server.reconcile import UNKNOWN_GRACE_MS, Reconciler
+from consul_kernel.server.reconcile import AT_ONCE, UNKNOWN_GRACE_MS, Reconciler
 from consul_kernel.structs import methods
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import HealthCheck, IndexedHealthChecks
 from consul_kernel.structs.methods import Method
-from consul_kernel.structs.node import IndexedNodeServices, Node, NodeServices
+from consul_kernel.structs.node import IndexedNodes, IndexedNodeServices, Node, NodeServices
 from consul_kernel.structs.record import Empty
 
 
@@ -44,16 +45,25 @@ class FakeCatalog:
         self.checks: dict[str, list[HealthCheck]] = {}
         self.writes: list[RegisterRequest | DeregisterRequest] = []
         self.refused: set[str] = set()
+        self.calls = 0
+        self.writing = self.most_writing = 0
 
     async def call(self, method: Method[Any, Any], request: Any) -> Any:
+        self.calls += 1
         if method is methods.CATALOG_NODE_SERVICES:
             return IndexedNodeServices(node_services=self.nodes.get(request.node))
         if method is methods.HEALTH_NODE_CHECKS:
             return IndexedHealthChecks(health_checks=self.checks.get(request.node))
+        if method is methods.CATALOG_LIST_NODES:
+            return IndexedNodes(nodes=[entry.node for entry in self.nodes.values() if entry.node is not None])
         if method is methods.HEALTH_CHECKS_IN_STATE:
             return IndexedHealthChecks(health_checks=[check for checks in self.checks.values() for check in checks])
         if request.node in self.refused:
             raise RpcError("failed inserting node")
+        self.writing += 1
+        self.most_writing = max(self.writing, self.most_writing)
+        await asyncio.sleep(0)
+        self.writing -= 1
         self.writes.append(request)
         if method is methods.CATALOG_REGISTER:
             self._register(request)
@@ -274,3 +284,32 @@ async def test_a_server_that_was_reaped_while_nobody_led_leaves_the_quorum_too(
     await reconciler.reconcile_all([])
     assert "s2" not in catalog.nodes
     assert quorum.configuration.get("id-s2") is None
+
+
+async def test_clients_are_written_some_at_a_time_and_servers_one_by_one(
+    reconciler: Reconciler, catalog: FakeCatalog, quorum: FakeQuorum
+) -> None:
+    await reconciler.reconcile_all([member(f"s{n}", server=True) for n in range(5)])
+    assert catalog.most_writing == 1
+    await reconciler.reconcile_all([member(f"c{n}") for n in range(3 * AT_ONCE)])
+    assert catalog.most_writing == AT_ONCE
+    assert len(catalog.nodes) == 5 + 3 * AT_ONCE
+
+
+async def test_a_pool_at_rest_costs_two_reads_whatever_its_size(reconciler: Reconciler, catalog: FakeCatalog) -> None:
+    pool = [member(f"c{n}") for n in range(100)]
+    pool += [member(f"f{n}", status=MemberStatus.FAILED) for n in range(100)]
+    await reconciler.reconcile_many([(member(f"f{n}"), False) for n in range(50)])
+    await reconciler.reconcile_all(pool)
+    catalog.calls, writes = 0, len(catalog.writes)
+    await reconciler.reconcile_all(pool)
+    assert (catalog.calls, len(catalog.writes)) == (2, writes)
+
+
+async def test_what_changed_is_seen_among_those_at_rest(reconciler: Reconciler, catalog: FakeCatalog) -> None:
+    await reconciler.reconcile_all([member(name) for name in ("a", "b", "c", "d")])
+    moved = replace(member("b"), address=Address("127.0.0.10", 8301))
+    pool = [member("A"), moved, member("c", status=MemberStatus.FAILED), member("d", status=MemberStatus.LEFT)]
+    await reconciler.reconcile_all(pool)
+    assert [write.node for write in catalog.writes[4:]] == ["b", "c", "d"]
+    assert (catalog.nodes["b"].node or Node()).address == "127.0.0.10"
