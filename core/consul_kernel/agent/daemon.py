@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -95,6 +96,7 @@ async def _serve(config: AgentConfig) -> int:
         if pid_file is not None:
             pid_file.write_text(f"{os.getpid()}", encoding="utf-8")
         await asyncio.wait([starting])
+        _look_for_garbage()
         if not starting.cancelled():
             starting.result()
             await agent.stopped.wait()
@@ -107,6 +109,12 @@ async def _serve(config: AgentConfig) -> int:
         print(f"==> {agent.failure}", file=sys.stderr)
         return 1
     return 0
+
+
+def _look_for_garbage() -> None:
+    """From now on, and not among what the start has made: it stays, and a search through it stops the agent."""
+    gc.freeze()
+    gc.enable()
 
 
 class Signals:
