@@ -98,7 +98,7 @@ def one_round(arguments: argparse.Namespace, home: Path) -> Round:
     cluster = Cluster(home)
     expect, extra = arguments.servers, arguments.config_extra
     servers = [
-        cluster.agent(f"s{n}", server=True, bootstrap_expect=expect, log_level="debug", **extra) for n in range(expect)
+        cluster.agent(f"s{n}", server=True, bootstrap_expect=expect, **extra) for n in range(expect)
     ]
     clients = [cluster.agent(f"c{n}", **extra) for n in range(arguments.clients)]
     agents = [*servers, *clients]
