@@ -97,9 +97,7 @@ def one_round(arguments: argparse.Namespace, home: Path) -> Round:
     """Form, kill a client, end."""
     cluster = Cluster(home)
     expect, extra = arguments.servers, arguments.config_extra
-    servers = [
-        cluster.agent(f"s{n}", server=True, bootstrap_expect=expect, **extra) for n in range(expect)
-    ]
+    servers = [cluster.agent(f"s{n}", server=True, bootstrap_expect=expect, **extra) for n in range(expect)]
     clients = [cluster.agent(f"c{n}", **extra) for n in range(arguments.clients)]
     agents = [*servers, *clients]
     for agent in agents:

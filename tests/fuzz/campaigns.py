@@ -8,7 +8,8 @@ from itertools import count
 
 from consul_kernel.contracts.transport import Address
 from consul_kernel_swim.core.messages import Alive, Dead, IndirectPing, NodeState, Ping, RemoteNode, Suspect
-from consul_kernel_swim.core.serf_messages import JoinIntent, LeaveIntent, QueryResponse, SerfState, UserEventMessage
+from consul_kernel_swim.core.query_messages import QueryResponse
+from consul_kernel_swim.core.serf_messages import JoinIntent, LeaveIntent, SerfState, UserEventMessage
 from consul_kernel_swim.core.settings import PROTOCOL_VERSIONS
 from consul_kernel_swim.core.streams import PushPull
 from consul_kernel_swim.core.tags import encode_tags

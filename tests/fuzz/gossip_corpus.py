@@ -20,7 +20,8 @@ from consul_kernel_swim.core.messages import (
     RemoteNode,
     Suspect,
 )
-from consul_kernel_swim.core.serf_messages import JoinIntent, LeaveIntent, QueryResponse, SerfState, UserEventMessage
+from consul_kernel_swim.core.query_messages import QueryResponse
+from consul_kernel_swim.core.serf_messages import JoinIntent, LeaveIntent, SerfState, UserEventMessage
 from consul_kernel_swim.core.settings import PROTOCOL_VERSIONS
 from consul_kernel_swim.core.streams import PushPull, UserStream
 from consul_kernel_swim.core.tags import encode_tags

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 
 from consul_kernel.contracts.cipher import Cipher, CipherContext
 from consul_kernel.contracts.errors import CipherError, PeerProtocolError, StreamClosedError, TransportError
+from consul_kernel.contracts.membership_capabilities import QueryRequest
 from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.transport import Address
 from consul_kernel.plugins import PluginManager, installed_plugins
+from consul_kernel.testing.membership_world import KeyedCipher
 from consul_kernel_swim.complaints import Complaints
 from consul_kernel_swim.core.events import (
     Answer,
+    AskQuery,
     Dial,
     DialFailed,
     Effect,
@@ -26,6 +29,7 @@ from consul_kernel_swim.core.events import (
     StreamReceived,
     TimerFired,
 )
+from consul_kernel_swim.core.keyring import Keyring
 from consul_kernel_swim.core.messages import User, decode_message
 from consul_kernel_swim.core.packets import split_packet
 from consul_kernel_swim.core.serf_messages import decode_serf
@@ -38,8 +42,8 @@ from .gossip_corpus import OWN, OWN_NAME, PEER
 from .weight import weigh
 
 MEMBERS_MAX = 64
-QUEUE_MAX = 64
-SETTINGS = Settings(members_max=MEMBERS_MAX, queue_depth_max=QUEUE_MAX)
+QUEUE_MAX = 2 * MEMBERS_MAX
+SETTINGS = Settings(members_max=MEMBERS_MAX, queue_depth_min=QUEUE_MAX)
 ITEMS_MAX = 4_200
 """The longest container that a core may have: its longest bounds are 4,096, and timers."""
 WEIGHT_MAX_BYTES = 24 << 20
@@ -60,7 +64,15 @@ class CoreVictim:
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self.swim = Swim(OWN_NAME, OWN, {"role": "node"}, SETTINGS, random.Random(rng.random()))
+        self.swim = Swim(
+            OWN_NAME,
+            OWN,
+            {"role": "node"},
+            SETTINGS,
+            random.Random(rng.random()),
+            answer_query=lambda query: query.payload[:100],
+            keyring=Keyring(KeyedCipher(b"key")),
+        )
         self.now_ms = 0
         self.refused_streams = 0
         self._streams = 0
@@ -69,8 +81,10 @@ class CoreVictim:
         self._step(Started())
 
     def wait(self, ms: int) -> None:
-        """Let time pass, and end some of the dials."""
+        """Let time pass, ask something now and then, and end some of the dials."""
         self.now_ms += ms
+        if self._rng.random() < 0.02:
+            self._step(AskQuery(self.now_ms, QueryRequest(name="q", request_ack=True, timeout_ms=5_000)))
         self._step(TimerFired())
         while len(self._dials) > _DIALS_LEFT_OPEN:
             self._step(DialFailed(self._dials.pop(self._rng.randrange(len(self._dials))), "refused"))
