@@ -21,7 +21,7 @@ from .environment import Environment
 from .lamport import LamportClock
 from .messages import USER_BYTE
 from .query_filters import Filters, read_filters
-from .query_messages import Query, QueryResponse
+from .query_messages import RELAY_FACTOR_MAX, Query, QueryResponse
 from .recent import RecentRing
 from .responder import Responder
 from .roster import Roster
@@ -122,6 +122,8 @@ class Queries:
         own = self._roster.get(self._own_name)
         if own is None:
             return "the membership has not been started"
+        if not 0 <= question.relay_factor <= RELAY_FACTOR_MAX:
+            return f"a relay factor is a number from 0 to {RELAY_FACTOR_MAX}, not {question.relay_factor}"
         if len(self._pending) >= QUERIES_MAX:
             self._env.count("queries_over_limit")
             return f"{QUERIES_MAX} queries are under way"

@@ -1,4 +1,4 @@
-"""From the application's request to a question, with every limit checked."""
+"""From the application's request to a question."""
 
 from __future__ import annotations
 
@@ -10,21 +10,18 @@ from consul_kernel.contracts.membership_capabilities import QueryRequest
 from .internal_queries import INTERNAL_PREFIX, PING
 from .queries import Question
 from .query_filters import encode_filters
-from .query_messages import RELAY_FACTOR_MAX
 
 TIMEOUT_MS_MAX: Final = 3_600_000
 
 
 def question_for(request: QueryRequest) -> Question:
-    """What to ask. Raises MembershipError for what cannot be asked; the whole length is checked later.
+    """What to ask. Raises MembershipError for what cannot be asked; what every question keeps to is checked later.
 
     Of Serf's own queries the application may ask `_serf_ping`, as `serf reachability` does.
     """
     is_ping = request.name == PING and not request.payload
     if request.name.startswith(INTERNAL_PREFIX) and not is_ping:
         raise MembershipError(f"Queries cannot contain the '{INTERNAL_PREFIX}' prefix")
-    if not 0 <= request.relay_factor <= RELAY_FACTOR_MAX:
-        raise MembershipError(f"a relay factor is a number from 0 to {RELAY_FACTOR_MAX}, not {request.relay_factor}")
     if not 0 <= request.timeout_ms <= TIMEOUT_MS_MAX:
         raise MembershipError(f"a query takes at most {TIMEOUT_MS_MAX} ms, not {request.timeout_ms}")
     return Question(

@@ -128,16 +128,16 @@ class Serf:
 
     # --- what others say ---
 
-    def receive(self, body: bytes, *, rebroadcast: bool = True) -> None:
+    def receive(self, body: bytes) -> None:
         """Handle one user message and pass it on, as the identical bytes, when it is news. Raises PeerProtocolError."""
         message = decode_serf(body)
         match message:
             case LeaveIntent() | JoinIntent():
                 self.clock.witness(message.lamport_time)
-                if self._intended(message) and rebroadcast:
+                if self._intended(message):
                     self._courier.broadcast(self.intents, USER_BYTE + body)
             case UserEventMessage():
-                self.user_events.receive_message(message, body, rebroadcast=rebroadcast)
+                self.user_events.receive_message(message, body)
             case Query():
                 self.queries.receive_message(message, body)
             case QueryResponse():

@@ -55,9 +55,9 @@ class UserEvents:
         self._courier.broadcast(self.queue, USER_BYTE + message)
         return None
 
-    def receive_message(self, event: UserEventMessage, message: bytes, *, rebroadcast: bool) -> None:
+    def receive_message(self, event: UserEventMessage, message: bytes) -> None:
         """Deliver an event from the wire and pass it on, as the identical bytes, when it is news."""
-        if self.admit(event) and rebroadcast:
+        if self.admit(event):
             self._courier.broadcast(self.queue, USER_BYTE + message)
 
     def admit(self, event: UserEventMessage) -> bool:
