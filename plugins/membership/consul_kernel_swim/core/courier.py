@@ -27,6 +27,11 @@ _CHECKSUM_FROM_PROTOCOL = 5
 _LONGEST_PACKET_BYTES = 65_507
 
 
+def takes_checksum(node: Node) -> bool:
+    """Whether a node understands the has-CRC header."""
+    return node.versions[PROTOCOL_MAX] >= _CHECKSUM_FROM_PROTOCOL
+
+
 class Courier:
     """Sends, and runs the gossip tick. The tick only runs while something is queued for somebody."""
 
@@ -78,12 +83,12 @@ class Courier:
         passed = (self._env.now_ms - self._phase_ms) % interval
         self._tick = self._env.after(interval - passed, self._gossip)
 
-    def send(self, to: Address, *messages: bytes) -> None:
+    def send(self, to: Address, *messages: bytes, checksum: bool = False) -> None:
         """Send at once, with as many broadcasts as fit."""
         free = self._budget - COMPOUND_HEADER_BYTES
         for message in messages:
             free -= len(message) + COMPOUND_PART_BYTES
-        self._post(to, [*messages, *self._collect(free, COMPOUND_PARTS_MAX - len(messages))], checksum=False)
+        self._post(to, [*messages, *self._collect(free, COMPOUND_PARTS_MAX - len(messages))], checksum=checksum)
 
     def send_plain(self, to: Address, message: bytes) -> None:
         """Send one message at once and alone."""
@@ -125,7 +130,7 @@ class Courier:
             messages = self._collect(self._budget - COMPOUND_HEADER_BYTES, COMPOUND_PARTS_MAX)
             if not messages:
                 break
-            self._post(node.address, messages, checksum=node.versions[PROTOCOL_MAX] >= _CHECKSUM_FROM_PROTOCOL)
+            self._post(node.address, messages, checksum=takes_checksum(node))
         if targets and any(len(queue) for queue, _ in self._queues):
             self.wake()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from consul_kernel.contracts.transport import Address
 
 from .coordinates import START_PAYLOAD
-from .courier import Courier
+from .courier import Courier, takes_checksum
 from .environment import Environment
 from .messages import Ack, IndirectPing, Nack, NodeState, Ping, Suspect
 from .nodes import PROTOCOL_MAX, Node, NodeTable
@@ -24,13 +24,14 @@ _HELPED_MAX = 1024
 
 
 class _Round:
-    """One probe of one node."""
+    """One probe of one node, as it was at this incarnation: what it refutes meanwhile is not held against it."""
 
-    __slots__ = ("ends", "nacks_expected", "nacks_received", "node", "sequence", "stream_acked")
+    __slots__ = ("ends", "incarnation", "nacks_expected", "nacks_received", "node", "sequence", "stream_acked")
 
     def __init__(self, sequence: int, node: Node) -> None:
         self.sequence = sequence
         self.node = node
+        self.incarnation = node.incarnation
         self.nacks_expected = 0
         self.nacks_received = 0
         self.stream_acked = False
@@ -103,7 +104,7 @@ class Prober:
             self._courier.send(node.address, ping)
         else:
             accusation = Suspect(node.incarnation, node.name, own.name).encode()
-            self._courier.send(node.address, ping, accusation)
+            self._courier.send(node.address, ping, accusation, checksum=takes_checksum(node))
         interval_ms = self._awareness.scale(settings.probe_interval_ms)
         self._timeout = self._env.after(min(settings.probe_timeout_ms, interval_ms), self._ask_others)
         round_.ends = self._env.after(interval_ms, self._conclude)
@@ -153,7 +154,7 @@ class Prober:
             else:
                 self._awareness.adjust(1)
             self._env.count("probes_failed")
-            self._rules.suspect(Suspect(node.incarnation, node.name, self._nodes.own_name))
+            self._rules.suspect(Suspect(round_.incarnation, node.name, self._nodes.own_name))
         if self._overdue:
             self._probe_next()
 
@@ -202,7 +203,10 @@ class Prober:
         return Ack(ping.sequence)
 
     def asked_to_ping(self, request: IndirectPing, source: Address) -> None:
-        """Ping another node for somebody; say nack when that takes longer than the probe timeout."""
+        """Ping another node for somebody; say nack when that takes longer than the probe timeout.
+
+        An ack that comes after the nack is passed on all the same, for as long as the requester may wait.
+        """
         if len(self._helped) >= _HELPED_MAX:
             self._env.count("indirect_pings_refused")
             return
@@ -213,10 +217,16 @@ class Prober:
             target = Address(target.host, own.port)
         help_ = self._helped[sequence] = _Help(request.source or source, request.sequence)
 
-        def give_up() -> None:
+        settings = self._env.settings
+        patience_ms = max(0, settings.probe_interval_ms - settings.probe_timeout_ms)
+
+        def forget() -> None:
             self._helped.pop(sequence, None)
+
+        def say_nack() -> None:
             if request.nack:
                 self._courier.send(help_.requester, Nack(request.sequence).encode())
+            help_.timer = self._env.after(patience_ms, forget)
 
-        help_.timer = self._env.after(self._env.settings.probe_timeout_ms, give_up)
+        help_.timer = self._env.after(settings.probe_timeout_ms, say_nack)
         self._courier.send(target, Ping(sequence, request.node, own.address, own.name).encode())

@@ -20,6 +20,9 @@ from .suspicion import Awareness, Suspicion, suspicion_timeout_ms
 from .wire import U32_MAX, unpack_host
 
 VERSION_BYTES = 6
+_CONFLICTS_TOLD_MAX = 64
+_IPV6_BYTES = 16
+_IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Watcher(Protocol):
@@ -40,6 +43,11 @@ class Watcher(Protocol):
         ...
 
 
+def _narrow_host(host: bytes) -> bytes:
+    """An IPv4 address that was mapped into IPv6 in its short form, so that both are one address."""
+    return host[12:] if host.startswith(_IPV4_MAPPED) and len(host) == _IPV6_BYTES else host
+
+
 class MembershipRules:
     """The rules, applied to one table. `has_left` is set for good once this agent announces that it leaves."""
 
@@ -50,6 +58,7 @@ class MembershipRules:
         self._awareness = awareness
         self._queue = courier.add_queue(lambda: len(nodes))
         self._suspicions: dict[str, Suspicion] = {}
+        self._conflicts_told: dict[tuple[str, Address], None] = {}
         self.has_left = False
         self.watcher: Watcher | None = None
 
@@ -61,8 +70,9 @@ class MembershipRules:
 
     def alive(self, alive: Alive) -> None:
         """A node is said to be there."""
-        if alive.port == 0:
-            alive = Alive(alive.incarnation, alive.node, alive.host, self._nodes.own.port, alive.meta, alive.versions)
+        if alive.port == 0 or len(alive.host) == _IPV6_BYTES:
+            port = alive.port or self._nodes.own.port
+            alive = Alive(alive.incarnation, alive.node, _narrow_host(alive.host), port, alive.meta, alive.versions)
         if not self._is_well_formed(alive):
             self._env.count("alive_malformed")
             return
@@ -140,12 +150,17 @@ class MembershipRules:
         return node.state is NodeState.DEAD and reclaim_ms > 0 and self._env.now_ms - node.changed_ms > reclaim_ms
 
     def _conflict(self, node: Node, alive: Alive) -> None:
-        if not self._env.counters["name_conflicts"]:
-            other = Address(unpack_host(alive.host), alive.port)
-            self._env.warn(f"two agents are named {node.name!r}: at {node.address} and at {other}")
+        """Count every message of it; tell of each second address once."""
         self._env.count("name_conflicts")
         if node.name == self._nodes.own_name and self.watcher is not None:
             self.watcher.own_name_claimed()
+        other = Address(unpack_host(alive.host), alive.port)
+        if (node.name, other) in self._conflicts_told:
+            return
+        if len(self._conflicts_told) >= _CONFLICTS_TOLD_MAX:
+            del self._conflicts_told[next(iter(self._conflicts_told))]
+        self._conflicts_told[node.name, other] = None
+        self._env.warn(f"two agents are named {node.name!r}: at {node.address} and at {other}")
 
     # --- this agent's own record ---
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from consul_kernel.contracts.membership import MemberEvent, MemberEventKind, MemberStatus, UserEvent
 from consul_kernel.contracts.transport import Address
 from consul_kernel_swim.core.events import (
+    Answer,
     Effect,
     Input,
     Notify,
@@ -25,6 +27,7 @@ from consul_kernel_swim.core.messages import (
 )
 from consul_kernel_swim.core.packets import split_packet
 from consul_kernel_swim.core.settings import PROFILES, Settings
+from consul_kernel_swim.core.streams import PushPull, StreamDecoder
 from consul_kernel_swim.core.swim import Swim
 from consul_kernel_swim.core.tags import encode_tags
 
@@ -68,6 +71,17 @@ class Bench:
             self.do(TimerFired())
         self.now_ms = end
 
+    def until(self, condition: Callable[[], bool], within_ms: int = 120_000) -> None:
+        """Let time pass, a millisecond at once, until something holds."""
+        end = self.now_ms + within_ms
+        while not condition():
+            assert self.now_ms < end, f"not within {within_ms} ms"
+            self.wait(1)
+
+    def has_sent(self, kind: type[Message]) -> bool:
+        """Whether a message of this kind was sent."""
+        return any(isinstance(message, kind) for _, message in self.sent)
+
     def add(self, name: str, number: int, incarnation: int = 1) -> Address:
         self.receive(alive(name, number, incarnation))
         return Address(f"10.0.1.{number}", 7946)
@@ -83,6 +97,14 @@ class Bench:
     def kinds(self, name: str) -> list[MemberEventKind]:
         events = [effect.event for effect in self.effects if isinstance(effect, Notify)]
         return [event.kind for event in events if isinstance(event, MemberEvent) and event.member.name == name]
+
+    def answers(self, stream_id: int) -> list[PushPull]:
+        """The states that were sent in answer to a stream."""
+        replies = [
+            effect.reply for effect in self.effects if isinstance(effect, Answer) and effect.stream_id == stream_id
+        ]
+        states = [StreamDecoder().feed(reply) for reply in replies if reply is not None]
+        return [state for state in states if isinstance(state, PushPull)]
 
     def user_events(self) -> list[UserEvent]:
         events = [effect.event for effect in self.effects if isinstance(effect, Notify)]

@@ -6,15 +6,12 @@ import pytest
 from msgspec import structs
 
 from consul_kernel.contracts.membership import Member, MemberEventKind, MemberStatus
-from consul_kernel_swim.core.events import (
-    Answer,
-    StreamReceived,
-)
+from consul_kernel.contracts.transport import Address
+from consul_kernel_swim.core.events import Answer, SendUserEvent, StreamReceived, Warn
 from consul_kernel_swim.core.exchange import incompatibility
 from consul_kernel_swim.core.messages import (
     Dead,
     IndirectPing,
-    Nack,
     NodeState,
     Ping,
     RemoteNode,
@@ -25,8 +22,7 @@ from consul_kernel_swim.core.serf_messages import (
 )
 from consul_kernel_swim.core.settings import Settings
 from consul_kernel_swim.core.streams import PushPull, StreamDecoder
-from consul_kernel_swim.core.suspicion import Awareness, Suspicion, suspicion_timeout_ms
-from plugins.membership.swim.core_bench import PEER, VERSIONS, Bench, alive
+from plugins.membership.swim.core_bench import OWN, PEER, VERSIONS, Bench, alive
 
 
 def test_accusation_is_refuted_with_a_higher_incarnation() -> None:
@@ -193,50 +189,164 @@ def test_protocol_versions_must_have_something_in_common(versions: bytes, text: 
     assert incompatibility(remote, list(bench.swim.nodes)) == text
 
 
-def test_suspicion_times_of_the_local_profile() -> None:
-    low = suspicion_timeout_ms(3, 3, 1000)
-    suspicion = Suspicion("x", 1, low, 6 * low, 0)
-    assert (low, suspicion.deadline_ms()) == (3000, 18_000)
-    assert not suspicion.confirm("x")
-    assert suspicion.confirm("y")
-    assert suspicion.deadline_ms() == 3000
-    assert not suspicion.confirm("z")
+# --- addresses and names ---
 
 
-def test_suspicion_grows_with_the_pool() -> None:
-    assert suspicion_timeout_ms(4, 1, 1000) == suspicion_timeout_ms(4, 10, 1000) == 4000
-    assert suspicion_timeout_ms(4, 100, 1000) == 8000
-    assert suspicion_timeout_ms(4, 50, 1000) == 4 * 1698
-
-
-def test_confirmed_suspicion_ends_early() -> None:
+def test_each_second_address_of_a_name_is_told_once_and_counted() -> None:
     bench = Bench()
-    for number in range(2, 12):
-        bench.add(f"n{number}", number)
-    bench.receive(*(Suspect(1, "n5", f"n{accuser}") for accuser in (2, 3, 4)))
-    bench.wait(4300)
-    assert bench.status("n5") is MemberStatus.FAILED
+    bench.add("n", 2)
+    for _ in range(3):
+        bench.receive(alive("n", 3, 2), alive("n", 4, 2), structs.replace(alive("n", 2, 2), port=1))
+    told = [effect.text for effect in bench.effects if isinstance(effect, Warn)]
+    assert told == [
+        f"two agents are named 'n': at 10.0.1.2:7946 and at {other}"
+        for other in ("10.0.1.3:7946", "10.0.1.4:7946", "10.0.1.2:1")
+    ]
+    assert bench.swim.counters["name_conflicts"] == 9
+    for number in range(100):
+        bench.receive(structs.replace(alive("n", 2, 2), port=1000 + number))
+    assert len(bench.swim._rules._conflicts_told) == 64
 
 
-def test_awareness_stays_in_its_range() -> None:
-    awareness = Awareness(8)
-    awareness.adjust(-1)
-    assert awareness.scale(1000) == 1000
-    awareness.adjust(99)
-    assert awareness.scale(1000) == 8000
+def test_another_agent_with_our_name_is_told_and_not_refuted() -> None:
+    bench = Bench()
+    bench.receive(alive("own", 5, 9))
+    assert bench.swim.counters["name_conflicts"] == 1
+    assert bench.swim.nodes.own.incarnation == 1
+    assert bench.swim.local_member().address == OWN
 
 
-def test_nacks_spare_our_own_health() -> None:
-    for nacks, score in ((0, 3), (3, 0)):
-        bench = Bench()
-        for number in range(2, 7):
-            bench.add(f"n{number}", number)
-        bench.wait(1000)
-        ping = next(message for _, message in bench.sent if isinstance(message, Ping))
-        while not any(isinstance(message, IndirectPing) for _, message in bench.sent):
-            bench.wait(10)
-        for _ in range(nacks):
-            bench.receive(Nack(ping.sequence))
-        while bench.state(ping.node) is NodeState.ALIVE:
-            bench.wait(10)
-        assert bench.swim.awareness.score == score
+def test_dead_name_is_never_reclaimed_where_the_time_is_0() -> None:
+    bench = Bench(Settings(dead_node_reclaim_ms=0))
+    bench.add("n", 2)
+    bench.receive(Dead(1, "n", "x"))
+    bench.now_ms += 29_000_000
+    bench.receive(alive("n", 3, 2))
+    assert bench.status("n") is MemberStatus.FAILED
+
+
+def test_reclaimed_name_begins_with_an_incarnation_of_its_own() -> None:
+    bench = Bench()
+    bench.receive(alive("n", 2, 50), Dead(50, "n", "x"))
+    bench.now_ms += 30_001
+    bench.receive(alive("n", 3, 1))
+    node = bench.swim.nodes.get("n")
+    assert node is not None
+    assert (node.incarnation, node.state, str(node.address)) == (1, NodeState.ALIVE, "10.0.1.3:7946")
+
+
+def test_address_mapped_into_ipv6_is_the_same_address() -> None:
+    bench = Bench()
+    bench.add("n", 2)
+    mapped = bytes(10) + b"\xff\xff" + bytes((10, 0, 1, 2))
+    bench.receive(structs.replace(alive("n", 2, 2), host=mapped))
+    assert bench.swim.counters["name_conflicts"] == 0
+    node = bench.swim.nodes.get("n")
+    assert node is not None
+    assert (node.incarnation, node.host) == (2, bytes((10, 0, 1, 2)))
+
+
+def test_ipv6_address_is_kept_whole() -> None:
+    bench = Bench()
+    bench.receive(structs.replace(alive("n", 2), host=bytes(15) + b"\x07"))
+    assert next(member for member in bench.swim.members() if member.name == "n").address == Address("::7", 7946)
+
+
+@pytest.mark.parametrize("over_stream", [False, True])
+def test_port_0_stands_for_our_own(over_stream: bool) -> None:
+    bench = Bench()
+    message = structs.replace(alive("n", 2), port=0)
+    if over_stream:
+        bench.do(StreamReceived(1, PushPull((RemoteNode(NodeState.ALIVE, message),), b"", False), PEER))
+    else:
+        bench.receive(message)
+    assert next(member for member in bench.swim.members() if member.name == "n").address == Address("10.0.1.2", 7946)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256])
+def test_node_without_a_usable_name_is_ignored(name: str) -> None:
+    bench = Bench()
+    bench.receive(alive(name, 2))
+    assert len(bench.swim.members()) == 1
+    assert bench.swim.counters["alive_malformed"] == 1
+
+
+def test_meta_of_512_bytes_is_the_most() -> None:
+    bench = Bench()
+    bench.receive(structs.replace(alive("most", 2), meta=b"r" * 512))
+    bench.receive(structs.replace(alive("more", 3), meta=b"r" * 513))
+    assert bench.status("most") is MemberStatus.ALIVE
+    assert bench.status("more") is None
+
+
+# --- who is told ---
+
+
+def targets(bench: Bench) -> set[Address]:
+    return {to for to, message in bench.sent if not isinstance(message, Ping | IndirectPing)}
+
+
+def test_recently_dead_are_told_that_they_may_refute_and_the_left_are_not() -> None:
+    bench = Bench(Settings(probe_interval_ms=1_000_000))
+    dead, left, there = bench.add("dead", 2), bench.add("left", 3), bench.add("there", 4)
+    bench.receive(Dead(1, "dead", "x"), Dead(1, "left", "left"))
+    bench.wait(29_000)
+    bench.sent.clear()
+    bench.do(SendUserEvent(1, "first", b"", False))
+    bench.wait(1_000)
+    assert {dead, there} <= targets(bench)
+    assert left not in targets(bench)
+    bench.wait(1_000)
+    bench.sent.clear()
+    bench.do(SendUserEvent(2, "second", b"", False))
+    bench.wait(2_000)
+    assert targets(bench) == {there}
+
+
+def test_whoever_is_gone_for_long_leaves_the_table_at_the_end_of_a_round() -> None:
+    bench = Bench()
+    for number, name in enumerate(("dead", "left"), 2):
+        bench.add(name, number)
+    bench.receive(Dead(1, "dead", "x"), Dead(1, "left", "left"))
+    bench.wait(29_000)
+    assert len(bench.swim.nodes) == 3
+    bench.wait(3_000)
+    assert [node.name for node in bench.swim.nodes] == ["own"]
+    assert (bench.status("dead"), bench.status("left")) == (MemberStatus.FAILED, MemberStatus.LEFT)
+
+
+def test_return_is_a_join_and_new_tags_are_an_update() -> None:
+    bench = Bench()
+    bench.add("n", 2)
+    bench.receive(alive("n", 2, 2, v="2"), Dead(2, "n", "x"), alive("n", 2, 3, v="3"))
+    assert bench.kinds("n") == [
+        MemberEventKind.JOIN,
+        MemberEventKind.UPDATE,
+        MemberEventKind.FAILED,
+        MemberEventKind.JOIN,
+    ]
+
+
+# --- versions of two pools ---
+
+
+def test_versions_of_the_dead_count_for_what_they_speak_but_not_for_what_they_could() -> None:
+    own = [*Bench().swim.nodes]
+    narrow = structs.replace(alive("n", 2), versions=bytes((2, 2, 2, 2, 5, 4)))
+    old = structs.replace(alive("m", 3), versions=bytes((1, 1, 1, 2, 5, 4)))
+    dead = [RemoteNode(NodeState.ALIVE, narrow), RemoteNode(NodeState.DEAD, old)]
+    assert incompatibility(dead, own) == "Node 'm' protocol version (1) is incompatible: [2, 2]"
+    assert incompatibility([RemoteNode(NodeState.DEAD, narrow), RemoteNode(NodeState.DEAD, old)], own) is None
+    short = structs.replace(old, versions=b"\x09\x09\x09")
+    assert incompatibility([RemoteNode(NodeState.ALIVE, short)], own) is None
+
+
+def test_merge_of_incompatible_pools_takes_nothing_over() -> None:
+    bench = Bench()
+    bad = structs.replace(alive("bad", 2), versions=bytes((6, 7, 6, 2, 5, 4)))
+    nodes = (RemoteNode(NodeState.ALIVE, alive("good", 3)), RemoteNode(NodeState.ALIVE, bad))
+    effects = bench.do(StreamReceived(1, PushPull(nodes, b"", False), PEER))
+    assert any(isinstance(effect, Answer) and effect.reply for effect in effects)
+    assert len(bench.swim.members()) == 1
+    assert bench.swim.counters["merges_refused"] == 1
+    assert any(isinstance(effect, Warn) and "incompatible" in effect.text for effect in effects)
