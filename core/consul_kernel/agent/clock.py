@@ -8,3 +8,8 @@ import time
 def monotonic_ms() -> int:
     """Milliseconds that never go back; what the protocol cores are driven by."""
     return time.monotonic_ns() // 1_000_000
+
+
+def monotonic_us() -> int:
+    """The same in microseconds, for what is measured rather than waited for."""
+    return time.monotonic_ns() // 1_000

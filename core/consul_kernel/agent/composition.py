@@ -21,7 +21,7 @@ from consul_kernel.plugins import PluginManager
 from consul_kernel.server.server import ServerSettings
 
 from .admission import lan_admission, refuse_in_wan, refuse_shared_ids
-from .clock import monotonic_ms
+from .clock import monotonic_ms, monotonic_us
 from .keyring import LAN_KEYRING, WAN_KEYRING, open_keyring
 from .tags import lan_tags, wan_tags
 
@@ -132,6 +132,7 @@ class Parts:
             cipher=self._make_cipher(LAN_KEYRING),
             on_event=on_event,
             now_ms=monotonic_ms,
+            now_us=monotonic_us,
             rng=rng,
             accept=lan_admission(datacenter=config.datacenter, node_name=config.node_name, node_id=node_id),
             accept_list=refuse_shared_ids,
@@ -161,6 +162,7 @@ class Parts:
             cipher=self._make_cipher(WAN_KEYRING),
             on_event=on_event,
             now_ms=monotonic_ms,
+            now_us=monotonic_us,
             rng=rng,
             accept=refuse_in_wan,
             snapshot_path=config.data_dir / WAN_SNAPSHOT if config.data_dir is not None else None,

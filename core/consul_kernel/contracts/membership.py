@@ -137,7 +137,8 @@ class MembershipContext:
     that is refused is treated as unknown. `accept_list` may refuse a join for what the members that the peer sent are
     to each other; it is asked when `accept` has nothing against any of them. `snapshot_path` is where known members
     may be kept for a rejoin.
-    `now_ms` is a monotonic clock; `rng` the only source of randomness.
+    `now_ms` is a monotonic clock, `now_us` the same or another one that ticks in microseconds; `rng` the only source of
+    randomness.
     """
 
     node_name: str
@@ -168,6 +169,8 @@ class MembershipContext:
     """Whether network coordinates are kept and sent."""
     answer_query: AnswerQuery | None = None
     """The application's answers to queries (capability `queries`)."""
+    now_us: Callable[[], int] | None = None
+    """For round-trip times, of which a local network has many in a millisecond; without it `now_ms` measures them."""
 
 
 MembershipPlugin = Plugin[MembershipContext, Membership]

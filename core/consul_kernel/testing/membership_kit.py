@@ -23,6 +23,7 @@ from consul_kernel.contracts.membership_capabilities import MembershipCapability
 from consul_kernel.contracts.transport import Address
 
 from .clauses import ClauseError, require
+from .membership_coordinate_checks import COORDINATE_CHECKS
 from .membership_keyring_checks import KEYRING_CHECKS
 from .membership_query_checks import QUERY_CHECKS
 from .membership_stranger_checks import STRANGER_CHECKS
@@ -340,7 +341,7 @@ CHECKS: tuple[Check, ...] = (
 CAPABILITY_CHECKS: Mapping[MembershipCapability, tuple[Check, ...]] = {
     MembershipCapability.QUERIES: QUERY_CHECKS,
     MembershipCapability.KEYRING: KEYRING_CHECKS,
-    MembershipCapability.COORDINATES: (),
+    MembershipCapability.COORDINATES: COORDINATE_CHECKS,
 }
 """What a membership must pass besides, by the names in its descriptor's `capabilities`."""
 

@@ -27,7 +27,7 @@ from consul_kernel.contracts.transport import Address
 
 from .clauses import ClauseError
 from .memory_network import MemoryNetwork
-from .virtual_time import virtual_now_ms
+from .virtual_time import virtual_now_ms, virtual_now_us
 
 GOSSIP_PORT = 8301
 FAST_TUNING: Mapping[str, int] = {
@@ -172,6 +172,7 @@ class PoolWorld:
                 verify_outgoing=verify_outgoing,
                 on_event=hear,
                 now_ms=virtual_now_ms,
+                now_us=virtual_now_us,
                 rng=random.Random(self._rng.randrange(1 << 60)),
                 accept=accept,
                 accept_list=accept_list,

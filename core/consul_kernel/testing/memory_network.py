@@ -30,7 +30,8 @@ class LinkQuality:
     """How one direction between two hosts treats what is sent. Rates are probabilities.
 
     A packet takes between `delay_ms_min` and `delay_ms_max`, so that close ones may overtake each other;
-    `reorder_rate` of them take ten times as long. Streams see the delay alone, and stay in order.
+    `reorder_rate` of them take ten times as long, and `damage_rate` of them arrive with one octet changed. Streams see
+    the delay alone, and stay in order.
     """
 
     delay_ms_min: float = 0.5
@@ -38,6 +39,7 @@ class LinkQuality:
     loss_rate: float = 0.0
     duplicate_rate: float = 0.0
     reorder_rate: float = 0.0
+    damage_rate: float = 0.0
 
 
 PERFECT_LINK = LinkQuality()
@@ -162,8 +164,17 @@ class MemoryNetwork:
             delay = self.delay_ms(source.host, to.host)
             if self._rng.random() < quality.reorder_rate:
                 delay *= 10
+            if quality.damage_rate and self._rng.random() < quality.damage_rate:
+                packet = self._damage(packet)
             self._packets_under_way += 1
             self.call_after(delay, self._deliverer(source, to, packet))
+
+    def _damage(self, packet: bytes) -> bytes:
+        """Another octet in one place."""
+        damaged = bytearray(packet)
+        if damaged:
+            damaged[self._rng.randrange(len(damaged))] ^= self._rng.randrange(1, 256)
+        return bytes(damaged)
 
     def bind_packets(self, endpoint: MemoryPacketEndpoint) -> None:
         """Make an endpoint reachable."""

@@ -122,6 +122,11 @@ def virtual_now_ms() -> int:
     return round(asyncio.get_running_loop().time() * 1000)
 
 
+def virtual_now_us() -> int:
+    """Microseconds on the same clock."""
+    return round(asyncio.get_running_loop().time() * 1_000_000)
+
+
 def _waiting() -> str:
     loop = asyncio.get_running_loop()
     names = sorted(

@@ -21,6 +21,6 @@ def consul_kernel_register_membership() -> MembershipPlugin:
         api=1,
         create=SwimMembership,
         config_type=SwimConfig,
-        capabilities=frozenset({MembershipCapability.QUERIES, MembershipCapability.KEYRING}),
+        capabilities=frozenset(MembershipCapability),
         summary="SWIM gossip, compatible with memberlist and Serf",
     )

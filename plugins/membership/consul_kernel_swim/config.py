@@ -121,7 +121,13 @@ _TUNING: Final = {
 
 
 def settle(
-    config: SwimConfig, pool: str, tuning: Mapping[str, int], reconnect_timeout_ms: int, sealed_overhead_bytes: int
+    config: SwimConfig,
+    pool: str,
+    tuning: Mapping[str, int],
+    reconnect_timeout_ms: int,
+    sealed_overhead_bytes: int,
+    *,
+    coordinates: bool = True,
 ) -> Settings:
     """The settings of one pool: the profile, then Consul's tuning keys, then the block's own numbers.
 
@@ -143,6 +149,7 @@ def settle(
         sealed_overhead_bytes=sealed_overhead_bytes,
         resolve_name_conflicts=config.resolve_name_conflicts,
         tcp_pings=not config.disable_tcp_pings,
+        coordinates=coordinates,
         compress_packets=config.compress_packets,
         compress_streams=config.compress_streams,
     )

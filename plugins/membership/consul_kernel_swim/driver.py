@@ -18,6 +18,7 @@ from consul_kernel.contracts.errors import (
 from consul_kernel.contracts.membership import Member, MembershipContext, MemberStatus
 from consul_kernel.contracts.membership_capabilities import KeyOperation, KeyringOutcome, QueryOutcome, QueryRequest
 from consul_kernel.contracts.transport import Address, Listener, PacketEndpoint, Stream
+from consul_kernel.structs.coordinate import Coordinate
 
 from .callbacks import Callbacks
 from .commands import Commands
@@ -79,6 +80,7 @@ class SwimMembership:
             context.tuning,
             context.reconnect_timeout_ms,
             self._sealing.overhead_bytes,
+            coordinates=context.coordinates,
         )
         self._callbacks = Callbacks(context)
         self._swim: Swim | None = None
@@ -252,6 +254,9 @@ class SwimMembership:
         figures.update({name: str(count) for name, count in sorted(counters.items()) if count})
         return figures
 
+    def coordinate(self, name: str = "") -> Coordinate | None:
+        return None if self._swim is None else self._swim.coordinates.of(name)
+
     def _core(self) -> Swim:
         if self._swim is None:
             raise MembershipError("the membership has not been started")
@@ -265,7 +270,8 @@ class SwimMembership:
             self._counters["inbox_overflows"] += 1
             return
         try:
-            self._post(PacketReceived(self._sealing.open_packet(packet), source))
+            arrived_us = None if self._context.now_us is None else self._context.now_us()
+            self._post(PacketReceived(self._sealing.open_packet(packet), source, arrived_us))
         except (PeerProtocolError, CipherError) as error:
             self._counters["packets_refused"] += 1
             self._complaints.refused("packet", source.host, str(error), self._context.now_ms())
@@ -292,7 +298,8 @@ class SwimMembership:
 
     def _step(self, event: Input) -> None:
         try:
-            for effect in self._core().step(event, self._context.now_ms()):
+            now_us = None if self._context.now_us is None else self._context.now_us()
+            for effect in self._core().step(event, self._context.now_ms(), now_us):
                 self._perform(effect)
         except Exception:
             # A fault of ours in one input must not stop the agent's failure detection.

@@ -27,6 +27,7 @@ class Environment:
         self.settings = settings
         self.rng = rng
         self.now_ms = 0
+        self.now_us = 0
         self.timers = Timers()
         self.effects: list[Effect] = []
         self.counters: Counter[str] = Counter()

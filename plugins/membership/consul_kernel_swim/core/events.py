@@ -38,10 +38,14 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class PacketReceived:
-    """One packet in plain form: opened and without its label."""
+    """One packet in plain form: opened and without its label.
+
+    `arrived_us` is when it came off the network, on the finer clock of `step`; without it, the step's time counts.
+    """
 
     packet: bytes
     source: Address
+    arrived_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from consul_kernel.contracts.transport import Address
 
-from .coordinates import START_PAYLOAD
+from .coordinates import Coordinates
 from .courier import Courier, takes_checksum
 from .environment import Environment
 from .messages import Ack, IndirectPing, Nack, NodeState, Ping, Suspect
@@ -26,10 +26,22 @@ _HELPED_MAX = 1024
 class _Round:
     """One probe of one node, as it was at this incarnation: what it refutes meanwhile is not held against it."""
 
-    __slots__ = ("ends", "incarnation", "nacks_expected", "nacks_received", "node", "sequence", "stream_acked")
+    __slots__ = (
+        "ends",
+        "incarnation",
+        "is_direct",
+        "nacks_expected",
+        "nacks_received",
+        "node",
+        "sent_us",
+        "sequence",
+        "stream_acked",
+    )
 
-    def __init__(self, sequence: int, node: Node) -> None:
+    def __init__(self, sequence: int, node: Node, sent_us: int) -> None:
         self.sequence = sequence
+        self.sent_us = sent_us
+        self.is_direct = True
         self.node = node
         self.incarnation = node.incarnation
         self.nacks_expected = 0
@@ -59,12 +71,14 @@ class Prober:
         courier: Courier,
         rules: MembershipRules,
         awareness: Awareness,
+        coordinates: Coordinates,
     ) -> None:
         self._env = env
         self._nodes = nodes
         self._courier = courier
         self._rules = rules
         self._awareness = awareness
+        self._coordinates = coordinates
         self._sequence = 0
         self._round: _Round | None = None
         self._overdue = False
@@ -97,7 +111,7 @@ class Prober:
     def _probe(self, node: Node) -> None:
         settings = self._env.settings
         sequence = self._next_sequence()
-        round_ = self._round = _Round(sequence, node)
+        round_ = self._round = _Round(sequence, node, self._env.now_us)
         own = self._nodes.own
         ping = Ping(sequence, node.name, own.address, own.name).encode()
         if node.state is NodeState.ALIVE:
@@ -114,6 +128,7 @@ class Prober:
         round_ = self._round
         if round_ is None:
             return
+        round_.is_direct = False
         settings, own, node = self._env.settings, self._nodes.own, round_.node
         helpers = self._nodes.pick(settings.indirect_checks, lambda other: self._can_help(other, node))
         for helper in helpers:
@@ -160,8 +175,11 @@ class Prober:
 
     # --- answers ---
 
-    def acked(self, ack: Ack) -> None:
-        """Somebody answered a ping of ours. Late and unknown ones are ignored."""
+    def acked(self, ack: Ack, arrived_us: int) -> None:
+        """Somebody answered a ping of ours. Late and unknown ones are ignored.
+
+        What comes before others were asked came directly, and measures the way there and back.
+        """
         help_ = self._helped.pop(ack.sequence, None)
         if help_ is not None:
             if help_.timer is not None:
@@ -177,6 +195,10 @@ class Prober:
         if self._timeout is not None:
             self._timeout.cancel()
         self._awareness.adjust(-1)
+        if round_.is_direct:
+            round_trip_us = max(0, arrived_us - round_.sent_us)
+            if not self._coordinates.measured(round_.node.name, ack.payload, round_trip_us):
+                self._env.count("coordinates_refused")
         if self._overdue:
             self._probe_next()
 
@@ -193,7 +215,7 @@ class Prober:
         if ping.node and ping.node != self._nodes.own_name:
             self._env.count("pings_for_others")
             return
-        self._courier.send(ping.source or source, Ack(ping.sequence, START_PAYLOAD).encode())
+        self._courier.send(ping.source or source, Ack(ping.sequence, self._coordinates.ack_payload).encode())
 
     def answer_stream_ping(self, ping: Ping) -> Ack | None:
         """The answer to a ping over a stream, or None when another node is meant."""

@@ -92,6 +92,8 @@ class Roster:
         self._intents: dict[str, tuple[int, bool, int]] = {}
         self._view: tuple[Member, ...] | None = ()
         self.is_leaving = False
+        self.on_erased: Callable[[str], None] = lambda name: None
+        """Called when a member is forgotten."""
 
     def __len__(self) -> int:
         return len(self._records)
@@ -271,6 +273,7 @@ class Roster:
     def _erase(self, record: _Record) -> None:
         if self._records.get(record.member.name) is record:
             del self._records[record.member.name]
+            self.on_erased(record.member.name)
             self._tell(MemberEventKind.REAP, record)
 
     def _tell(self, kind: MemberEventKind, record: _Record) -> None:

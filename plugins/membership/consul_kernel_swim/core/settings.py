@@ -33,6 +33,7 @@ class Settings:
     gossip_to_the_dead_ms: int = 30_000
     dead_node_reclaim_ms: int = 30_000
     tcp_pings: bool = True
+    coordinates: bool = True
 
     packet_bytes: int = PACKET_BYTES_MAX
     sealed_overhead_bytes: int = 0

@@ -18,6 +18,7 @@ from consul_kernel.contracts.membership_capabilities import AnswerQuery
 from consul_kernel.contracts.transport import Address
 
 from .application import Application
+from .coordinates import Coordinates
 from .courier import Courier
 from .departure import Departure, once_soon
 from .environment import Environment
@@ -96,7 +97,9 @@ class Swim:
         )
         self.serf = Serf(env, name, self._courier, application, keyring or Keyring(None))
         self._rules.watcher = self.serf
-        self._prober = Prober(env, self.nodes, self._courier, self._rules, self.awareness)
+        self.coordinates = Coordinates(rng, name, kept=settings.coordinates, members_max=settings.members_max)
+        self.serf.roster.on_erased = self.coordinates.forget
+        self._prober = Prober(env, self.nodes, self._courier, self._rules, self.awareness, self.coordinates)
         self._exchanges = Exchanges(env, self.nodes, self._rules, self.serf)
         self._departure = Departure(env, self.nodes, self._rules, self.serf)
         self._started = False
@@ -132,7 +135,7 @@ class Swim:
         """Figures under Serf's names, and the counters of what was odd."""
         serf, roster = self.serf, self.serf.roster
         figures = {
-            "coordinate_resets": 0,
+            "coordinate_resets": self.coordinates.resets,
             "event_queue": len(serf.user_events.queue),
             "event_time": serf.user_events.clock.time,
             "failed": len(roster.with_status(MemberStatus.FAILED)),
@@ -150,10 +153,15 @@ class Swim:
 
     # --- the step ---
 
-    def step(self, event: Input, now_ms: int) -> list[Effect]:
-        """Handle one input at `now_ms`, then every timer that is due. The effects are to be performed in order."""
+    def step(self, event: Input, now_ms: int, now_us: int | None = None) -> list[Effect]:
+        """Handle one input at `now_ms`, then every timer that is due. The effects are to be performed in order.
+
+        `now_us` is the same instant on a finer clock, or on one of its own: only differences of it are used, to
+        measure round trips, of which a local network has many in a millisecond.
+        """
         env = self._env
         env.now_ms = max(env.now_ms, now_ms)
+        env.now_us = now_ms * 1000 if now_us is None else now_us
         try:
             self._handle(event)
         except PeerProtocolError:
@@ -165,7 +173,7 @@ class Swim:
     def _handle(self, event: Input) -> None:
         match event:
             case PacketReceived():
-                self._packet(event.packet, event.source)
+                self._packet(event)
             case TimerFired():
                 pass
             case StreamReceived():
@@ -197,22 +205,23 @@ class Swim:
 
     # --- packets and streams ---
 
-    def _packet(self, packet: bytes, source: Address) -> None:
-        messages, damaged = split_packet(packet)
+    def _packet(self, event: PacketReceived) -> None:
+        messages, damaged = split_packet(event.packet)
         if damaged:
             self._env.count("packets_damaged")
         for message in messages:
             try:
-                self._message(decode_message(message), source)
+                self._message(decode_message(message), event)
             except PeerProtocolError:
                 self._env.count("malformed")
 
-    def _message(self, message: Message, source: Address) -> None:
+    def _message(self, message: Message, event: PacketReceived) -> None:
+        source = event.source
         match message:
             case Ping():
                 self._prober.pinged(message, source)
             case Ack():
-                self._prober.acked(message)
+                self._prober.acked(message, self._env.now_us if event.arrived_us is None else event.arrived_us)
             case Alive():
                 self._rules.alive(message)
             case User():

@@ -50,7 +50,10 @@ class Bench:
         self.do(Started())
 
     def do(self, event: Input) -> list[Effect]:
-        effects = self.swim.step(event, self.now_ms)
+        return self.note(self.swim.step(event, self.now_ms))
+
+    def note(self, effects: list[Effect]) -> list[Effect]:
+        """Remember what a step did."""
         self.effects += effects
         for effect in effects:
             if isinstance(effect, SendPacket):

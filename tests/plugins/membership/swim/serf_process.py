@@ -133,6 +133,7 @@ class OurAgent:
                 cipher=cipher,
                 on_event=self.events.append,
                 now_ms=lambda: time.monotonic_ns() // 1_000_000,
+                now_us=lambda: time.monotonic_ns() // 1_000,
                 rng=random.Random(name),
                 answer_query=answer_query,
             ),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from consul_kernel.contracts.errors import MembershipError, PeerProtocolError
 from consul_kernel.contracts.transport import Address
+from consul_kernel.structs.coordinate import Coordinate
 from consul_kernel_swim.core import lzw
-from consul_kernel_swim.core.coordinates import START_PAYLOAD
+from consul_kernel_swim.core.coordinates import decode_coordinate, encode_coordinate
 from consul_kernel_swim.core.messages import (
     Ack,
     Alive,
@@ -66,7 +67,8 @@ def test_recorded_alive_says_who_and_where() -> None:
 def test_recorded_ack_carries_our_start_coordinate() -> None:
     message = decode_message(VECTORS["msg_ack"])
     assert isinstance(message, Ack)
-    assert message.payload == START_PAYLOAD
+    assert message.payload == encode_coordinate(Coordinate())
+    assert decode_coordinate(message.payload) == Coordinate()
 
 
 # --- round trips ---

@@ -34,6 +34,25 @@ async def ours() -> AsyncIterator[OurAgent]:
     await agent.stop()
 
 
+async def test_both_estimate_the_round_trip_between_them(serf: SerfAgent, ours: OurAgent) -> None:
+    await join(serf, ours)
+    await until(lambda: ours.membership.coordinate("go-serf") is not None, serf.tail)
+
+    async def estimated() -> bool:
+        return "Estimated kernel <-> go-serf rtt" in await serf.command("rtt", "kernel", "go-serf")
+
+    await until(estimated, serf.tail)
+    text = await serf.command("rtt", "kernel", "go-serf")
+    theirs_ms = float(text.split("rtt:")[1].split()[0])
+    assert theirs_ms < 200
+    own, other = ours.membership.coordinate(), ours.membership.coordinate("go-serf")
+    assert own is not None
+    assert other is not None
+    assert 0 < own.distance_s(other) < 0.2
+    assert "Rejected coordinate" not in serf.log.read_text(errors="replace")
+    assert "coordinates_refused" not in ours.membership.stats()
+
+
 async def test_members_tags_and_events_pass_both_ways(serf: SerfAgent, ours: OurAgent) -> None:
     await join(serf, ours)
     found = next(member for member in ours.membership.members() if member.name == "go-serf")
