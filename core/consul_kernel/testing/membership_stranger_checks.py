@@ -7,7 +7,7 @@ import itertools
 import random
 
 from consul_kernel.contracts.cipher import Cipher
-from consul_kernel.contracts.membership import MemberStatus
+from consul_kernel.contracts.membership import MemberEventKind, MemberStatus
 from consul_kernel.contracts.transport import Address
 
 from .clauses import require
@@ -82,8 +82,40 @@ async def check_10_2_encryption_is_introduced_step_by_step(world: PoolWorld) -> 
             require(list(agent.statuses().values()) == [MemberStatus.ALIVE] * 3, f"10.2: {agent.name} lost somebody")
 
 
+async def check_10_2_pool_is_sealed_agent_by_agent(world: PoolWorld) -> None:
+    """10.2: keys first, then sealing, then refusing: at every step all members hear each other, and none fails."""
+    agents = await world.pool(4)
+    for incoming, outgoing in ((False, False), (False, True), (True, True)):
+        for number, old in enumerate(agents):
+            await old.membership.aclose()
+            world.agents.remove(old)
+            agents[number] = new = await world.add(
+                old.name,
+                host=old.host,
+                cipher=KeyedCipher(b"k"),
+                verify_incoming=incoming,
+                verify_outgoing=outgoing,
+            )
+            await new.membership.join([agents[number - 1].address])
+            await _all_hear_each_other(world, agents, f"{incoming}-{outgoing}-{number}")
+    outsider = await world.add("plain")
+    await expect_membership_error(outsider.membership.join([agents[0].address]), "10.2: plain got in at the end")
+
+
+async def _all_hear_each_other(world: PoolWorld, agents: list[Agent], event: str) -> None:
+    for agent in agents:
+        await agent.membership.send_user_event(f"{event}-{agent.name}", b"")
+    for name in [agent.name for agent in agents]:
+        await world.until_status(agents, name, MemberStatus.ALIVE, f"10.2: {name} at step {event}")
+        for agent in agents:
+            text = f"{event}-{name}"
+            await world.until(lambda: (text, b"") in agent.user_events(), f"10.2: {agent.name} hears {text}")  # noqa: B023
+            require(MemberEventKind.FAILED not in agent.kinds(name), f"10.2: {name} failed at step {event}")
+
+
 STRANGER_CHECKS: tuple[Check, ...] = (
     check_9_1_garbage_harms_nobody,
     check_10_1_only_holders_of_the_key_get_in,
     check_10_2_encryption_is_introduced_step_by_step,
+    check_10_2_pool_is_sealed_agent_by_agent,
 )

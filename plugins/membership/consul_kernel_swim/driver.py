@@ -53,6 +53,7 @@ from .core.events import (
 from .core.keyring import Keyring
 from .core.messages import ErrorReply
 from .core.swim import Swim
+from .framing import Framing
 from .sealing import make_sealing
 from .snapshot import Recalled
 from .snapshot_keeper import SnapshotKeeper
@@ -74,6 +75,7 @@ class SwimMembership:
     def __init__(self, context: MembershipContext, config: SwimConfig) -> None:
         self._context = context
         self._sealing = make_sealing(context, config.label)
+        self._framing = Framing(self._sealing)
         self._settings = settle(
             config,
             context.pool,
@@ -180,6 +182,7 @@ class SwimMembership:
         if self._listener is not None:
             await self._listener.aclose()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._framing.close()
         self._commands.close()
         if self._snapshot is not None:
             await self._snapshot.aclose()
@@ -250,7 +253,12 @@ class SwimMembership:
         figures = {"encrypted": str(self._context.cipher is not None).lower()}
         if self._swim is not None:
             figures.update(self._swim.stats())
-        counters = {**self._counters, "warnings_suppressed": self._complaints.suppressed}
+        counters = {
+            **self._counters,
+            "streams_over_budget": self._framing.held.refused,
+            "unsealed_taken": self._sealing.unsealed_taken,
+            "warnings_suppressed": self._complaints.suppressed,
+        }
         figures.update({name: str(count) for name, count in sorted(counters.items()) if count})
         return figures
 
@@ -355,9 +363,9 @@ class SwimMembership:
             async with asyncio.timeout(effect.timeout_ms / 1000):
                 stream = await self._context.transport.dial(effect.to, timeout_ms=effect.timeout_ms)
                 try:
-                    stream.write(self._sealing.seal_stream(effect.request, dialling=True))
+                    stream.write(self._framing.seal(effect.request, dialling=True))
                     await stream.drain()
-                    reply = await self._sealing.receive(stream, served=False)
+                    reply = await self._framing.receive(stream, served=False)
                 finally:
                     stream.close()
             self._post(ReplyReceived(effect.dial_id, reply))
@@ -383,16 +391,16 @@ class SwimMembership:
         self._streams[stream_id] = answer
         try:
             async with asyncio.timeout(self._settings.tcp_timeout_ms / 1000):
-                message = await self._sealing.receive(stream, served=True)
+                message = await self._framing.receive(stream, served=True)
                 self._post(StreamReceived(stream_id, message, stream.peer))
                 reply = await answer
                 if reply is not None:
-                    stream.write(self._sealing.seal_stream(reply, dialling=False))
+                    stream.write(self._framing.seal(reply, dialling=False))
                     await stream.drain()
         except (PeerProtocolError, CipherError) as error:
             self._counters["streams_refused"] += 1
             self._complaints.refused("stream", stream.peer.host, str(error), self._context.now_ms())
-            stream.write(self._sealing.seal_stream(ErrorReply(str(error)).encode(), dialling=False))
+            stream.write(self._framing.seal(ErrorReply(str(error)).encode(), dialling=False))
         except (TransportError, TimeoutError):
             self._counters["streams_broken"] += 1
         finally:

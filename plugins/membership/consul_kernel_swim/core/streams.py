@@ -87,6 +87,16 @@ class StreamDecoder:
         self._steps: Iterator[StreamMessage | None] | None = None
         self._received = 0
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the message is wrapped, so that the end of it is expanded, which takes long."""
+        return self._kind == MessageType.COMPRESS
+
+    @property
+    def received_bytes(self) -> int:
+        """How much was fed."""
+        return self._received
+
     def feed(self, data: bytes) -> StreamMessage | None:
         """The message once it is whole, else None. Feed nothing after that."""
         self._received += len(data)
