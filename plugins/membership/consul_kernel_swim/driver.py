@@ -13,7 +13,6 @@ from consul_kernel.contracts.errors import (
     MembershipError,
     PeerProtocolError,
     PluginStartError,
-    TransportError,
 )
 from consul_kernel.contracts.membership import Member, MembershipContext, MemberStatus
 from consul_kernel.contracts.membership_capabilities import KeyOperation, KeyringOutcome, QueryOutcome, QueryRequest
@@ -30,7 +29,6 @@ from .core.events import (
     AskQuery,
     CommandDone,
     Dial,
-    DialFailed,
     Effect,
     ForceLeave,
     GiveUp,
@@ -41,32 +39,27 @@ from .core.events import (
     Notify,
     OperateKeyring,
     PacketReceived,
-    ReplyReceived,
     SendPacket,
     SendUserEvent,
     SetTags,
     Started,
-    StreamReceived,
     TimerFired,
     Warn,
 )
 from .core.keyring import Keyring
-from .core.messages import ErrorReply
 from .core.swim import Swim
 from .framing import Framing
 from .sealing import make_sealing
 from .snapshot import Recalled
 from .snapshot_keeper import SnapshotKeeper
+from .stream_exchanges import StreamExchanges
 
 logger = logging.getLogger("consul_kernel.swim")
 
 _INBOX_MAX: Final = 8_192
 _STEPS_PER_TURN: Final = 256
-_STREAMS_MAX: Final = 128
 _JOINS_AT_ONCE: Final = 16
 _BIND_ATTEMPTS: Final = 16
-
-UNREADABLE_ANSWER: Final = "the answer cannot be read ({}): does the other side have the same encryption key?"
 
 
 class SwimMembership:
@@ -95,13 +88,14 @@ class SwimMembership:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = -1
         self._commands = Commands(self._post)
-        self._streams: dict[int, asyncio.Future[bytes | None]] = {}
-        self._last_stream = 0
         self._giving_up: asyncio.Task[None] | None = None
         self._closed = False
         self._complaints = Complaints(context.pool)
         self._snapshot: SnapshotKeeper | None = None
         self._counters: Counter[str] = Counter()
+        self._exchanges = StreamExchanges(
+            context, self._framing, self._settings.tcp_timeout_ms, self._post, self._complaints, self._counters
+        )
 
     # --- life ---
 
@@ -339,11 +333,9 @@ class SwimMembership:
                     self._snapshot.note(effect.event)
                 self._callbacks.tell(effect.event)
             case Dial():
-                self._spawn(self._dial(effect), "swim-dial")
+                self._spawn(self._exchanges.dial(effect), "swim-dial")
             case Answer():
-                answer = self._streams.get(effect.stream_id)
-                if answer is not None and not answer.done():
-                    answer.set_result(effect.reply)
+                self._exchanges.answer(effect)
             case CommandDone():
                 self._commands.settle(effect)
             case Keep():
@@ -355,53 +347,9 @@ class SwimMembership:
                 logger.error("pool %s: this agent leaves the pool: %s", self._context.pool, effect.reason)
                 self._giving_up = asyncio.create_task(self.aclose(), name="swim-give-up")
 
-    # --- streams ---
-
-    async def _dial(self, effect: Dial) -> None:
-        """One exchange that the core asked for."""
-        try:
-            async with asyncio.timeout(effect.timeout_ms / 1000):
-                stream = await self._context.transport.dial(effect.to, timeout_ms=effect.timeout_ms)
-                try:
-                    stream.write(self._framing.seal(effect.request, dialling=True))
-                    await stream.drain()
-                    reply = await self._framing.receive(stream, served=False)
-                finally:
-                    stream.close()
-            self._post(ReplyReceived(effect.dial_id, reply))
-        except TimeoutError:
-            self._post(DialFailed(effect.dial_id, f"no answer within {effect.timeout_ms} ms"))
-        except CipherError as error:
-            self._post(DialFailed(effect.dial_id, UNREADABLE_ANSWER.format(error)))
-        except (TransportError, PeerProtocolError) as error:
-            self._post(DialFailed(effect.dial_id, str(error) or type(error).__name__))
-        except Exception as error:
-            # Whoever asked waits for an outcome, whatever is wrong with a transport or a cipher.
-            logger.exception("pool %s: a fault during the exchange with %s", self._context.pool, effect.to)
-            self._post(DialFailed(effect.dial_id, f"{type(error).__name__}: {error}"))
-
     async def _serve(self, stream: Stream) -> None:
-        """One stream that a peer opened; bounded in number and in time."""
-        if self._swim is None or self._closed or len(self._streams) >= _STREAMS_MAX:
+        """A stream that a peer opened; none is served before the start and after the end."""
+        if self._swim is None or self._closed:
             self._counters["streams_over_limit"] += 1
             return
-        self._last_stream += 1
-        stream_id = self._last_stream
-        answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._streams[stream_id] = answer
-        try:
-            async with asyncio.timeout(self._settings.tcp_timeout_ms / 1000):
-                message = await self._framing.receive(stream, served=True)
-                self._post(StreamReceived(stream_id, message, stream.peer))
-                reply = await answer
-                if reply is not None:
-                    stream.write(self._framing.seal(reply, dialling=False))
-                    await stream.drain()
-        except (PeerProtocolError, CipherError) as error:
-            self._counters["streams_refused"] += 1
-            self._complaints.refused("stream", stream.peer.host, str(error), self._context.now_ms())
-            stream.write(self._framing.seal(ErrorReply(str(error)).encode(), dialling=False))
-        except (TransportError, TimeoutError):
-            self._counters["streams_broken"] += 1
-        finally:
-            del self._streams[stream_id]
+        await self._exchanges.serve(stream)
