@@ -23,7 +23,7 @@ from consul_kernel.server.server import ServerSettings
 from .admission import lan_admission, refuse_in_wan, refuse_shared_ids
 from .clock import monotonic_ms, monotonic_us
 from .keyring import LAN_KEYRING, WAN_KEYRING, open_keyring
-from .tags import lan_tags, wan_tags
+from .tags import advertised_reconnect_timeout_ms, lan_tags, wan_tags
 
 LAN_SNAPSHOT = "serf/local.snapshot"
 WAN_SNAPSHOT = "serf/remote.snapshot"
@@ -122,6 +122,7 @@ class Parts:
             bootstrap=config.bootstrap,
             bootstrap_expect=config.bootstrap_expect,
             wan_join_port=wan.port if wan is not None else 0,
+            reconnect_timeout_ms=config.advertise_reconnect_timeout_ms,
         )
         context = MembershipContext(
             node_name=config.node_name,
@@ -140,6 +141,9 @@ class Parts:
             reconnect_timeout_ms=config.reconnect_timeout_ms,
             verify_incoming=config.encrypt_verify_incoming,
             verify_outgoing=config.encrypt_verify_outgoing,
+            reconnect_timeout_of=advertised_reconnect_timeout_ms,
+            rejoin_after_leave=config.rejoin_after_leave,
+            coordinates=not config.disable_coordinates,
             tuning=_tuning(config.gossip_lan),
         )
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
@@ -169,6 +173,9 @@ class Parts:
             reconnect_timeout_ms=config.reconnect_timeout_wan_ms,
             verify_incoming=config.encrypt_verify_incoming,
             verify_outgoing=config.encrypt_verify_outgoing,
+            reconnect_timeout_of=advertised_reconnect_timeout_ms,
+            rejoin_after_leave=config.rejoin_after_leave,
+            coordinates=not config.disable_coordinates,
             tuning=_tuning(config.gossip_wan),
         )
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)

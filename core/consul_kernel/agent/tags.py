@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 from consul_kernel import __version__
 from consul_kernel.contracts.membership import Member
+from consul_kernel.structs.duration import MILLISECOND, DurationError, format_duration_ns, parse_duration_ns
 
 ROLE_SERVER = "consul"
 ROLE_CLIENT = "node"
 COMPATIBLE_CONSUL_VERSION = "1.10.11"
 """The Consul whose behaviour is followed; peers read the first d.d.d of the `build` tag."""
+
+RECONNECT_TIMEOUT_TAG = "rc_tm"
+"""How long others shall remember this agent after it has failed, as a Go duration."""
 
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
@@ -37,6 +41,18 @@ class ServerTags:
     def address(self) -> str:
         """`ip:port` of the server port."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def advertised_reconnect_timeout_ms(member: Member) -> int | None:
+    """What a member asks for by its tag; None when it asks for nothing, or for what makes no sense."""
+    text = member.tags.get(RECONNECT_TIMEOUT_TAG)
+    if text is None:
+        return None
+    try:
+        timeout_ms = parse_duration_ns(text) // MILLISECOND
+    except DurationError:
+        return None
+    return timeout_ms if timeout_ms > 0 else None
 
 
 def server_tags(member: Member) -> ServerTags | None:
@@ -85,8 +101,9 @@ def lan_tags(
     bootstrap: bool = False,
     bootstrap_expect: int = 0,
     wan_join_port: int = 0,
+    reconnect_timeout_ms: int = 0,
 ) -> Mapping[str, str]:
-    """This agent's tags in the LAN pool; `server_port` is None on a client."""
+    """This agent's tags in the LAN pool; `server_port` is None on a client, `reconnect_timeout_ms` 0 on a server."""
     tags = {
         "role": ROLE_CLIENT if server_port is None else ROLE_SERVER,
         "dc": datacenter,
@@ -98,6 +115,8 @@ def lan_tags(
         "build": f"{COMPATIBLE_CONSUL_VERSION}:kernel-{__version__}",
         "acls": "0",
     }
+    if reconnect_timeout_ms:
+        tags[RECONNECT_TIMEOUT_TAG] = format_duration_ns(reconnect_timeout_ms * MILLISECOND)
     if server_port is not None:
         tags |= {"port": str(server_port), "raft_vsn": "3", "ft_fs": "1", "ft_si": "1"}
         if wan_join_port > 0:

@@ -114,6 +114,8 @@ def _plain_settings(merged: Merged, problems: ProblemLog, host: Host, *, server:
         ),
         reconnect_timeout_ms=merged.duration_ms("reconnect_timeout"),
         reconnect_timeout_wan_ms=merged.duration_ms("reconnect_timeout_wan"),
+        advertise_reconnect_timeout_ms=merged.duration_ms("advertise_reconnect_timeout"),
+        disable_coordinates=merged.flag("disable_coordinates"),
         encrypt_verify_incoming=merged.flag("encrypt_verify_incoming"),
         encrypt_verify_outgoing=merged.flag("encrypt_verify_outgoing"),
         disable_keyring_file=merged.flag("disable_keyring_file"),

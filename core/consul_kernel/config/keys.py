@@ -67,7 +67,7 @@ JOIN_KEYS = (
     Key("retry_interval_wan", _T.DURATION, "30s", "Wait between rounds of `retry_join_wan`."),
     Key("retry_max", _T.INT, 0, "Rounds of `retry_join` before the agent stops; 0 is no end."),
     Key("retry_max_wan", _T.INT, 0, "Rounds of `retry_join_wan` before the agent stops; 0 is no end."),
-    Key("rejoin_after_leave", _T.BOOL, False, "Rejoin at the start even after having left on purpose.", Effect.UNUSED),
+    Key("rejoin_after_leave", _T.BOOL, False, "Rejoin at the start even after having left on purpose."),
     Key(
         "leave_on_terminate",
         _T.BOOL,
@@ -84,6 +84,14 @@ JOIN_KEYS = (
     ),
     Key("reconnect_timeout", _T.DURATION, "72h", "Forget a failed member after this; at least 8h."),
     Key("reconnect_timeout_wan", _T.DURATION, "72h", "The same in the WAN pool; at least 8h."),
+    Key(
+        "advertise_reconnect_timeout",
+        _T.DURATION,
+        "0s",
+        "Ask the others to forget this agent so long after it has failed. Only clients may.",
+        default_note="their `reconnect_timeout`",
+    ),
+    Key("disable_coordinates", _T.BOOL, False, "Keep and send no network coordinates."),
 )
 
 _GOSSIP = (

@@ -59,7 +59,7 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
         "acl.enable_key_list_policy", "acl.enable_token_persistence", "acl.enable_token_replication",
         "acl_enable_key_list_policy", "acl_enforce_version_8", "enable_acl_replication",
         "autopilot.cleanup_dead_servers", "autopilot.disable_upgrade_migration",
-        "disable_coordinates", "disable_http_unprintable_char_filter",
+        "disable_http_unprintable_char_filter",
         "dns_config.use_cache", "dns_config.prefer_namespace", "enable_agent_tls_for_checks",
         "enable_central_service_config", "enable_debug", "enable_syslog", "http_config.use_cache",
         "non_voting_server",
@@ -73,7 +73,7 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
     ),
     _T.FLOAT: ("cache.entry_fetch_rate",),
     _T.DURATION: (
-        "acl.policy_ttl", "acl.role_ttl", "acl.token_ttl", "acl_ttl", "advertise_reconnect_timeout",
+        "acl.policy_ttl", "acl.role_ttl", "acl.token_ttl", "acl_ttl",
         "autopilot.last_contact_threshold", "autopilot.server_stabilization_time", "dns_config.cache_max_age",
         "limits.https_handshake_timeout", "limits.rpc_client_timeout", "primary_gateways_interval",
         "server_rejoin_age_max",

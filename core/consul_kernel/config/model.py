@@ -72,6 +72,9 @@ class AgentConfig:
     skip_leave_on_interrupt: bool = False
     reconnect_timeout_ms: int = 72 * 3600 * 1000
     reconnect_timeout_wan_ms: int = 72 * 3600 * 1000
+    advertise_reconnect_timeout_ms: int = 0
+    """Told to others in a tag; 0 is none."""
+    disable_coordinates: bool = False
 
     # gossip
     encrypt: bytes | None = field(default=None, repr=False)

@@ -169,6 +169,9 @@ def _numbers(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
     if config.check_output_max_size < 1:
         text = "check_output_max_size must be positive, to discard check output use the discard_check_output flag"
         _error(merged, problems, "check_output_max_size", text)
+    if config.server and config.advertise_reconnect_timeout_ms:
+        text = "advertise_reconnect_timeout can only be used on a client"
+        _error(merged, problems, "advertise_reconnect_timeout", text)
     for key in ("reconnect_timeout", "reconnect_timeout_wan"):
         if merged.duration_ms(key) < MIN_RECONNECT_MS:
             _error(merged, problems, key, f"{key} must be >= 8h0m0s")
@@ -197,6 +200,7 @@ _POSITIVE = (
     ),
 )
 _NOT_NEGATIVE = (
+    "advertise_reconnect_timeout",
     "performance.leave_drain_time",
     "performance.rpc_hold_timeout",
     "raft_trailing_logs",

@@ -124,7 +124,7 @@ class SwimMembership:
             await self.aclose()
             raise PluginStartError(f"gossip cannot start as {context.node_name!r} at {advertise}: {error}") from error
         if context.snapshot_path is not None:
-            self._snapshot = await SnapshotKeeper.open(context.snapshot_path)
+            self._snapshot = await SnapshotKeeper.open(context.snapshot_path, keeps_left=context.rejoin_after_leave)
         recalled = Recalled() if self._snapshot is None else self._snapshot.recalled
         self._step(Started(*recalled.clocks))
         self._rearm()
@@ -132,16 +132,23 @@ class SwimMembership:
         self._spawn(self._rejoin(recalled), "swim-rejoin")
 
     async def _rejoin(self, recalled: Recalled) -> None:
-        """Call on those who were alive in an earlier life, one after the other in random order, until one answers."""
+        """Call on those who were alive in an earlier life, one after the other in random order, until one answers.
+
+        As long as nobody does and nobody is met otherwise, again and again: the network may come up later than we.
+        """
         known = [address for name, address in recalled.alive.items() if name != self._context.node_name]
-        self._context.rng.shuffle(known)
-        for address in known:
-            try:
-                await self.join([address])
-            except MembershipError:
-                continue
-            logger.info("pool %s: rejoined through %s", self._context.pool, address)
-            return
+        patience_ms = self._settings.reconnect_timeout_ms
+        while known and patience_ms > 0 and len(self.members()) == 1:
+            self._context.rng.shuffle(known)
+            for address in known:
+                try:
+                    await self.join([address])
+                except MembershipError:
+                    continue
+                logger.info("pool %s: rejoined through %s", self._context.pool, address)
+                return
+            await asyncio.sleep(self._settings.reconnect_interval_ms / 1000)
+            patience_ms -= self._settings.reconnect_interval_ms
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -1,11 +1,13 @@
 """The snapshot of known members, in Serf's text format, so that a restarted agent finds its pool again.
 
 One record per line, appended as things happen: `alive: NAME HOST:PORT`, `not-alive: NAME`, `clock: N`,
-`event-clock: N`, `query-clock: N`, `leave`. When the file has grown, it is written anew beside and renamed.
+`event-clock: N`, `query-clock: N`, `leave`. When the file has grown, it is written anew beside and renamed. What is
+behind the last line's end was torn by a crash, and is dropped: half of an address may look like another one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -26,10 +28,14 @@ Clocks = tuple[int, int, int]
 
 @dataclass(slots=True)
 class Recalled:
-    """What a snapshot says: who was alive, and the last Lamport times of members, events and queries."""
+    """What a snapshot says: who was alive, and the last Lamport times of members, events and queries.
+
+    With `keeps_left`, a leave makes nothing forgotten (Consul's `rejoin_after_leave`).
+    """
 
     alive: dict[str, Address] = field(default_factory=dict)
     clocks: Clocks = (0, 0, 0)
+    keeps_left: bool = False
 
     def apply(self, line: str) -> None:
         """Take one record in. A line that makes no sense is skipped: the file may end in half of one."""
@@ -45,7 +51,7 @@ class Recalled:
             clocks = list(self.clocks)
             clocks[_CLOCKS.index(kind)] = int(rest)
             self.clocks = (clocks[0], clocks[1], clocks[2])
-        elif line == "leave":
+        elif line == "leave" and not self.keeps_left:
             self.alive.clear()
             self.clocks = (0, 0, 0)
 
@@ -70,13 +76,14 @@ def _parse_address(text: str) -> Address | None:
     return Address(host, number) if 0 < number <= 0xFFFF else None
 
 
-def read_snapshot(path: Path) -> Recalled:
+def read_snapshot(path: Path, *, keeps_left: bool = False) -> Recalled:
     """What the file says; empty where there is none. Raises OSError when it cannot be read."""
-    recalled = Recalled()
+    recalled = Recalled(keeps_left=keeps_left)
     if path.exists():
         with path.open("rb") as file:
-            for line in file.read(_READ_BYTES_MAX).decode(errors="replace").splitlines():
-                recalled.apply(line)
+            *lines, _ = file.read(_READ_BYTES_MAX).decode(errors="replace").split("\n")
+        for line in lines:
+            recalled.apply(line)
     return recalled
 
 
@@ -111,7 +118,7 @@ class SnapshotLog:
                 self._note(f"{name}: {time}")
 
     def note_leave(self) -> None:
-        """This agent leaves on purpose: a later start does not rejoin, and what follows is not noted."""
+        """This agent leaves on purpose: a later start does not rejoin, unless told to; what follows is not noted."""
         self._note("leave")
         self._left = True
 
@@ -132,7 +139,8 @@ class SnapshotLog:
             return None
         limit = max(_COMPACT_BYTES_MIN, 2 * _BYTES_PER_MEMBER * len(self._state.alive))
         rewrite = self._rewrite or self._size > limit
-        text = "".join(f"{line}\n" for line in (self._state.lines() if rewrite else self._pending)).encode()
+        lines = self._state.lines() + ["leave"] * self._left if rewrite else self._pending
+        text = "".join(f"{line}\n" for line in lines).encode()
         self._pending.clear()
         self._rewrite = False
         self._size = len(text) if rewrite else self._size + len(text)
@@ -151,5 +159,8 @@ def _append(path: Path, text: bytes) -> None:
 def _replace(path: Path, text: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".compact")
-    beside.write_bytes(text)
+    with beside.open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     beside.replace(path)

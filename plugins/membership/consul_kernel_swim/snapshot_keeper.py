@@ -20,20 +20,20 @@ class SnapshotKeeper:
     """One task, which sleeps until something is noted and writes at most twice a second."""
 
     def __init__(self, path: Path, recalled: Recalled) -> None:
-        self.recalled = Recalled(dict(recalled.alive), recalled.clocks)
+        self.recalled = Recalled(dict(recalled.alive), recalled.clocks, recalled.keeps_left)
         self._path = path
         self._wanted = asyncio.Event()
         self._log = SnapshotLog(path, recalled, self._wanted.set)
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path) -> SnapshotKeeper:
+    async def open(cls, path: Path, *, keeps_left: bool) -> SnapshotKeeper:
         """Read what is there. A file that cannot be read is reported, and replaced by the next write."""
         try:
-            recalled = await asyncio.to_thread(read_snapshot, path)
+            recalled = await asyncio.to_thread(read_snapshot, path, keeps_left=keeps_left)
         except OSError as error:
             logger.warning("the snapshot of members %s cannot be read: %s", path, error)
-            recalled = Recalled()
+            recalled = Recalled(keeps_left=keeps_left)
         keeper = cls(path, recalled)
         keeper._task = asyncio.create_task(keeper._run(), name="swim-snapshot")
         return keeper

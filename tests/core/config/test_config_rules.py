@@ -47,6 +47,11 @@ Refuse = Callable[..., list[str]]
             ),
         ),
         ('reconnect_timeout = "7h"', "0.hcl:1: reconnect_timeout must be >= 8h0m0s"),
+        (
+            'server = true\ndata_dir = "/tmp"\nadvertise_reconnect_timeout = "15m"',
+            "0.hcl:3: advertise_reconnect_timeout can only be used on a client",
+        ),
+        ('advertise_reconnect_timeout = "-1s"', "0.hcl:1: advertise_reconnect_timeout: must not be negative"),
         ('retry_interval = "0s"', "0.hcl:1: retry_interval: must be greater than zero"),
         ("raft_trailing_logs = -1", "0.hcl:1: raft_trailing_logs: must not be negative"),
         (

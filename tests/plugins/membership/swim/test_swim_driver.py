@@ -305,10 +305,18 @@ def test_profile_then_consuls_tuning_then_the_block() -> None:
 
 
 def test_wan_pool_has_its_own_profile() -> None:
-    settings = settle(SwimConfig(probe_interval_ms=99), "wan", {"gossip_nodes": 3}, 5, 0)
+    settings = settle(SwimConfig(probe_interval_ms=99), "wan", {"gossip_interval": 400}, 5, 0)
     assert settings.probe_interval_ms == 5000
-    assert settings.gossip_nodes == 3
+    assert settings.gossip_interval_ms == 400
     assert settle(SwimConfig(profile="local"), "wan", {}, 5, 0).tcp_timeout_ms == 1000
+
+
+def test_wan_pool_gossips_like_consuls() -> None:
+    settings = settle(SwimConfig(), "wan", {}, 5, 0)
+    assert (settings.gossip_nodes, settings.retransmit_mult, settings.suspicion_mult) == (3, 4, 6)
+    tuned = settle(SwimConfig(), "wan", {"gossip_nodes": 4, "retransmit_mult": 5}, 5, 0)
+    assert (tuned.gossip_nodes, tuned.retransmit_mult) == (4, 5)
+    assert settle(SwimConfig(profile="wan"), "lan", {}, 5, 0).gossip_nodes == PROFILES["wan"].gossip_nodes == 4
 
 
 def test_block_refuses_unknown_keys_and_negative_numbers() -> None:

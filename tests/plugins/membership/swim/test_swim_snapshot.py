@@ -65,6 +65,49 @@ def test_leave_forgets_all() -> None:
     assert recalled == Recalled()
 
 
+def test_leave_is_kept_for_who_rejoins_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    path.write_text(RECORDED + "leave\n")
+    assert read_snapshot(path) == Recalled()
+    assert set(read_snapshot(path, keeps_left=True).alive) == {"va", "py1"}
+
+
+@pytest.mark.parametrize(
+    "torn", ["alive: vc 127.0.0.1:4", "not-alive: va", "clock: 9", "lea", "leave", "alive: \ufffd"]
+)
+def test_torn_last_line_is_dropped(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "snapshot"
+    path.write_text(RECORDED + torn)
+    whole = tmp_path / "whole"
+    whole.write_text(RECORDED)
+    assert read_snapshot(path) == read_snapshot(whole)
+
+
+def test_snapshot_that_was_torn_is_whole_after_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    path.write_text(RECORDED + "alive: torn 127.0.0.1:4")
+    log = SnapshotLog(path, read_snapshot(path), lambda: None)
+    log.note_event(event(MemberEventKind.JOIN, "new", 9))
+    write = log.take()
+    assert write is not None
+    write()
+    assert set(read_snapshot(path).alive) == {"va", "py1", "new"}
+    assert path.read_text().endswith("\n")
+
+
+@pytest.mark.parametrize("keeps_left", [False, True])
+def test_leave_outlives_a_compaction(tmp_path: Path, keeps_left: bool) -> None:
+    path = tmp_path / "snapshot"
+    log = SnapshotLog(path, Recalled(keeps_left=keeps_left), lambda: None)
+    log.note_event(event(MemberEventKind.JOIN, "a", 7))
+    log.note_leave()
+    write = log.take()
+    assert write is not None
+    write()
+    assert read_snapshot(path) == Recalled()
+    assert set(read_snapshot(path, keeps_left=True).alive) == ({"a"} if keeps_left else set())
+
+
 def test_log_writes_serfs_lines(tmp_path: Path) -> None:
     path = tmp_path / "serf" / "local.snapshot"
     woken: list[int] = []
@@ -112,7 +155,9 @@ def test_long_log_is_compacted(tmp_path: Path) -> None:
 class Life:
     """One life of an agent on the in-memory network."""
 
-    def __init__(self, network: MemoryNetwork, name: str, host: str, path: Path | None) -> None:
+    def __init__(
+        self, network: MemoryNetwork, name: str, host: str, path: Path | None, *, rejoins: bool = False
+    ) -> None:
         self.events: list[GossipEvent] = []
         self.membership = SwimMembership(
             MembershipContext(
@@ -126,6 +171,7 @@ class Life:
                 now_ms=virtual_now_ms,
                 rng=random.Random(name),
                 snapshot_path=path,
+                rejoin_after_leave=rejoins,
                 tuning=FAST_TUNING,
             ),
             SwimConfig(),
@@ -144,14 +190,14 @@ async def until_alive(life: Life, names: set[str]) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("leaves", [False, True])
-def test_restarted_agent_rejoins_by_itself_unless_it_left(tmp_path: Path, leaves: bool) -> None:
+@pytest.mark.parametrize(("leaves", "rejoins"), [(False, False), (True, False), (True, True)])
+def test_restarted_agent_rejoins_by_itself_unless_it_left(tmp_path: Path, leaves: bool, rejoins: bool) -> None:
     path = tmp_path / "serf" / "local.snapshot"
 
     async def run() -> None:
         network = MemoryNetwork(random.Random(3))
         stable = Life(network, "stable", "10.0.0.1", None)
-        first = Life(network, "restarts", "10.0.0.2", path)
+        first = Life(network, "restarts", "10.0.0.2", path, rejoins=rejoins)
         await stable.membership.start()
         await first.membership.start()
         await first.membership.join([Address("10.0.0.1", 8301)])
@@ -162,9 +208,9 @@ def test_restarted_agent_rejoins_by_itself_unless_it_left(tmp_path: Path, leaves
         if leaves:
             await first.membership.leave()
         await first.membership.aclose()
-        second = Life(network, "restarts", "10.0.0.2", path)
+        second = Life(network, "restarts", "10.0.0.2", path, rejoins=rejoins)
         await second.membership.start()
-        if leaves:
+        if leaves and not rejoins:
             await asyncio.sleep(60)
             assert second.alive() == {"restarts"}
         else:
@@ -176,6 +222,25 @@ def test_restarted_agent_rejoins_by_itself_unless_it_left(tmp_path: Path, leaves
                     await asyncio.sleep(0.1)
             assert second.user_events() == ["after"]
         await second.membership.aclose()
+        await stable.membership.aclose()
+
+    run_virtual(run())
+
+
+def test_rejoin_is_tried_until_the_network_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "local.snapshot"
+    path.write_text("alive: stable 10.0.0.1:8301\nalive: gone 10.0.0.9:8301\nalive: late 10.0.0.2:8301\n")
+
+    async def run() -> None:
+        network = MemoryNetwork(random.Random(3))
+        late = Life(network, "late", "10.0.0.2", path)
+        await late.membership.start()
+        await asyncio.sleep(100)
+        assert late.alive() == {"late"}
+        stable = Life(network, "stable", "10.0.0.1", None)
+        await stable.membership.start()
+        await until_alive(late, {"stable", "late"})
+        await late.membership.aclose()
         await stable.membership.aclose()
 
     run_virtual(run())
