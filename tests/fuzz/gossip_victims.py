@@ -36,6 +36,7 @@ from consul_kernel_swim.core.serf_messages import decode_serf
 from consul_kernel_swim.core.settings import Settings
 from consul_kernel_swim.core.streams import StreamDecoder, StreamMessage
 from consul_kernel_swim.core.swim import Swim
+from consul_kernel_swim.framing import Framing
 from consul_kernel_swim.sealing import Sealing
 
 from .gossip_corpus import OWN, OWN_NAME, PEER
@@ -206,6 +207,7 @@ class SealedVictim:
         self._rng = rng
         self._sealed = cipher is not None
         self._sealing = Sealing(cipher, label)
+        self._framing = Framing(self._sealing)
         self._complaints = Complaints("lan")
         self.refusals = 0
 
@@ -233,7 +235,7 @@ class SealedVictim:
     def stream(self, data: bytes, chunks: Sequence[bytes], loop: asyncio.AbstractEventLoop, *, served: bool) -> None:
         """Receive one stream; `data` is the honest form of what the chunks may be a forgery of."""
         try:
-            loop.run_until_complete(self._sealing.receive(ChunkedStream(chunks), served=served))
+            loop.run_until_complete(self._framing.receive(ChunkedStream(chunks), served=served))
         except _REFUSED as error:
             self._refused(error)
             return

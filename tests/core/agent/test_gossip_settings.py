@@ -10,7 +10,7 @@ import pytest
 from consul_kernel.agent.composition import Parts
 from consul_kernel.agent.tags import advertised_reconnect_timeout_ms, lan_tags
 from consul_kernel.config.load import ConfigSource, load_config
-from consul_kernel.contracts.membership import Member, MembershipContext, MemberStatus
+from consul_kernel.contracts.membership import GossipEvent, Member, MembershipContext, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel.plugins import PluginManager
 from consul_kernel_swim import SwimMembership
@@ -19,7 +19,11 @@ from consul_kernel_swim import SwimMembership
 def lan_context(text: str, data_dir: Path) -> MembershipContext:
     """What the default membership is made with."""
     config = load_config([ConfigSource(text=f'bind_addr = "127.0.0.1"\ndata_dir = "{data_dir}"\n{text}')])
-    parts = Parts(config, PluginManager(), node_id="an-id", rng=random.Random(1), on_event=lambda event: None)
+
+    def ignore(event: GossipEvent) -> None:
+        """Nobody listens."""
+
+    parts = Parts(config, PluginManager(), node_id="an-id", rng=random.Random(1), on_event=ignore, on_wan_event=ignore)
     assert isinstance(parts.membership, SwimMembership)
     return parts.membership._context
 
