@@ -169,3 +169,27 @@ def test_the_key_is_changed_under_traffic_and_nobody_is_lost(pool: SealedPool) -
     answer = pool.server.ask("DELETE", KEYRING, {"Key": NEW})
     assert (answer.status, b"Removing the primary key is not allowed" in answer.body) == (500, True)
     assert lan_keys(pool.server) == {NEW: 4}
+
+
+def test_the_key_is_changed_in_every_datacenter_at_once(cluster: Cluster) -> None:
+    config: dict[str, Any] = {"server": True, "bootstrap": True, "encrypt": OLD}
+    first = cluster.agent("a1", **config).start()
+    second = cluster.agent("b1", datacenter="dc2", retry_join_wan=[first.wan], **config).start()
+    for server in (first, second):
+        server.wait_leader()
+        wait_for(lambda server=server: len(server.get("/v1/catalog/datacenters")) == 2, "both datacenters")  # type: ignore[misc]
+
+    def pools(path: str = KEYRING) -> list[tuple[str, dict[str, int], int]]:
+        return [
+            ("WAN" if pool["WAN"] else pool["Datacenter"], pool["Keys"], pool["NumNodes"]) for pool in first.get(path)
+        ]
+
+    assert pools() == [("WAN", {OLD: 2}, 2), ("dc1", {OLD: 1}, 1), ("dc2", {OLD: 1}, 1)]
+    for method, key in (("POST", NEW), ("PUT", NEW), ("DELETE", OLD)):
+        answer = second.ask(method, KEYRING, {"Key": key}, timeout_s=30)
+        assert (answer.status, answer.body) == (200, b"")
+    assert pools() == [("WAN", {NEW: 2}, 2), ("dc1", {NEW: 1}, 1), ("dc2", {NEW: 1}, 1)]
+    assert pools(f"{KEYRING}?local-only=true&dc=dc2") == [("dc2", {NEW: 1}, 1)]
+    for server in (first, second):
+        for name in ("local", "remote"):
+            assert kept(server, name) == [NEW], (server.name, name)
