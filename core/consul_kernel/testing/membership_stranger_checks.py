@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 
-from consul_kernel.contracts.cipher import Cipher
 from consul_kernel.contracts.membership import MemberEventKind, MemberStatus
 from consul_kernel.contracts.transport import Address
 
@@ -54,34 +52,6 @@ async def check_10_1_only_holders_of_the_key_get_in(world: PoolWorld) -> None:
     require(set(a.statuses()) == {"a", "b"} == set(b.statuses()), "10.1: only holders of the key are listed")
 
 
-async def check_10_2_encryption_is_introduced_step_by_step(world: PoolWorld) -> None:
-    """10.2: any two neighbours of these steps are one pool: no cipher, all in plain, sending sealed, taking sealed."""
-    steps: tuple[tuple[str, Cipher | None, bool, bool], ...] = (
-        ("no-cipher", None, True, True),
-        ("prepared", KeyedCipher(b"k"), False, False),
-        ("sending", KeyedCipher(b"k"), False, True),
-        ("strict", KeyedCipher(b"k"), True, True),
-    )
-    for number, (old, new) in enumerate(itertools.pairwise(steps)):
-        pool: list[Agent] = []
-        for name, cipher, verify_incoming, verify_outgoing in (old, new, old):
-            added = await world.add(
-                f"{name}-{number}-{len(pool)}",
-                cipher=cipher,
-                verify_incoming=verify_incoming,
-                verify_outgoing=verify_outgoing,
-            )
-            if pool:
-                require(await added.membership.join([pool[-1].address]) == 1, f"10.2: {added.name} joins")
-            pool.append(added)
-        for agent in pool:
-            await agent.membership.send_user_event(f"from-{agent.name}", b"")
-        await world.until(lambda pool=pool: all(len(a.user_events()) == 3 for a in pool), "10.2: gossip")  # type: ignore[misc]
-        await asyncio.sleep(30)
-        for agent in pool:
-            require(list(agent.statuses().values()) == [MemberStatus.ALIVE] * 3, f"10.2: {agent.name} lost somebody")
-
-
 async def check_10_2_pool_is_sealed_agent_by_agent(world: PoolWorld) -> None:
     """10.2: keys first, then sealing, then refusing: at every step all members hear each other, and none fails."""
     agents = await world.pool(4)
@@ -116,6 +86,5 @@ async def _all_hear_each_other(world: PoolWorld, agents: list[Agent], event: str
 STRANGER_CHECKS: tuple[Check, ...] = (
     check_9_1_garbage_harms_nobody,
     check_10_1_only_holders_of_the_key_get_in,
-    check_10_2_encryption_is_introduced_step_by_step,
     check_10_2_pool_is_sealed_agent_by_agent,
 )
