@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from .serf_types import EVENT_BUFFER
@@ -13,52 +13,56 @@ _PER_TIME_MAX = 256
 ItemT = TypeVar("ItemT", bound=Hashable)
 
 
+class _Slot(Generic[ItemT]):
+    """The items of one Lamport time, and how large they are together."""
+
+    __slots__ = ("items", "lamport_time", "size")
+
+    def __init__(self, lamport_time: int, item: ItemT, size: int) -> None:
+        self.lamport_time = lamport_time
+        self.items = {item: None}
+        self.size = size
+
+
 class RecentRing(Generic[ItemT]):
     """512 slots; the slot of a time is its remainder, and a newer time takes the slot over.
 
-    `size_of` and `size_max` bound what all items are together: for more, the oldest time is forgotten, and nothing up
-    to it is admitted again.
+    All items together are at most `size_max` large: for more, the oldest time is forgotten, and nothing up to it is
+    admitted again.
     """
 
-    def __init__(self, size_of: Callable[[ItemT], int] | None = None, size_max: int = 0) -> None:
-        self._slots: list[tuple[int, dict[ItemT, None]] | None] = [None] * EVENT_BUFFER
-        self._size_of = size_of
+    def __init__(self, size_max: int = 0) -> None:
+        self._slots: dict[int, _Slot[ItemT]] = {}
         self._size_max = size_max
         self._size = 0
         self.minimum_time = 0
 
-    def admit(self, lamport_time: int, clock_time: int, item: ItemT) -> bool:
+    def admit(self, lamport_time: int, clock_time: int, item: ItemT, size: int = 0) -> bool:
         """Whether this is new; `clock_time` is the clock after it has witnessed `lamport_time`."""
         if lamport_time < self.minimum_time:
             return False
         if clock_time > EVENT_BUFFER and lamport_time < clock_time - EVENT_BUFFER:
             return False
         at = lamport_time % EVENT_BUFFER
-        slot = self._slots[at]
-        if slot is None or slot[0] != lamport_time:
-            self._forget(at)
-            self._slots[at] = (lamport_time, {item: None})
-        elif item in slot[1] or len(slot[1]) >= _PER_TIME_MAX:
+        slot = self._slots.get(at)
+        if slot is None or slot.lamport_time != lamport_time:
+            self._size += size if slot is None else size - slot.size
+            self._slots[at] = _Slot(lamport_time, item, size)
+        elif item in slot.items or len(slot.items) >= _PER_TIME_MAX:
             return False
         else:
-            slot[1][item] = None
-        self._account(item)
+            slot.items[item] = None
+            slot.size += size
+            self._size += size
+        while self._size > self._size_max:
+            self._forget_oldest()
         return True
 
-    def _account(self, item: ItemT) -> None:
-        if self._size_of is None:
-            return
-        self._size += self._size_of(item)
-        while self._size > self._size_max:
-            oldest = min(slot[0] for slot in self._slots if slot is not None)
-            self._forget(oldest % EVENT_BUFFER)
-            self.minimum_time = max(self.minimum_time, oldest + 1)
-
-    def _forget(self, at: int) -> None:
-        slot, self._slots[at] = self._slots[at], None
-        if slot is not None and self._size_of is not None:
-            self._size -= sum(map(self._size_of, slot[1]))
+    def _forget_oldest(self) -> None:
+        oldest = min(slot.lamport_time for slot in self._slots.values())
+        self._size -= self._slots.pop(oldest % EVENT_BUFFER).size
+        self.minimum_time = max(self.minimum_time, oldest + 1)
 
     def items(self) -> dict[int, list[ItemT]]:
         """All that is remembered, by Lamport time."""
-        return {slot[0]: list(slot[1]) for slot in self._slots if slot is not None}
+        return {slot.lamport_time: list(slot.items) for slot in self._slots.values()}

@@ -30,9 +30,7 @@ class UserEvents:
         self._notifier = notifier
         self.clock = LamportClock()
         self.queue = courier.add_queue(lambda: len(roster))
-        self._recent: RecentRing[tuple[str, bytes]] = RecentRing(
-            lambda item: len(item[0]) + len(item[1]) + _ITEM_BYTES, _REMEMBERED_BYTES_MAX
-        )
+        self._recent: RecentRing[tuple[str, bytes]] = RecentRing(_REMEMBERED_BYTES_MAX)
 
     def resume(self, last_seen: int) -> None:
         """Go on after an earlier life: events up to this time are no news."""
@@ -64,7 +62,8 @@ class UserEvents:
         """Deliver an event; whether it is news."""
         self.clock.witness(event.lamport_time)
         item = (event.name, event.payload)
-        if not self._recent.admit(event.lamport_time, self.clock.time, item):
+        size = len(event.name) + len(event.payload) + _ITEM_BYTES
+        if not self._recent.admit(event.lamport_time, self.clock.time, item, size):
             return False
         self._notifier.user(UserEvent(event.name, event.payload, event.lamport_time), coalesce=event.coalesce)
         return True

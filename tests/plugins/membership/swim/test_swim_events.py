@@ -133,19 +133,21 @@ def test_user_event_must_fit_into_a_packet() -> None:
 
 
 def test_remembered_events_are_bounded_in_bytes_and_told_once() -> None:
-    ring: RecentRing[bytes] = RecentRing(len, 1000)
-    assert all(ring.admit(time, time + 1, bytes(100)) for time in range(1, 11))
-    assert ring.admit(11, 12, bytes(300))
+    ring: RecentRing[str] = RecentRing(1000)
+    assert all(ring.admit(time, time + 1, "first", 100) for time in range(1, 11))
+    assert ring.admit(11, 12, "large", 300)
     assert sorted(ring.items()) == list(range(4, 12))
-    assert [time for time in range(1, 12) if ring.admit(time, 12, bytes(100))] == [11]
-    assert ring.minimum_time == 5
-    assert sum(len(item) for items in ring.items().values() for item in items) <= 1000
+    assert [time for time in range(1, 12) if ring.admit(time, 12, "second", 100)] == [4, 5, 6, 7, 8, 9, 10, 11]
+    assert ring.minimum_time == 8
+    assert sorted(ring.items()) == list(range(8, 12))
+    assert not any(ring.admit(time, 12, "third", 100) for time in range(1, 8))
 
 
 def test_slot_that_is_taken_over_is_no_longer_counted() -> None:
-    ring: RecentRing[bytes] = RecentRing(len, 1000)
+    ring: RecentRing[str] = RecentRing(1000)
     for time in range(1, 5000, 512):
-        assert ring.admit(time, time + 1, bytes(400))
+        assert ring.admit(time, time + 1, "x", 400)
+        assert ring.admit(time, time + 1, "y", 400)
     assert len(ring.items()) == 1
     assert ring.minimum_time == 0
 
