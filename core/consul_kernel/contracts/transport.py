@@ -5,7 +5,7 @@ Clauses: docs/contracts/transport.md. Kit: `consul_kernel.testing.transport_kit`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -73,6 +73,16 @@ class PacketEndpoint(Protocol):
 
     def close(self) -> None:
         """Stop receiving and sending. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class CountingEndpoint(Protocol):
+    """A packet endpoint that also says what it could not send."""
+
+    @property
+    def send_failures(self) -> Mapping[str, int]:
+        """How many packets were lost in `send`, by cause: the operating system's names (ENETUNREACH, EMSGSIZE, …)."""
         ...
 
 

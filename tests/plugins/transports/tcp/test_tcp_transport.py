@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -247,4 +248,25 @@ async def test_a_peer_that_never_reads_does_not_keep_a_closed_stream_for_ever(mo
             while transport._dialled:
                 await asyncio.sleep(0.01)
         accepted.close()
+    await transport.aclose()
+
+
+@pytest.mark.parametrize("cause", ["EMSGSIZE", "ENOBUFS", "ENETUNREACH", "EPERM"])
+async def test_what_could_not_be_sent_is_counted_by_cause_and_told_once(
+    cause: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing(socket.socket):
+        def sendto(self, *_: object) -> int:
+            raise OSError(getattr(errno, cause), "refused")
+
+    transport = TcpTransport()
+    endpoint = await transport.open_packets(Address("127.0.0.1", 0), lambda packet, source: None)
+    refusing = Refusing(socket.AF_INET, socket.SOCK_DGRAM)
+    monkeypatch.setattr(endpoint, "_socket", refusing)
+    for _ in range(3):
+        endpoint.send(b"x", Address("127.0.0.1", 9))
+    assert endpoint.send_failures == {cause: 3}
+    assert caplog.text.count(f"could not be sent: {cause}") == 1
+    monkeypatch.undo()
+    refusing.close()
     await transport.aclose()

@@ -1,0 +1,238 @@
+"""Many members of one pool on loopback: what they cost the servers, how soon all know all, and how soon a death.
+
+    python tests/benchmarks/bench_pool.py [--members 2000] [--agents 0] [--servers 3] [--joining 50] [--rest 30]
+
+`--members` are memberships of client agents in this one process, each with sockets of its own at 127.x.y.z, through the
+real `tcp` transport; `--agents` are whole client agents, each a process of some 50 MiB. The servers are whole agents
+always. Members join `--joining` at a time. Times that this process is too busy to keep say more of it than of the
+protocol: the share of a core that it used stands beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import resource
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from consul_kernel.agent.tags import lan_tags
+from consul_kernel.contracts.membership import MembershipContext, MemberStatus
+from consul_kernel.contracts.transport import Address
+from consul_kernel_swim import SwimConfig, SwimMembership
+from consul_kernel_tcp.transport import TcpTransport
+from harness.agents import AgentProcess, Cluster
+from harness.waiting import wait_for
+
+PORT = 8301
+SETTLED_S = 900.0
+FILES_PER_MEMBER = 4
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def cpu_s(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
+class Servers:
+    """The server agents, seen from outside."""
+
+    def __init__(self, agents: Sequence[AgentProcess]) -> None:
+        self.agents = agents
+        self._processes = [psutil.Process(agent.process.pid) for agent in agents if agent.process is not None]
+        self._cpu_s = [0.0] * len(self._processes)
+        self.mark()
+
+    def mark(self) -> None:
+        """Count CPU from now on."""
+        self._cpu_s = [cpu_s(process) for process in self._processes]
+        self._since_s = time.monotonic()
+
+    def cost(self) -> str:
+        """CPU since the last mark, as a share of a core, and memory now; per server."""
+        seconds = time.monotonic() - self._since_s
+        shares = [
+            100 * (cpu_s(process) - before) / seconds
+            for process, before in zip(self._processes, self._cpu_s, strict=True)
+        ]
+        memory = [process.memory_info().rss / 2**20 for process in self._processes]
+        return (
+            f"CPU {' / '.join(f'{share:.1f}' for share in shares)} %, "
+            f"memory {' / '.join(f'{mib:.0f}' for mib in memory)} MiB"
+        )
+
+    def alive(self, agent: AgentProcess) -> int:
+        """How many members one server shows alive."""
+        return sum(member["Status"] == MemberStatus.ALIVE for member in agent.get("/v1/agent/members"))
+
+    def registered(self) -> int:
+        """Nodes with a passing serfHealth in the catalog."""
+        checks = self.agents[0].get("/v1/health/state/passing")
+        return sum(check["CheckID"] == "serfHealth" for check in checks)
+
+
+def make_member(transport: TcpTransport, number: int) -> SwimMembership:
+    """The membership of a client agent, as the agent would make it."""
+    host = f"127.{10 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+    context = MembershipContext(
+        node_name=f"client-{number}",
+        bind=Address(host, PORT),
+        advertise=Address(host, PORT),
+        tags=lan_tags(datacenter="dc1", node_id=str(uuid.uuid4()), server_port=None),
+        transport=transport,
+        cipher=None,
+        on_event=lambda event: None,
+        now_ms=lambda: time.monotonic_ns() // 1_000_000,
+        rng=random.Random(number),
+    )
+    return SwimMembership(context, SwimConfig())
+
+
+async def until(condition: Callable[[], bool], what: str) -> float:
+    """Seconds until it is so, looked at ten times a second."""
+    started_s = time.monotonic()
+    async with asyncio.timeout(SETTLED_S):
+        while not condition():
+            await asyncio.sleep(0.1)
+    took_s = time.monotonic() - started_s
+    say(f"  {what}: {took_s:.1f} s")
+    return took_s
+
+
+def alive_in(member: SwimMembership) -> int:
+    return sum(other.status is MemberStatus.ALIVE for other in member.members())
+
+
+class InProcess:
+    """The members of this process."""
+
+    def __init__(self, members: Sequence[SwimMembership]) -> None:
+        self.members = list(members)
+        self._complete: set[int] = set()
+
+    def all_see(self, count: int) -> bool:
+        """Whether every member shows `count` others alive; who has once is not asked again."""
+        for number, member in enumerate(self.members):
+            if number not in self._complete:
+                if alive_in(member) < count:
+                    return False
+                self._complete.add(number)
+        return True
+
+    def knowing_dead(self, name: str) -> int:
+        """How many show that one failed."""
+        return sum(
+            any(other.name == name and other.status is MemberStatus.FAILED for other in member.members())
+            for member in self.members
+        )
+
+
+async def join_all(pool: InProcess, servers: Servers, at_once: int) -> None:
+    gate = asyncio.Semaphore(at_once)
+    addresses = [Address(agent.lan.split(":")[0], int(agent.lan.split(":")[1])) for agent in servers.agents]
+
+    async def join(number: int, member: SwimMembership) -> None:
+        async with gate:
+            await member.join([addresses[number % len(addresses)]])
+
+    await asyncio.gather(*(join(number, member) for number, member in enumerate(pool.members)))
+
+
+async def measure(arguments: argparse.Namespace, cluster: Cluster) -> None:
+    agents = cluster.servers(arguments.servers)
+    for agent in agents:
+        agent.wait_leader()
+    servers = Servers(agents)
+    for number in range(arguments.agents):
+        cluster.client(f"agent-{number}", agents)
+    everybody = arguments.servers + arguments.agents + arguments.members
+    transport = TcpTransport()
+    pool = InProcess([make_member(transport, number) for number in range(arguments.members)])
+    for member in pool.members:
+        await member.start()
+    say(f"{arguments.members} members in one process, {arguments.agents} agents, {arguments.servers} servers")
+    own, own_before_s, started_s = psutil.Process(), cpu_s(psutil.Process()), time.monotonic()
+    await join_all(pool, servers, arguments.joining)
+    say(f"  all have joined: {time.monotonic() - started_s:.1f} s")
+    await until(lambda: pool.all_see(everybody), "then all see all")
+    for agent in agents:
+        wait_for(lambda agent=agent: servers.alive(agent) == everybody, "the servers see all", timeout_s=SETTLED_S)  # type: ignore[misc]
+    wait_for(lambda: servers.registered() == everybody, "the catalog holds all", timeout_s=SETTLED_S)
+    took_s = time.monotonic() - started_s
+    say(f"  the catalog holds all after {took_s:.1f} s; servers: {servers.cost()}")
+    say(f"  this process: {100 * (cpu_s(own) - own_before_s) / took_s:.0f} % of a core")
+
+    await asyncio.sleep(arguments.settle)
+    servers.mark()
+    own_before_s, started_s = cpu_s(own), time.monotonic()
+    await asyncio.sleep(arguments.rest)
+    share = (cpu_s(own) - own_before_s) / (time.monotonic() - started_s)
+    say(f"at rest: servers: {servers.cost()}")
+    if pool.members:
+        memory = own.memory_info().rss / 2**20
+        each = 100 * share / len(pool.members)
+        say(f"  a member: {each:.3f} % of a core (all {100 * share:.0f} %), {memory / len(pool.members):.2f} MiB")
+        await kill_one(pool)
+    await asyncio.gather(*(member.aclose() for member in pool.members))
+    await transport.aclose()
+
+
+async def kill_one(pool: InProcess) -> None:
+    victim = pool.members.pop()
+    name = victim.local_member.name
+    await victim.aclose()
+    say(f"{name} falls silent")
+    await until(lambda: pool.knowing_dead(name) > 0, "the first knows")
+    await until(lambda: pool.knowing_dead(name) == len(pool.members), "then all know")
+
+
+def allow_files(wanted: int) -> None:
+    """Raise the limit of open files as far as allowed. Exits where that is not enough."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
+        raise SystemExit(f"{wanted} open files are needed, and {hard} allowed: ulimit -n")
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--members", type=int, default=2000)
+    parser.add_argument("--agents", type=int, default=0)
+    parser.add_argument("--servers", type=int, default=3)
+    parser.add_argument("--joining", type=int, default=50, help="joins under way at a time")
+    parser.add_argument("--settle", type=float, default=60, help="seconds to wait before the pool counts as at rest")
+    parser.add_argument("--rest", type=float, default=30, help="seconds of rest to measure")
+    arguments = parser.parse_args()
+    allow_files(FILES_PER_MEMBER * arguments.members + 1000)
+    with tempfile.TemporaryDirectory() as home:
+        cluster = Cluster(Path(home))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(measure(arguments, cluster))
+        except BaseException:
+            for agent in cluster.agents[: arguments.servers]:
+                say(f"=== {agent.name}\n{agent.log_text()[-3000:]}")
+            raise
+        finally:
+            cluster.close()
+
+
+if __name__ == "__main__":
+    main()
