@@ -161,7 +161,7 @@ HTTP_KEYS = (
     Key("limits.kv_max_value_size", _T.INT, 524288, "Largest value of a key, bytes."),
     Key("limits.txn_max_req_len", _T.INT, 524288, "Largest body of a transaction, bytes.", Effect.UNUSED),
     Key("limits.rpc_handshake_timeout", _T.DURATION, "5s", "Wait for a connection's first byte."),
-    Key("limits.rpc_max_conns_per_client", _T.INT, 100, "Connections between agents from one address."),
+    Key("limits.rpc_max_conns_per_client", _T.INT, 100, "Connections between agents from one address; 0 is no limit."),
     Key(
         "limits.rpc_rate", _T.FLOAT, -1.0, "Calls per second an agent makes to servers; -1 is no limit.", Effect.UNUSED
     ),

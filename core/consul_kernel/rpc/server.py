@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from consul_kernel.contracts.errors import ConsulKernelError, TransportError
 from consul_kernel.contracts.transport import Stream
 from consul_kernel.structs.settings import LimitSettings
 
+from .bounds import Complaints, Tally, UnfinishedRequests, UnreadReplies
 from .call_stream import READ_BYTES
 from .endpoints import Dispatch, EndpointTable
 from .errors import WireError
@@ -26,10 +27,15 @@ BYTE_RAFT = 1
 BYTE_MULTIPLEX = 4
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
-MAX_UNFINISHED_BYTES = 128 * 1024 * 1024
-"""What requests that are still arriving may hold in all; a stream that needs more is refused."""
+REQUEST_TIMEOUT_MS = 60_000
+"""How long a request may take to arrive, from its first byte."""
+UNCOUNTED_BYTES = 1024
+"""What is less on a stream, such as a request of usual length behind its header, is not worth the books."""
 REPLY_TIMEOUT_MS = 60_000
 """How long a peer may leave a reply unread on a connection without yamux before it is closed."""
+MAX_STREAMS = 131_072
+MAX_STREAMS_PER_HOST = 65_536
+"""Streams that are served at once, those of blocking queries among them; more are reset."""
 
 INTERNAL_ERROR = "internal error"
 
@@ -48,39 +54,42 @@ class RpcServer:
         consensus_serve: Callable[[Stream], Awaitable[None]] | None = None,
         limits: LimitSettings | None = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
-        max_unfinished_bytes: int = MAX_UNFINISHED_BYTES,
+        unfinished: UnfinishedRequests | None = None,
+        unread: UnreadReplies | None = None,
         settings: YamuxSettings = DEFAULT_SETTINGS,
     ) -> None:
         """`dispatch` carries a call out (`Router.call`); `consensus_serve` takes connections of the quorum.
 
-        One request has at most `max_request_bytes`, all that are still arriving `max_unfinished_bytes`.
+        One request has at most `max_request_bytes`; `unfinished` and `unread` bound all of them and their replies.
         """
         self._endpoints = endpoints
         self._dispatch = dispatch
         self._consensus_serve = consensus_serve
         self._limits = limits or LimitSettings()
         self._max_request_bytes = max_request_bytes
-        self._budget = _Budget(max_unfinished_bytes)
+        self._unfinished = unfinished or UnfinishedRequests()
+        self._unread = unread or UnreadReplies()
         self._settings = settings
-        self._connections: Counter[str] = Counter()
+        self._complaints = Complaints(_log)
+        self._connections = Tally()
+        self._streams = Tally()
 
     async def serve(self, stream: Stream) -> None:
         """Serve one accepted connection until it ends; given to `Transport.listen`."""
         host = stream.peer.host
-        if self._connections[host] >= self._limits.rpc_max_conns_per_client:
-            _log.warning("%s has %d connections to the server port, closing one more", host, self._connections[host])
+        limit = self._limits.rpc_max_conns_per_client
+        if 0 < limit <= self._connections.of(host):
+            self._complaints.warn("%s has %d connections to the server port, closing one more", host, limit)
             stream.close()
             return
-        self._connections[host] += 1
+        self._connections.add(host)
         try:
             await self._serve_by_first_byte(stream)
         except TransportError as error:
             _log.debug("connection from %s ended: %s", stream.peer, error)
         finally:
             stream.close()
-            self._connections[host] -= 1
-            if not self._connections[host]:
-                del self._connections[host]
+            self._connections.remove(host)
 
     async def _serve_by_first_byte(self, stream: Stream) -> None:
         try:
@@ -96,24 +105,40 @@ class RpcServer:
         elif first == BYTE_RAFT and self._consensus_serve is not None:
             await self._consensus_serve(stream)
         else:
-            _log.warning("%s asked for protocol %d, which is not spoken here", stream.peer, first)
+            self._complaints.warn("%s asked for protocol %d, which is not spoken here", stream.peer, first)
 
     async def _serve_session(self, stream: Stream) -> None:
         session = YamuxSession(stream, is_client=False, settings=self._settings)
         session.start()
+        host = stream.peer.host
         tasks: set[asyncio.Task[None]] = set()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            self._streams.remove(host)
+
         try:
             while True:
                 accepted = await session.accept()
+                if self._has_too_many_streams(host):
+                    accepted.reset("too many streams")
+                    continue
                 task = asyncio.get_running_loop().create_task(self._serve_stream(accepted))
                 accepted.on_gone = task.cancel  # type: ignore[assignment]
                 tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                self._streams.add(host)
+                task.add_done_callback(ended)
         finally:
             for task in tasks:
                 task.cancel()
             await session.aclose()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _has_too_many_streams(self, host: str) -> bool:
+        if self._streams.of(host) < MAX_STREAMS_PER_HOST and self._streams.total < MAX_STREAMS:
+            return False
+        self._complaints.warn("%s has %d streams to the server port, resetting one more", host, self._streams.of(host))
+        return True
 
     async def _serve_stream(self, stream: YamuxStream) -> None:
         try:
@@ -128,7 +153,8 @@ class RpcServer:
 
     async def _serve_calls(self, stream: Stream) -> None:
         """Answer calls strictly one after the other, as net/rpc does, until the peer ends or errs."""
-        requests = _Requests(stream, self._max_request_bytes, self._budget)
+        requests = _Requests(stream, self._max_request_bytes, self._unfinished)
+        unread, host = self._unread, stream.peer.host
         name, sequence = "", 0
         try:
             while (message := await requests.next()) is not None:
@@ -137,79 +163,111 @@ class RpcServer:
                 body = await requests.next()
                 if body is None:
                     return
-                answer, goes_on = await self._answer(header, body)
-                await self._send(stream, answer)
+                if unread.held and unread.is_full(host):
+                    await unread.wait_for_room(host)
+                encode_answer, goes_on = await self._answer(header, body)
+                if unread.held and unread.is_full(host):
+                    await unread.wait_for_room(host)
+                await self._send(stream, encode_answer())
                 if not goes_on:
                     return
         except WireError as error:
-            _log.warning("bad request from %s: %s", stream.peer, error)
+            self._complaints.warn("bad request from %s: %s", stream.peer, error)
             await self._send(stream, encode_error(sequence, name, f"rpc: {error}"))
+        finally:
+            requests.close()
 
-    async def _answer(self, header: RequestHeader, body: bytes) -> tuple[bytes, bool]:
-        """The bytes of the answer, and whether the stream goes on after it."""
+    async def _answer(self, header: RequestHeader, body: bytes) -> tuple[Callable[[], bytes], bool]:
+        """What encodes the answer, and whether the stream goes on after it."""
         sequence, name = header.seq, header.service_method
         endpoint = self._endpoints.get(name)
         if endpoint is None:
-            return encode_error(sequence, name, self._endpoints.explain_missing(name)), False
+            return partial(encode_error, sequence, name, self._endpoints.explain_missing(name)), False
         request = decode(endpoint.method.request, body)
         try:
             reply = await self._dispatch(endpoint.method, request)
-            return encode_response(sequence, name, reply), True
+            return partial(_encode_reply, sequence, name, reply), True
         except ConsulKernelError as error:
-            return encode_error(sequence, name, str(error)), True
+            return partial(encode_error, sequence, name, str(error)), True
         except Exception:  # noqa: BLE001 - the caller gets an answer, the log the cause
             _log.exception("%s failed", name)
-            return encode_error(sequence, name, INTERNAL_ERROR), True
+            return partial(encode_error, sequence, name, INTERNAL_ERROR), True
 
     async def _send(self, stream: Stream, answer: bytes) -> None:
-        stream.write(answer)
-        if isinstance(stream, YamuxStream):
-            await stream.drain()  # it has a patience of its own
-            return
+        host, size = stream.peer.host, len(answer)
+        self._unread.add(host, size)
         try:
+            stream.write(answer)
+            del answer
+            if isinstance(stream, YamuxStream):
+                await stream.drain()  # it has a patience of its own
+                return
             async with asyncio.timeout(REPLY_TIMEOUT_MS / 1000):
                 await stream.drain()
         except TimeoutError as error:
             raise TransportError(f"{stream.peer} does not read its reply") from error
+        finally:
+            self._unread.remove(host, size)
+
+
+def _encode_reply(sequence: int, name: str, reply: object) -> bytes:
+    try:
+        return encode_response(sequence, name, reply)
+    except Exception:  # noqa: BLE001 - the caller gets an answer, the log the cause
+        _log.exception("the reply of %s cannot be encoded", name)
+        return encode_error(sequence, name, INTERNAL_ERROR)
 
 
 class _Requests:
-    """Messages of one stream. What is still incomplete counts against a budget that all streams share."""
+    """Messages of one stream. What came and is no whole message yet counts against bounds that all streams share."""
 
-    def __init__(self, stream: Stream, limit: int, budget: _Budget) -> None:
+    def __init__(self, stream: Stream, limit: int, unfinished: UnfinishedRequests) -> None:
         self._stream = stream
+        self._host = stream.peer.host
         self._messages = MessageReader(limit)
-        self._budget = budget
+        self._unfinished = unfinished
+        self._held = 0
+        self._patience: asyncio.TimerHandle | None = None
 
     async def next(self) -> bytes | None:
         """The next message, or None at the end of the stream. Raises WireError when it is too long to take."""
         message = self._messages.next()
-        if message is not None:
-            return message
-        held = 0
-        try:
-            while message is None:
-                data = await self._stream.read(READ_BYTES)
-                if not data:
-                    return None
-                self._messages.feed(data)
-                message = self._messages.next()
-                self._budget.take(self._messages.buffered_bytes - held)
-                held = self._messages.buffered_bytes
-            return message
-        finally:
-            self._budget.take(-held)
+        while message is None:
+            if self._patience is None and not self._messages.is_empty:
+                loop = asyncio.get_running_loop()
+                self._patience = loop.call_later(REQUEST_TIMEOUT_MS / 1000, self._give_up)
+            data = await self._stream.read(READ_BYTES)
+            if not data:
+                return None
+            self._messages.feed(data)
+            message = self._messages.next()
+            self._count()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self._held:
+            self._count()
+        return message
 
+    def close(self) -> None:
+        """Nothing more is read."""
+        self._unfinished.take(self._host, -self._held)
+        self._held = 0
+        if self._patience is not None:
+            self._patience.cancel()
 
-class _Budget:
-    """Bytes that unfinished requests may hold in all."""
+    def _count(self) -> None:
+        buffered = self._messages.buffered_bytes
+        if buffered < UNCOUNTED_BYTES:
+            buffered = 0
+        if buffered != self._held:
+            self._unfinished.take(self._host, buffered - self._held)
+            self._held = buffered
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.held = 0
-
-    def take(self, amount: int) -> None:
-        """Take bytes, or give some back. Raises WireError, and takes nothing, where there are not enough."""
-        if amount > 0 and self.held + amount > self._limit:
-            raise WireError(f"unfinished requests hold more than {self._limit} bytes")
-        self.held += amount
+    def _give_up(self) -> None:
+        """The rest of a request did not come: whoever waits for it finds the stream at its end."""
+        _log.debug("a request from %s did not arrive within %d s", self._stream.peer, REQUEST_TIMEOUT_MS // 1000)
+        if isinstance(self._stream, YamuxStream):
+            self._stream.reset("the request did not arrive in time")
+        else:
+            self._stream.close()

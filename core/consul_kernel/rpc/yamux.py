@@ -61,11 +61,12 @@ class YamuxSession:
         self._tasks: list[asyncio.Task[None]] = []
         self._error: TransportError | None = None
         self._peer_went_away = False
-        self._keepalive = KeepAlive(settings, send=self.send, look=self._look, end=self._end_unanswered)
+        self._keepalive = KeepAlive(settings, self.peer, send=self.send, look=self._look, end=self._end)
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._flush_due = False
         self._drain_lock = asyncio.Lock()
+        self._unread = 0
         self._control_frames = 0
         self._control_drain: asyncio.Task[None] | None = None
         self._rest = b""
@@ -154,7 +155,7 @@ class YamuxSession:
                 self._acceptor = None
         stream = self._backlog.popleft()
         stream.acknowledged = True
-        self.send(header(WINDOW_UPDATE, ACK, stream.id, 0))
+        self.send_control(header(WINDOW_UPDATE, ACK, stream.id, 0))
         return stream
 
     async def aclose(self) -> None:
@@ -181,6 +182,20 @@ class YamuxSession:
         elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
+
+    def send_control(self, frame: bytes) -> None:
+        """Queue a frame that a peer has caused, without waiting for it; the session of one that reads none ends."""
+        self.send(frame)
+        self._control_frames += 1
+        if self._control_frames > _CONTROL_FRAMES_MAX:
+            self._end(TransportError(f"{self.peer} does not read what it asks for"))
+        elif self._control_frames > _CONTROL_FRAMES_BEFORE_DRAIN and self._control_drain is None:
+            self._control_drain = self._loop.create_task(self._drain_control())
+            self._tasks.append(self._control_drain)
+
+    def consumed(self, count: int) -> None:
+        """Bytes that came were read, or are not wanted any more."""
+        self._unread -= count
 
     async def drain(self) -> None:
         """Wait until the connection takes more."""
@@ -222,7 +237,7 @@ class YamuxSession:
     async def _read_frames(self) -> None:
         try:
             while data := await self._connection.read(_READ_BYTES):
-                self._keepalive.heard()
+                self._keepalive.reads += 1
                 self._receive(data)
             raise StreamClosedError(f"{self.peer} closed the connection")
         except PeerProtocolError as error:
@@ -280,8 +295,10 @@ class YamuxSession:
 
     def _receive_data(self, piece: bytes) -> None:
         self._data_left -= len(piece)
-        if self._data_stream is not None:
-            self._data_stream.receive(piece)
+        if self._data_stream is not None and self._data_stream.receive(piece):
+            self._unread += len(piece)
+            if self._unread > self._settings.max_unread_bytes:
+                raise TransportError(f"{self.peer} sends more than is read of it")
         if not self._data_left:
             self._end_data()
 
@@ -309,7 +326,7 @@ class YamuxSession:
         if stream_id in self._streams:
             raise PeerProtocolError(f"stream {stream_id} was opened twice")
         if len(self._backlog) >= self._settings.accept_backlog or len(self._streams) >= self._settings.max_streams:
-            self._send_control(header(WINDOW_UPDATE, RST, stream_id, 0))
+            self._answer(header(WINDOW_UPDATE, RST, stream_id, 0))
             return None
         stream = YamuxStream(self, stream_id, self._loop.time())
         self._streams[stream_id] = stream
@@ -320,19 +337,15 @@ class YamuxSession:
 
     def _receive_ping(self, flags: int, opaque: int) -> None:
         if flags & SYN:
-            self._send_control(header(PING, ACK, 0, opaque))
+            self._answer(header(PING, ACK, 0, opaque))
         else:
             self._keepalive.receive_pong(opaque)
 
-    def _send_control(self, frame: bytes) -> None:
-        """Answer a peer without waiting for it, but not for ever while it reads nothing."""
-        self.send(frame)
-        self._control_frames += 1
-        if self._control_frames > _CONTROL_FRAMES_MAX:
-            raise TransportError(f"{self.peer} does not read what it asks for")
-        if self._control_frames > _CONTROL_FRAMES_BEFORE_DRAIN and self._control_drain is None:
-            self._control_drain = self._loop.create_task(self._drain_control())
-            self._tasks.append(self._control_drain)
+    def _answer(self, frame: bytes) -> None:
+        """Send what a frame of the peer's asks for. Raises TransportError when it reads no answers."""
+        self.send_control(frame)
+        if self._error is not None:
+            raise self._error
 
     async def _drain_control(self) -> None:
         try:
@@ -362,9 +375,6 @@ class YamuxSession:
         oldest = next(iter(self._unacknowledged.values()), None)
         if oldest is not None and self._loop.time() - oldest.opened_at > self._settings.open_timeout_ms / 1000:
             self._end(TransportError(f"{self.peer} does not accept streams"))
-
-    def _end_unanswered(self) -> None:
-        self._end(TransportError(f"{self.peer} does not answer"))
 
     def _end(self, error: TransportError) -> None:
         """Close the connection and break every stream."""

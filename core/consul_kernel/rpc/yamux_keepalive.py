@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from consul_kernel.contracts.errors import TransportError
+from consul_kernel.contracts.transport import Address
 
 from .yamux_frames import PING, SYN, header
 from .yamux_settings import YamuxSettings
 
 _TURNS_TO_READ = 3
-"""Turns of the event loop from bytes in a socket to `heard`."""
+"""Turns of the event loop from bytes in a socket to the count of them."""
 
 
 class KeepAlive:
@@ -23,17 +25,21 @@ class KeepAlive:
     def __init__(
         self,
         settings: YamuxSettings,
+        peer: Address,
         *,
         send: Callable[[bytes], None],
         look: Callable[[], None],
-        end: Callable[[], None],
+        end: Callable[[TransportError], None],
     ) -> None:
         self._settings = settings
+        self._peer = peer
         self._send = send
         self._look = look
         self._end = end
         self._loop = asyncio.get_running_loop()
-        self._heard_at = self._loop.time()
+        self.reads = 0
+        """How often something came from the peer; the session counts it."""
+        self._answered_at = -math.inf
         self._check_due = asyncio.Event()
         self._ping_id = 0
         self._pong: asyncio.Future[None] | None = None
@@ -44,20 +50,20 @@ class KeepAlive:
         while self._error is None:
             timeout_ms = await self._until_due()
             self._look()
-            asked_at = self._loop.time()
+            reads = self.reads
             try:
                 async with asyncio.timeout(timeout_ms / 1000):
                     await self.ping()
             except TimeoutError:
-                if not await self._was_heard_since(asked_at):
-                    self._end()
+                if not await self._has_read_more(reads):
+                    self._end(TransportError(f"{self._peer} does not answer"))
                     return
             except TransportError:
                 return
 
     def check(self) -> None:
-        """Ping soon, if nothing was heard for a while."""
-        if self._loop.time() - self._heard_at > self._settings.check_silence_ms / 1000:
+        """Ping soon, unless a ping was just answered."""
+        if self._loop.time() - self._answered_at > self._settings.check_interval_ms / 1000:
             self._check_due.set()
 
     async def ping(self) -> None:
@@ -73,13 +79,10 @@ class KeepAlive:
 
     # --- the session's side ---
 
-    def heard(self) -> None:
-        """Something came from the peer."""
-        self._heard_at = self._loop.time()
-
     def receive_pong(self, opaque: int) -> None:
         """The peer answered a ping."""
         if opaque == self._ping_id and self._pong is not None and not self._pong.done():
+            self._answered_at = self._loop.time()
             self._pong.set_result(None)
 
     def stop(self, error: TransportError) -> None:
@@ -101,8 +104,8 @@ class KeepAlive:
             self._check_due.clear()
         return self._settings.check_timeout_ms
 
-    async def _was_heard_since(self, moment: float) -> bool:
+    async def _has_read_more(self, reads: int) -> bool:
         """Whether anything came; what arrived while this process itself did not run is read first."""
         for _ in range(_TURNS_TO_READ):
             await asyncio.sleep(0)
-        return self._heard_at > moment
+        return self.reads > reads

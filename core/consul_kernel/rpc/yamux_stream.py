@@ -30,6 +30,14 @@ class StreamHost(Protocol):
         """Queue bytes for the connection."""
         ...
 
+    def send_control(self, frame: bytes) -> None:
+        """Queue a frame that a peer can cause as often as it likes."""
+        ...
+
+    def consumed(self, count: int) -> None:
+        """Bytes that came were read, or are not wanted any more."""
+        ...
+
     async def drain(self) -> None:
         """Wait until the connection's queue is short."""
         ...
@@ -166,7 +174,7 @@ class YamuxStream:
             return
         self.close_write()
         self.is_closed = True
-        self._chunks.clear()
+        self._drop_unread()
         self._wake()
         if self._error is None:
             if self._ended and not self._pending:
@@ -184,19 +192,22 @@ class YamuxStream:
         Whoever waits on it gets a TransportError with the reason.
         """
         if self._error is None and not (self.is_closed and self._ended and not self._pending):
-            self._session.send(header(WINDOW_UPDATE, RST, self.id, 0))
+            self._session.send_control(header(WINDOW_UPDATE, RST, self.id, 0))
             self._session.forget(self.id)
             self._break(TransportError(reason))
         self.is_closed = True
+        self._drop_unread()
 
     # --- the session's side ---
 
-    def receive(self, piece: bytes) -> None:
-        """Bytes within the window, which the session has checked."""
-        if not self.is_closed:
-            self._chunks.append(piece)
-            if self._reader is not None:
-                self._wake_reader()
+    def receive(self, piece: bytes) -> bool:
+        """Bytes within the window, which the session has checked; whether they are kept until they are read."""
+        if self.is_closed or self._error is not None:
+            return False
+        self._chunks.append(piece)
+        if self._reader is not None:
+            self._wake_reader()
+        return True
 
     def receive_credit(self, amount: int) -> None:
         """The peer has consumed bytes."""
@@ -234,7 +245,7 @@ class YamuxStream:
         if pending:
             return
         if self._write_ended:
-            self._session.send(header(WINDOW_UPDATE, FIN, self.id, 0))
+            self._session.send_control(header(WINDOW_UPDATE, FIN, self.id, 0))
             if self.is_closed and self._ended:
                 self._session.forget(self.id)
         if self._drainer is not None and not self._drainer.done():
@@ -247,6 +258,7 @@ class YamuxStream:
         else:
             self._chunks[0] = chunk[max_bytes:]
             chunk = chunk[:max_bytes]
+        self._session.consumed(len(chunk))
         self._consumed += len(chunk)
         if self._consumed >= WINDOW_GRANT_BYTES and not self._ended and self._error is None:
             self.receive_window += self._consumed
@@ -272,6 +284,10 @@ class YamuxStream:
         self._error = error
         self._pending.clear()
         self._wake()
+
+    def _drop_unread(self) -> None:
+        self._session.consumed(sum(map(len, self._chunks)))
+        self._chunks.clear()
 
     def _wake(self) -> None:
         self._wake_reader()

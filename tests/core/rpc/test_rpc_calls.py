@@ -75,7 +75,7 @@ def test_calls_share_a_connection_and_do_not_wait_for_each_other() -> None:
         assert pool.connection_count == 1
         await asyncio.sleep(60)
         assert pool.connection_count == 0
-        assert server.server._connections == {}
+        assert server.server._connections.total == 0
 
     run_virtual(program())
 
@@ -316,7 +316,7 @@ def test_silent_connection_is_closed_after_the_handshake_time() -> None:
         stream = await network.transport("10.0.0.66").dial(server.entry.address, timeout_ms=1000)
         assert await stream.read(1) == b""
         assert 5000 <= virtual_now_ms() <= 5100
-        assert server.server._connections == {}
+        assert server.server._connections.total == 0
 
     run_virtual(program())
 
@@ -328,7 +328,7 @@ def test_connections_of_one_host_are_limited() -> None:
         streams = [await greedy.dial(server.entry.address, timeout_ms=1000) for _ in range(101)]
         assert await streams[100].read(1) == b""
         assert virtual_now_ms() < 2000
-        assert server.server._connections["10.0.0.66"] == 100
+        assert server.server._connections.of("10.0.0.66") == 100
         other = ConnectionPool(network.transport("10.0.0.67"))
         assert await other.call(server.entry.address, STATUS_PING, Empty(), timeout_ms=TIMEOUT_MS) == Empty()
         await other.aclose()
@@ -350,19 +350,19 @@ def test_first_byte_one_goes_to_consensus() -> None:
 def test_unfinished_requests_share_a_budget() -> None:
     async def program() -> None:
         server, pool, network = await _start()
-        server.server._budget._limit = 2_000_000
+        server.server._unfinished.limit = 2_000_000
         started = b"\x00" + msgpack.packb({"Seq": 1, "ServiceMethod": "KVS.Get"}) + b"\x81\xa3Key\xdb\x00\x0e\x00\x00"
         streams = [await network.transport("10.0.0.66").dial(server.entry.address, timeout_ms=1000) for _ in range(4)]
         for stream in streams:
             stream.write(started + bytes(700_000))
         answers = await asyncio.gather(*(asyncio.wait_for(stream.read(1000), 5) for stream in streams[2:]))
         assert all(b"unfinished requests hold more" in answer for answer in answers)
-        assert 1_400_000 < server.server._budget.held < 1_500_000
+        assert 1_400_000 < server.server._unfinished.held < 1_500_000
         assert await pool.call(server.entry.address, STATUS_PING, Empty(), timeout_ms=TIMEOUT_MS) == Empty()
         for stream in streams:
             stream.close()
         await asyncio.sleep(1)
-        assert server.server._budget.held == 0
+        assert server.server._unfinished.held == 0
         await pool.aclose()
 
     run_virtual(program())
@@ -381,7 +381,7 @@ def test_caller_who_does_not_read_is_cut_off() -> None:
         await asyncio.sleep(30)
         assert len(server.endpoints.calls) == 1
         await asyncio.sleep(40)
-        assert server.server._connections == {}
+        assert server.server._connections.total == 0
 
     run_virtual(program())
 

@@ -101,8 +101,8 @@ def test_calls_end_and_writes_happen_once(seed: int) -> None:
         for one in (pool, *(node.pool for node in nodes)):
             await one.aclose()
         await asyncio.sleep(60)
-        assert all(not node.server._connections for node in nodes)
-        assert all(node.server._budget.held == 0 for node in nodes)
+        assert all(node.server._connections.total == node.server._streams.total == 0 for node in nodes)
+        assert all(node.server._unfinished.held == node.server._unread.held == 0 for node in nodes)
         return repr((sorted(carried_out), sorted(outcomes.items()), virtual_now_ms()))
 
     assert run_virtual(program()) == run_virtual(program())
