@@ -159,9 +159,9 @@ class Cluster:
         self.agents.append(agent)
         return agent
 
-    def servers(self, count: int, **config: Any) -> list[AgentProcess]:
+    def servers(self, count: int, *, prefix: str = "s", **config: Any) -> list[AgentProcess]:
         """Servers that expect one another, started."""
-        made = [self.agent(f"s{n}", server=True, bootstrap_expect=count, **config) for n in range(1, count + 1)]
+        made = [self.agent(f"{prefix}{n}", server=True, bootstrap_expect=count, **config) for n in range(1, count + 1)]
         for server in made:
             server.config["retry_join"] = [made[0].lan]
             server.start()
