@@ -23,14 +23,8 @@ from consul_kernel.rpc.router import Router
 from consul_kernel.server.datacenters import Datacenters
 from consul_kernel.server.leader import NEW_LEADER_EVENT
 from consul_kernel.server.server import RaftServer, ServerParts
-from consul_kernel.structs import methods
-from consul_kernel.structs.check import HealthCheck
-from consul_kernel.structs.node import Node
-from consul_kernel.structs.query import NodeSpecificRequest
 
 from .admission import is_named_as_in_wan
-from .anti_entropy import AntiEntropy
-from .checks.factory import RunnerFactory
 from .clock import monotonic_ms
 from .composition import Parts, server_settings
 from .describe import describe_agent
@@ -40,7 +34,7 @@ from .known_servers import KnownServers
 from .local import LocalState
 from .member_log import MemberLog
 from .pools import Pools
-from .registrations import Registrations
+from .registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +80,13 @@ class Agent:
         )
         self._server = self._make_server() if config.server else None
         self._flooding = self._make_flooding()
-        self._local = self._make_local()
-        self._anti_entropy = self._make_anti_entropy()
+        self._registry = Registry(
+            config,
+            node_id=self._node_id,
+            call=lambda method, request: self._router.call(method, request),
+            member_count=lambda: len(self._pools.lan.members()),
+            rng=self._rng,
+        )
         self._interfaces: list[Interface] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
@@ -126,13 +125,13 @@ class Agent:
         if self._server is not None:
             await self._server.start(self._router.call)
         await self._pools.start()
-        self._register_configured()
+        self._registry.register_configured()
         self._interfaces = self._parts.make_interfaces(self)
         for interface, name in zip(self._interfaces, self._parts.interface_names, strict=True):
             await interface.start()
             logger.info("interface %s serves on %s", name, ", ".join(interface.addresses()) or "no address")
         self._started = True
-        self._anti_entropy.start()
+        self._registry.anti_entropy.start()
         await self._join_configured()
         if self._flooding is not None:
             self._spawn(self._flooding.run(), "wan-flooding")
@@ -152,9 +151,9 @@ class Agent:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._local.close()
+        self._registry.local.close()
         closers: list[Callable[[], Awaitable[None]]] = [interface.aclose for interface in self._interfaces]
-        closers.append(self._anti_entropy.aclose)
+        closers.append(self._registry.anti_entropy.aclose)
         if self._server is not None:
             closers.append(self._server.aclose)
         closers += [self._pools.aclose, self._pool.aclose, self._parts.transport.aclose]
@@ -223,7 +222,7 @@ class Agent:
     @property
     def local(self) -> LocalState:
         """What is registered with this agent."""
-        return self._local
+        return self._registry.local
 
     def local_member(self) -> Member:
         """This agent in the LAN pool."""
@@ -247,7 +246,7 @@ class Agent:
             self._config,
             node_id=self._node_id,
             member=self.local_member(),
-            local=self._local,
+            local=self._registry.local,
             gossip=self._pools.lan.stats(),
             wan_gossip=self._pools.wan.stats() if self._pools.wan is not None else None,
             known_servers=len(self._known_servers.alive()),
@@ -279,43 +278,6 @@ class Agent:
             ),
         )
 
-    def _make_local(self) -> LocalState:
-        config = self._config
-        return LocalState(
-            node_name=config.node_name,
-            make_runner=RunnerFactory(
-                rng=self._rng,
-                local_checks=lambda: self._local.checks().values(),
-                node_checks=self._node_checks,
-            ),
-            on_change=lambda: self._anti_entropy.changed(),
-            pushed=lambda: self._anti_entropy.pushed(),
-            remote_scripts=config.enable_script_checks,
-            check_update_interval_s=config.check_update_interval_ms / 1000,
-            output_limit_bytes=config.check_output_max_size,
-            discard_output=config.discard_check_output,
-            kept=Registrations(config.data_dir),
-        )
-
-    def _make_anti_entropy(self) -> AntiEntropy:
-        config = self._config
-        node = Node(
-            id=self._node_id,
-            node=config.node_name,
-            address=config.advertise_addr,
-            datacenter=config.datacenter,
-            tagged_addresses=dict(config.tagged_addresses),
-            meta={"consul-network-segment": "", **config.node_meta},
-        )
-        return AntiEntropy(
-            local=self._local,
-            node=node,
-            is_server=config.server,
-            call=lambda method, request: self._router.call(method, request),
-            member_count=lambda: len(self._parts.membership.members()),
-            rng=self._rng,
-        )
-
     def _make_flooding(self) -> Flooding | None:
         if self._pools.wan is None:
             return None
@@ -328,17 +290,6 @@ class Agent:
 
     def _distance_to(self, server: ServerEntry) -> float:
         return self._datacenters.distance_s(f"{server.name}.{server.datacenter}")
-
-    async def _node_checks(self, node: str) -> Sequence[HealthCheck]:
-        reply = await self._router.call(methods.HEALTH_NODE_CHECKS, NodeSpecificRequest(node=node))
-        return reply.health_checks or []
-
-    def _register_configured(self) -> None:
-        for service in self._config.services:
-            self._local.register_service(service, from_file=True)
-        for check in self._config.checks:
-            self._local.register_check(check, from_file=True)
-        self._local.restore()
 
     async def _join_configured(self) -> None:
         for wan in (False, True):
@@ -382,7 +333,7 @@ class Agent:
             if self._flooding is not None:
                 self._flooding.server_joined()
             if self._started:
-                self._anti_entropy.server_appeared()
+                self._registry.anti_entropy.server_appeared()
 
     def _user_event(self, event: UserEvent) -> None:
         if event.name == NEW_LEADER_EVENT:
