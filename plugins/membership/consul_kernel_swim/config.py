@@ -159,5 +159,4 @@ def settle(
         tcp_pings=not config.disable_tcp_pings,
         coordinates=coordinates,
         compress_packets=config.compress_packets,
-        compress_streams=config.compress_streams,
     )

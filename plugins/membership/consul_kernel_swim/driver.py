@@ -58,6 +58,9 @@ logger = logging.getLogger("consul_kernel.swim")
 
 _INBOX_MAX: Final = 8_192
 _STEPS_PER_TURN: Final = 256
+_TURN_S: Final = 0.005
+"""After so long the others of the event loop have their turn, though there is more in the inbox."""
+_NODES_PER_MEMBER: Final = 2
 _JOINS_AT_ONCE: Final = 16
 _BIND_ATTEMPTS: Final = 16
 
@@ -68,7 +71,6 @@ class SwimMembership:
     def __init__(self, context: MembershipContext, config: SwimConfig) -> None:
         self._context = context
         self._sealing = make_sealing(context, config.label)
-        self._framing = Framing(self._sealing)
         self._settings = settle(
             config,
             context.pool,
@@ -76,6 +78,11 @@ class SwimMembership:
             context.reconnect_timeout_ms,
             self._sealing.overhead_bytes,
             coordinates=context.coordinates,
+        )
+        self._framing = Framing(
+            self._sealing,
+            compress=config.compress_streams,
+            nodes_max=_NODES_PER_MEMBER * self._settings.members_max,
         )
         self._callbacks = Callbacks(context)
         self._swim: Swim | None = None
@@ -290,12 +297,16 @@ class SwimMembership:
         self._wake.set()
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             self._wake.clear()
             if self._inbox:
+                ends_at = loop.time() + _TURN_S
                 for _ in range(min(_STEPS_PER_TURN, len(self._inbox))):
                     self._step(self._inbox.popleft())
+                    if loop.time() >= ends_at:
+                        break
                 if self._inbox:
                     self._wake.set()
                     await asyncio.sleep(0)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 from consul_kernel.contracts.errors import PeerProtocolError, StreamClosedError
 from consul_kernel.contracts.transport import Stream
 
-from .core.streams import STREAM_BYTES_MAX, StreamDecoder, StreamMessage
+from .core.packets import compress_message
+from .core.streams import NODES_MAX, STREAM_BYTES_MAX, StreamDecoder, StreamMessage
 from .sealing import ENCRYPT, LABEL, Sealing
 
 _READ_BYTES: Final = 65_536
 _SLICE_BYTES: Final = 16_384
 """So much is decoded in one turn of the event loop: about a millisecond."""
 _EXPAND_HERE_BYTES: Final = 4_096
+_COMPRESS_FROM_BYTES: Final = 512
 _HELD_BYTES_MAX: Final = 32 << 20
 _FREE_BYTES: Final = 65_536
 
 NO_ANSWER: Final = "the other side closed the connection without an answer: does it have the same encryption key?"
 OVER_BUDGET: Final = "too much is being received already"
+
+ResultT = TypeVar("ResultT")
 
 
 class HeldBytes:
@@ -72,15 +77,19 @@ class Allowance:
 
 
 class Framing:
-    """Reads and writes messages over streams."""
+    """Reads and writes messages over streams; states of more than `nodes_max` nodes are refused."""
 
-    def __init__(self, sealing: Sealing) -> None:
+    def __init__(self, sealing: Sealing, *, compress: bool = False, nodes_max: int = NODES_MAX) -> None:
         self._sealing = sealing
+        self._compress = compress
+        self._nodes_max = nodes_max
         self.held = HeldBytes()
         self._expander: ThreadPoolExecutor | None = None
 
-    def seal(self, message: bytes, *, dialling: bool) -> bytes:
-        """A message as it is written."""
+    async def seal(self, message: bytes, *, dialling: bool) -> bytes:
+        """A message as it is written; compression is worth its time only for what is not tiny."""
+        if self._compress and len(message) >= _COMPRESS_FROM_BYTES:
+            message = await self._in_thread(compress_message, message)
         return self._sealing.seal_stream(message, dialling=dialling)
 
     async def receive(self, stream: Stream, *, served: bool) -> StreamMessage:
@@ -110,7 +119,7 @@ class Framing:
         return await stream.read_exactly(1)
 
     async def _receive_plain(self, stream: Stream, first: bytes, allowance: Allowance) -> StreamMessage:
-        decoder = StreamDecoder()
+        decoder = StreamDecoder(nodes_max=self._nodes_max)
         message = decoder.feed(first)
         while message is None:
             data = await stream.read(_READ_BYTES)
@@ -134,7 +143,7 @@ class Framing:
             sealed += data
             missing -= len(data)
         plain = self._sealing.open_message(bytes(sealed))
-        decoder = StreamDecoder()
+        decoder = StreamDecoder(nodes_max=self._nodes_max)
         message = decoder.feed(plain[:1]) or await self._decode(decoder, plain[1:])
         if message is None:
             raise PeerProtocolError("a sealed message that is cut short")
@@ -143,7 +152,7 @@ class Framing:
     async def _decode(self, decoder: StreamDecoder, data: bytes) -> StreamMessage | None:
         """Decode slice by slice, the others of the event loop between; what is large and compressed in a thread."""
         if decoder.is_compressed and decoder.received_bytes + len(data) > _EXPAND_HERE_BYTES:
-            return await self._in_thread(decoder, data)
+            return await self._in_thread(decoder.feed, data)
         for start in range(0, len(data), _SLICE_BYTES):
             if start:
                 await asyncio.sleep(0)
@@ -152,11 +161,11 @@ class Framing:
                 return message
         return None
 
-    async def _in_thread(self, decoder: StreamDecoder, data: bytes) -> StreamMessage | None:
-        """One at a time: expanding takes a second per megabyte, and tens of megabytes of memory."""
+    async def _in_thread(self, work: Callable[[bytes], ResultT], data: bytes) -> ResultT:
+        """One at a time: both ways take long, and expanding tens of megabytes of memory."""
         if self._expander is None:
             self._expander = ThreadPoolExecutor(1, thread_name_prefix="swim-expand")
-        return await asyncio.get_running_loop().run_in_executor(self._expander, decoder.feed, data)
+        return await asyncio.get_running_loop().run_in_executor(self._expander, work, data)
 
     def close(self) -> None:
         """Let go of the thread; what it is at is not waited for."""

@@ -51,7 +51,7 @@ class StreamExchanges:
             async with asyncio.timeout(effect.timeout_ms / 1000):
                 stream = await self._context.transport.dial(effect.to, timeout_ms=effect.timeout_ms)
                 try:
-                    stream.write(self._framing.seal(effect.request, dialling=True))
+                    stream.write(await self._framing.seal(effect.request, dialling=True))
                     await stream.drain()
                     reply = await self._framing.receive(stream, served=False)
                 finally:
@@ -82,12 +82,12 @@ class StreamExchanges:
                 self._post(StreamReceived(stream_id, message, stream.peer))
                 reply = await answer
                 if reply is not None:
-                    stream.write(self._framing.seal(reply, dialling=False))
+                    stream.write(await self._framing.seal(reply, dialling=False))
                     await stream.drain()
         except (PeerProtocolError, CipherError) as error:
             self._counters["streams_refused"] += 1
             self._complaints.refused("stream", stream.peer.host, str(error), self._context.now_ms())
-            stream.write(self._framing.seal(ErrorReply(str(error)).encode(), dialling=False))
+            stream.write(await self._framing.seal(ErrorReply(str(error)).encode(), dialling=False))
         except (TransportError, TimeoutError):
             self._counters["streams_broken"] += 1
         finally:

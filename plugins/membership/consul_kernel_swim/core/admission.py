@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from consul_kernel.contracts.errors import PeerProtocolError
@@ -12,7 +12,7 @@ from .application import Application
 from .environment import Environment
 from .messages import Alive, NodeState, RemoteNode
 from .roster import Roster, describe
-from .rules import VERSION_BYTES
+from .versions import VERSION_BYTES
 from .wire import unpack_address
 
 _REFUSALS_MAX: Final = 256
@@ -47,10 +47,11 @@ class Admission:
             return True
         return self._roster.get(alive.node) is None and not self._roster.make_room()
 
-    def refuses_merge(self, nodes: Sequence[RemoteNode]) -> str | None:
-        """The first reason against a list of nodes that joins us, or that we join."""
+    def check_merge(self, nodes: Sequence[RemoteNode]) -> Generator[None, None, str | None]:
+        """The first reason against a list of nodes that joins us, or that we join; yields after each node."""
         members: list[Member] = []
         for entry in nodes:
+            yield
             if entry.alive.node == self._own_name or len(entry.alive.versions) < VERSION_BYTES:
                 continue
             try:

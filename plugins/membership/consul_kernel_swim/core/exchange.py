@@ -1,54 +1,57 @@
-"""Push/pull: two agents exchange their whole states over a stream, to join and to heal what gossip missed."""
+"""Push/pull: two agents exchange their whole states over a stream, to join and to heal what gossip missed.
+
+States are written and merged in turns, so that a step stays short however many nodes a peer sends.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Sequence
+from typing import Final, Protocol
 
 from consul_kernel.contracts.errors import PeerProtocolError
 from consul_kernel.contracts.transport import Address
 
-from .environment import Environment
+from .backlog import Backlog, Job
+from .environment import Environment, OnReply
+from .events import Answer
 from .messages import ErrorReply, NodeState, RemoteNode
-from .nodes import Node, NodeTable
-from .rules import VERSION_BYTES, MembershipRules
-from .streams import PushPull, StreamMessage, encode_stream
+from .nodes import NodeTable
+from .rules import MembershipRules
+from .streams import PushPull, StreamMessage, encode_push_pull
+from .versions import SpokenVersions
 
-_SCALE_FROM_NODES = 32
-_PROTOCOL, _DELEGATE = 0, 3
+_SCALE_FROM_NODES: Final = 32
+_HELD_PER_MEMBER: Final = 2
+"""Nodes of all states together that wait to be merged, for each member that may be known."""
+_MERGED_AT_ONCE: Final = 8
+
+_KNOWN_LINE_UNITS: Final = 0.2
+_LINE_UNITS: Final = 1
+_STATES_PER_UNIT: Final = 16
+"""How many members' parts of the upper layer's state are written in a unit."""
+_CHECK_UNITS: Final = 0.1
+_ACCEPT_UNITS: Final = 6
+_CHANGE_UNITS: Final = 16
+"""A change is told to the application, written down and queued."""
+
+TOO_MANY: Final = "too many exchanges under way"
 
 Done = Callable[[str | None], None]
 
 
 class StateKeeper(Protocol):
-    """The layer above, whose state travels with the nodes."""
+    """The layer above, whose state travels with the nodes. What may take long yields after each node or member."""
 
-    def refuses_merge(self, nodes: Sequence[RemoteNode]) -> str | None:
+    def check_merge(self, nodes: Sequence[RemoteNode]) -> Generator[None, None, str | None]:
         """Why these nodes may not be merged in a join, or None."""
         ...
 
     def local_state(self) -> bytes: ...
 
-    def merge_state(self, state: bytes, *, skip_events: bool) -> None: ...
-
-
-def incompatibility(remote: Sequence[RemoteNode], local: Sequence[Node]) -> str | None:
-    """Why the protocol versions of two pools do not go together, or None.
-
-    The ranges of all alive nodes must have a version in common with what every node speaks now.
-    """
-    spoken = [(entry.alive.node, entry.alive.versions, entry.state is NodeState.ALIVE) for entry in remote]
-    spoken += [(node.name, node.versions, node.state is NodeState.ALIVE) for node in local]
-    spoken = [entry for entry in spoken if len(entry[1]) >= VERSION_BYTES]
-    for at, what in ((_PROTOCOL, "protocol"), (_DELEGATE, "delegate protocol")):
-        lowest = max((versions[at] for _, versions, alive in spoken if alive), default=0)
-        highest = min((versions[at + 1] for _, versions, alive in spoken if alive), default=255)
-        for name, versions, _ in spoken:
-            current = versions[at + 2]
-            if not lowest <= current <= highest:
-                return f"Node '{name}' {what} version ({current}) is incompatible: [{lowest}, {highest}]"
-    return None
+    def merge_state(self, state: bytes, *, skip_events: bool) -> Generator[None, None, None]:
+        """Take a peer's state over. Raises PeerProtocolError."""
+        ...
 
 
 class Exchanges:
@@ -59,6 +62,12 @@ class Exchanges:
         self._nodes = nodes
         self._rules = rules
         self._keeper = keeper
+        self._backlog = Backlog(env, _HELD_PER_MEMBER * env.settings.members_max)
+
+    @property
+    def waiting(self) -> int:
+        """Exchanges that are not done yet."""
+        return len(self._backlog)
 
     def start(self) -> None:
         """Begin the periodic exchange after a random part of its interval."""
@@ -91,45 +100,82 @@ class Exchanges:
     def _exchange(self, address: Address, *, join: bool, skip_events: bool, done: Done) -> None:
         def replied(reply: StreamMessage) -> None:
             if isinstance(reply, PushPull):
-                done(self._take_reply(reply, join=join, skip_events=skip_events))
+                if not self._backlog.start(self._take_reply(reply, join, skip_events, done), len(reply.nodes)):
+                    done(TOO_MANY)
             elif isinstance(reply, ErrorReply):
                 done(f"remote error: {reply.text}")
             else:
                 done("the answer is no push/pull")
 
-        settings = self._env.settings
-        request = encode_stream(self._local(join=join), compress=settings.compress_streams)
-        self._env.dial(address, request, settings.tcp_timeout_ms, replied, done)
+        if not self._backlog.start(self._ask(address, join, replied, done), 0):
+            done(TOO_MANY)
 
-    def _take_reply(self, reply: PushPull, *, join: bool, skip_events: bool) -> str | None:
+    def _ask(self, address: Address, join: bool, replied: OnReply, done: Done) -> Job:
+        request = yield from self._local(join=join)
+        self._env.dial(address, request, self._env.settings.tcp_timeout_ms, replied, done)
+
+    def _take_reply(self, reply: PushPull, join: bool, skip_events: bool, done: Done) -> Job:
         try:
-            return self._merge(reply, join=join, skip_events=skip_events)
-        except PeerProtocolError as error:
+            error = yield from self._merge(reply, join=join, skip_events=skip_events)
+        except PeerProtocolError as fault:
             self._env.count("malformed")
-            return str(error)
+            error = str(fault)
+        done(error)
 
-    def answer(self, request: PushPull) -> bytes:
-        """Our state for a peer that sent its own, as it is before theirs is taken over."""
-        return encode_stream(self._local(join=request.join), compress=self._env.settings.compress_streams)
+    def serve(self, stream_id: int, request: PushPull) -> None:
+        """Answer a peer that sent its state, and take that over; while too much is waiting, close without a word."""
+        if not self._backlog.start(self._serve(stream_id, request), len(request.nodes)):
+            self._env.count("exchanges_refused")
+            self._env.effects.append(Answer(stream_id, None))
 
-    def take(self, request: PushPull) -> None:
-        """Merge what a peer sent. Raises PeerProtocolError when the upper layer's part cannot be read."""
-        error = self._merge(request, join=request.join, skip_events=False)
+    def _serve(self, stream_id: int, request: PushPull) -> Job:
+        """Our state as it is before theirs is taken over; a peer whose state is refused gets ours all the same."""
+        answer = yield from self._local(join=request.join)
+        self._env.effects.append(Answer(stream_id, answer))
+        try:
+            error = yield from self._merge(request, join=request.join, skip_events=False)
+        except PeerProtocolError:
+            self._env.count("malformed")
+            return
         if error is not None:
             self._env.warn(f"a peer's state was not merged: {error}")
 
-    def _local(self, *, join: bool) -> PushPull:
-        nodes = tuple(RemoteNode(node.state, node.to_alive()) for node in self._nodes)
-        return PushPull(nodes, self._keeper.local_state(), join)
+    def _local(self, *, join: bool) -> Generator[None, None, bytes]:
+        """Our whole state. Nodes may change while it is being written: each line is true when it is written."""
+        lines = []
+        for node in list(self._nodes):
+            is_written = node.is_written()
+            lines.append(node.line())
+            if self._backlog.spend(_KNOWN_LINE_UNITS if is_written else _LINE_UNITS):
+                yield
+        if self._backlog.spend(len(lines) / _STATES_PER_UNIT):
+            yield
+        return encode_push_pull(lines, self._keeper.local_state(), join=join)
 
-    def _merge(self, remote: PushPull, *, join: bool, skip_events: bool) -> str | None:
-        error = incompatibility(remote.nodes, list(self._nodes))
+    def _merge(self, remote: PushPull, *, join: bool, skip_events: bool) -> Generator[None, None, str | None]:
+        error = yield from self._backlog.paced(self._check_versions(remote.nodes), _CHECK_UNITS)
         if error is None and join:
-            error = self._keeper.refuses_merge(remote.nodes)
+            error = yield from self._backlog.paced(self._keeper.check_merge(remote.nodes), _ACCEPT_UNITS)
         if error is not None:
             self._env.count("merges_refused")
             return error
-        self._rules.merge(remote.nodes)
+        for start in range(0, len(remote.nodes), _MERGED_AT_ONCE):
+            before = len(self._env.effects)
+            self._rules.merge(remote.nodes[start : start + _MERGED_AT_ONCE])
+            changes = len(self._env.effects) - before
+            if self._backlog.spend(_MERGED_AT_ONCE + changes * _CHANGE_UNITS):
+                yield
         if remote.user_state:
-            self._keeper.merge_state(remote.user_state, skip_events=skip_events)
+            work = self._keeper.merge_state(remote.user_state, skip_events=skip_events)
+            yield from self._backlog.paced(work, 1)
         return None
+
+    def _check_versions(self, remote: Sequence[RemoteNode]) -> Generator[None, None, str | None]:
+        spoken = SpokenVersions()
+        for entry in remote:
+            spoken.add(entry.alive.node, entry.alive.versions, is_alive=entry.state is NodeState.ALIVE)
+            yield
+        for node in list(self._nodes):
+            spoken.add(node.name, node.versions, is_alive=node.state is NodeState.ALIVE)
+            yield
+        return spoken.incompatibility()

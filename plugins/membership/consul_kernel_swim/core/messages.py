@@ -308,17 +308,19 @@ class RemoteNode(Struct, frozen=True, gc=False):
     state: NodeState
     alive: Alive
 
-    def fields(self) -> dict[str, object]:
+    def encode(self) -> bytes:
         """The node state as it is written in a push/pull."""
-        return {
-            "Addr": self.alive.host,
-            "Incarnation": self.alive.incarnation,
-            "Meta": self.alive.meta or None,
-            "Name": self.alive.node,
-            "Port": self.alive.port,
-            "State": int(self.state),
-            "Vsn": self.alive.versions,
-        }
+        return pack(
+            {
+                "Addr": self.alive.host,
+                "Incarnation": self.alive.incarnation,
+                "Meta": self.alive.meta or None,
+                "Name": self.alive.node,
+                "Port": self.alive.port,
+                "State": int(self.state),
+                "Vsn": self.alive.versions,
+            }
+        )
 
 
 _NODE_STATE_NAMES: Final = (b"Name", b"Addr", b"Port", b"Meta", b"Incarnation", b"State", b"Vsn")

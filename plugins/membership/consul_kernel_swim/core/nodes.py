@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from consul_kernel.contracts.transport import Address
 
-from .messages import Alive, NodeState
+from .messages import Alive, NodeState, RemoteNode
 from .wire import unpack_host
 
 PROTOCOL_MAX = 1
@@ -17,7 +17,7 @@ PROTOCOL_MAX = 1
 class Node:
     """What memberlist knows about one node. `versions` has 6 bytes."""
 
-    __slots__ = ("address", "changed_ms", "host", "incarnation", "meta", "name", "port", "state", "versions")
+    __slots__ = ("_line", "address", "changed_ms", "host", "incarnation", "meta", "name", "port", "state", "versions")
 
     def __init__(self, alive: Alive, now_ms: int) -> None:
         self.name = alive.node
@@ -28,6 +28,7 @@ class Node:
 
     def take(self, alive: Alive) -> None:
         """Store what an accepted alive message says."""
+        self._line: tuple[NodeState, int, bytes] | None = None
         self.incarnation = alive.incarnation
         self.host = alive.host
         self.port = alive.port
@@ -47,6 +48,20 @@ class Node:
     def to_alive(self) -> Alive:
         """The alive message that describes this record."""
         return Alive(self.incarnation, self.name, self.host, self.port, self.meta, self.versions)
+
+    def is_written(self) -> bool:
+        """Whether `line` costs nothing."""
+        line = self._line
+        return line is not None and line[0] is self.state and line[1] == self.incarnation
+
+    def line(self) -> bytes:
+        """This record's line of a push/pull; written anew only after a change."""
+        line = self._line
+        if line is not None and line[0] is self.state and line[1] == self.incarnation:
+            return line[2]
+        written = RemoteNode(self.state, self.to_alive()).encode()
+        self._line = (self.state, self.incarnation, written)
+        return written
 
 
 class NodeTable:

@@ -17,9 +17,9 @@ from .messages import Alive, Dead, NodeState, RemoteNode, Suspect
 from .nodes import Node, NodeTable
 from .settings import META_BYTES_MAX, NAME_LENGTH_MAX
 from .suspicion import Awareness, Suspicion, suspicion_timeout_ms
+from .versions import VERSION_BYTES
 from .wire import U32_MAX, unpack_host
 
-VERSION_BYTES = 6
 _CONFLICTS_TOLD_MAX = 64
 _IPV6_BYTES = 16
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"

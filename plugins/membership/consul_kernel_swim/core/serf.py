@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from consul_kernel.contracts.errors import MembershipError
 from consul_kernel.contracts.membership import MemberStatus
@@ -70,8 +70,8 @@ class Serf:
     def refuses(self, alive: Alive) -> bool:
         return self._admission.refuses(alive)
 
-    def refuses_merge(self, nodes: Sequence[RemoteNode]) -> str | None:
-        return self._admission.refuses_merge(nodes)
+    def check_merge(self, nodes: Sequence[RemoteNode]) -> Generator[None, None, str | None]:
+        return self._admission.check_merge(nodes)
 
     def node_joined(self, node: Node) -> None:
         self.roster.joined(node)
@@ -166,8 +166,8 @@ class Serf:
             self.user_events.remembered(),
         ).encode()
 
-    def merge_state(self, state: bytes, *, skip_events: bool) -> None:
-        """Take over Serf's part of a peer's push/pull. Raises PeerProtocolError."""
+    def merge_state(self, state: bytes, *, skip_events: bool) -> Generator[None, None, None]:
+        """Take over Serf's part of a peer's push/pull; yields after each member. Raises PeerProtocolError."""
         remote = decode_serf_state(state)
         for clock, time in (
             (self.clock, remote.lamport_time),
@@ -182,8 +182,10 @@ class Serf:
             status_time = remote.status_times.get(name, 0) + 1
             self.clock.witness(status_time)
             self.roster.leave_intended(LeaveIntent(status_time, name))
+            yield
         for name, status_time in remote.status_times.items():
             if name not in left:
                 self.clock.witness(status_time)
                 self.roster.join_intended(JoinIntent(status_time, name))
+            yield
         self.user_events.merge(remote.events, skip_up_to=remote.event_time if skip_events else 0)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
 
 from consul_kernel.contracts.errors import PeerProtocolError
 
 from .query_messages import Query, QueryResponse, Relay, decode_query, decode_query_response, decode_relay
+from .reader import NIL
 from .serf_types import EVENT_BUFFER, SerfType
 from .wire import (
     LAMPORT_MAX,
@@ -21,6 +25,7 @@ from .wire import (
     read_struct,
     read_text,
     read_uint,
+    unpack,
 )
 
 
@@ -65,12 +70,14 @@ class UserEventMessage:
 
 @dataclass(frozen=True, slots=True)
 class SerfState:
-    """Serf's part of a push/pull. `events` maps a Lamport time to its (name, payload) pairs."""
+    """Serf's part of a push/pull, which owns its `status_times`. `events` maps a Lamport time to its (name, payload)
+    pairs.
+    """
 
     lamport_time: int
     event_time: int
     query_time: int
-    status_times: Mapping[str, int]
+    status_times: dict[str, int]
     left_members: Sequence[str]
     events: Mapping[int, Sequence[tuple[str, bytes]]]
 
@@ -88,7 +95,7 @@ class SerfState:
                 "LTime": self.lamport_time,
                 "LeftMembers": list(self.left_members),
                 "QueryLTime": self.query_time,
-                "StatusLTimes": dict(self.status_times),
+                "StatusLTimes": self.status_times,
             }
         )
 
@@ -122,10 +129,35 @@ def decode_serf(body: bytes) -> SerfMessage | None:
     return None
 
 
+_Lamport = Annotated[int, msgspec.Meta(ge=0, le=LAMPORT_MAX)]
+
+
+class _WireState(msgspec.Struct, rename={"times": "StatusLTimes", "left": "LeftMembers", "events": "Events"}, gc=False):
+    LTime: _Lamport = 0
+    times: dict[str, _Lamport] | None = None
+    left: list[str] | None = None
+    EventLTime: _Lamport = 0
+    events: msgspec.Raw = NIL
+    QueryLTime: _Lamport = 0
+
+
+_decode_state: Final = msgspec.msgpack.Decoder(_WireState).decode
+
+
 def decode_serf_state(state: bytes) -> SerfState:
     """Serf's part of a push/pull. Raises PeerProtocolError."""
     if state[:1] != b"\x02":
         raise PeerProtocolError("the state of the upper layer is not Serf's")
+    try:
+        wire = _decode_state(memoryview(state)[1:])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _decode_state_patiently(state)
+    events = _read_events(read_list({b"Events": unpack(bytes(wire.events))}, b"Events"))
+    return SerfState(wire.LTime, wire.EventLTime, wire.QueryLTime, wire.times or {}, wire.left or [], events)
+
+
+def _decode_state_patiently(state: bytes) -> SerfState:
+    """What Go's encoder does not write, and its decoder takes all the same."""
     names = (b"LTime", b"StatusLTimes", b"LeftMembers", b"EventLTime", b"Events", b"QueryLTime")
     fields = read_struct(state[1:], names)
     times = as_fields(fields.get(b"StatusLTimes") or {}, ())

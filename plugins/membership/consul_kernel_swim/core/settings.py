@@ -39,7 +39,6 @@ class Settings:
     sealed_overhead_bytes: int = 0
     """What the driver's cipher and label add to a packet: taken off the budget."""
     compress_packets: bool = False
-    compress_streams: bool = False
 
     broadcast_timeout_ms: int = 5_000
     leave_propagate_delay_ms: int = 3_000

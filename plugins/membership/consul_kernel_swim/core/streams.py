@@ -6,7 +6,7 @@ its stream, so the end must be known from the bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,14 +24,14 @@ from .messages import (
     decode_message,
     decode_remote_node,
 )
-from .packets import compress_message, expand
+from .packets import expand
 from .wire import MSGPACK_ERRORS, as_fields, pack, read_flag, read_uint
 
 STREAM_BYTES_MAX: Final = 20 << 20
 """memberlist's limit for the sealed form, for a user message and for the state of the layer above."""
 EXPANDED_BYTES_MAX: Final = 40 << 20
-NODES_MAX: Final = 1 << 20
-COMPRESS_FROM_BYTES: Final = 512
+NODES_MAX: Final = 1 << 17
+"""Twice as many as members are kept by default; memberlist's own limit is eight times this."""
 _ARRAY_MAX: Final = 1 << 17
 
 
@@ -44,13 +44,13 @@ class PushPull:
     join: bool
 
     def encode(self) -> bytes:
-        parts = [
-            bytes((MessageType.PUSH_PULL,)),
-            pack({"Join": self.join, "Nodes": len(self.nodes), "UserStateLen": len(self.user_state)}),
-        ]
-        parts += [pack(node.fields()) for node in self.nodes]
-        parts.append(self.user_state)
-        return b"".join(parts)
+        return encode_push_pull([node.encode() for node in self.nodes], self.user_state, join=self.join)
+
+
+def encode_push_pull(lines: Sequence[bytes], user_state: bytes, *, join: bool) -> bytes:
+    """A push/pull of nodes that are written already."""
+    header = pack({"Join": join, "Nodes": len(lines), "UserStateLen": len(user_state)})
+    return b"".join((bytes((MessageType.PUSH_PULL,)), header, *lines, user_state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,12 @@ class UserStream:
 StreamMessage = PushPull | Ping | Ack | UserStream | ErrorReply
 
 
-def encode_stream(message: StreamMessage, *, compress: bool) -> bytes:
-    """The plain bytes of a stream; compression is worth its time only for what is not tiny."""
-    plain = message.encode()
-    return compress_message(plain) if compress and len(plain) >= COMPRESS_FROM_BYTES else plain
-
-
 class StreamDecoder:
     """Bytes in, one message out. Raises PeerProtocolError as soon as the bytes cannot become a message."""
 
-    def __init__(self, size_max: int = STREAM_BYTES_MAX) -> None:
+    def __init__(self, size_max: int = STREAM_BYTES_MAX, nodes_max: int = NODES_MAX) -> None:
         self._size_max = size_max
+        self._nodes_max = nodes_max
         self._unpacker = msgpack.Unpacker(
             raw=True,
             max_buffer_size=EXPANDED_BYTES_MAX,
@@ -139,7 +134,10 @@ class StreamDecoder:
                 yield None
                 continue
             body = pack(value)
-            yield _expand_stream(body) if kind == MessageType.COMPRESS else _narrow(bytes((kind,)) + body)
+            if kind == MessageType.COMPRESS:
+                yield _expand_stream(body, self._nodes_max)
+            else:
+                yield _narrow(bytes((kind,)) + body)
             return
 
     def _decode_push_pull(self) -> Iterator[StreamMessage | None]:
@@ -151,7 +149,7 @@ class StreamDecoder:
                 continue
             if count < 0:
                 header = as_fields(value, (b"Nodes", b"UserStateLen", b"Join"))
-                count = read_uint(header, b"Nodes", NODES_MAX)
+                count = read_uint(header, b"Nodes", self._nodes_max)
                 size = read_uint(header, b"UserStateLen", STREAM_BYTES_MAX)
                 join = read_flag(header, b"Join")
             else:
@@ -193,12 +191,12 @@ class _More:
 _MORE: Final = _More()
 
 
-def _expand_stream(body: bytes) -> StreamMessage:
+def _expand_stream(body: bytes, nodes_max: int) -> StreamMessage:
     """The message inside a compressed one: one level only."""
     plain = expand(body, EXPANDED_BYTES_MAX)
     if plain[0] == MessageType.COMPRESS:
         raise PeerProtocolError("a compressed message inside a compressed message")
-    message = StreamDecoder(EXPANDED_BYTES_MAX).feed(plain)
+    message = StreamDecoder(EXPANDED_BYTES_MAX, nodes_max).feed(plain)
     if message is None:
         raise PeerProtocolError("a compressed message that is cut short")
     return message

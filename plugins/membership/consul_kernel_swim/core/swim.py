@@ -138,6 +138,7 @@ class Swim:
             "coordinate_resets": self.coordinates.resets,
             "event_queue": len(serf.user_events.queue),
             "event_time": serf.user_events.clock.time,
+            "exchange_queue": self._exchanges.waiting,
             "failed": len(roster.with_status(MemberStatus.FAILED)),
             "health_score": self.awareness.score,
             "intent_queue": len(serf.intents),
@@ -238,11 +239,9 @@ class Swim:
                 self._env.count("malformed")
 
     def _stream(self, event: StreamReceived) -> None:
-        """Answer first: a peer whose state is refused gets ours all the same, as memberlist does it."""
         message = event.message
         if isinstance(message, PushPull):
-            self._env.effects.append(Answer(event.stream_id, self._exchanges.answer(message)))
-            self._exchanges.take(message)
+            self._exchanges.serve(event.stream_id, message)
             return
         ack = self._prober.answer_stream_ping(message) if isinstance(message, Ping) else None
         self._env.effects.append(Answer(event.stream_id, None if ack is None else ack.encode()))

@@ -37,7 +37,7 @@ from consul_kernel_swim.core.serf_messages import (
     decode_serf,
     decode_serf_state,
 )
-from consul_kernel_swim.core.streams import PushPull, StreamDecoder, StreamMessage, UserStream, encode_stream
+from consul_kernel_swim.core.streams import PushPull, StreamDecoder, StreamMessage, UserStream
 from consul_kernel_swim.core.tags import decode_tags, encode_tags
 
 VECTORS = {
@@ -102,8 +102,8 @@ def test_message_round_trip(message: Message) -> None:
 @given(st.lists(st.builds(RemoteNode, st.sampled_from(NodeState), alives), max_size=8), st.binary(), st.booleans())
 def test_push_pull_round_trip(nodes: list[RemoteNode], state: bytes, join: bool) -> None:
     message = PushPull(tuple(nodes), state, join)
-    assert whole(encode_stream(message, compress=False)) == message
-    assert whole(encode_stream(message, compress=True)) == message
+    assert whole(message.encode()) == message
+    assert whole(compress_message(message.encode())) == message
 
 
 @small

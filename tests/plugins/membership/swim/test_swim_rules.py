@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from msgspec import structs
 
 from consul_kernel.contracts.membership import Member, MemberEventKind, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel_swim.core.events import Answer, SendUserEvent, StreamReceived, Warn
-from consul_kernel_swim.core.exchange import incompatibility
 from consul_kernel_swim.core.messages import (
     Dead,
     IndirectPing,
@@ -22,6 +23,7 @@ from consul_kernel_swim.core.serf_messages import (
 )
 from consul_kernel_swim.core.settings import Settings
 from consul_kernel_swim.core.streams import PushPull, StreamDecoder
+from consul_kernel_swim.core.versions import SpokenVersions
 from plugins.membership.swim.core_bench import OWN, PEER, VERSIONS, Bench, alive
 
 
@@ -175,6 +177,16 @@ def test_application_is_asked_again_only_when_something_changes() -> None:
     assert asked == ["", "2"]
 
 
+def incompatibility(remote: Sequence[RemoteNode], bench: Bench) -> str | None:
+    """Why a peer's state does not go with ours, or None."""
+    spoken = SpokenVersions()
+    for entry in remote:
+        spoken.add(entry.alive.node, entry.alive.versions, is_alive=entry.state is NodeState.ALIVE)
+    for node in bench.swim.nodes:
+        spoken.add(node.name, node.versions, is_alive=node.state is NodeState.ALIVE)
+    return spoken.incompatibility()
+
+
 @pytest.mark.parametrize(
     ("versions", "text"),
     [
@@ -186,7 +198,7 @@ def test_application_is_asked_again_only_when_something_changes() -> None:
 def test_protocol_versions_must_have_something_in_common(versions: bytes, text: str | None) -> None:
     bench = Bench()
     remote = [RemoteNode(NodeState.ALIVE, structs.replace(alive("n", 2), versions=versions))]
-    assert incompatibility(remote, list(bench.swim.nodes)) == text
+    assert incompatibility(remote, bench) == text
 
 
 # --- addresses and names ---
@@ -331,7 +343,7 @@ def test_return_is_a_join_and_new_tags_are_an_update() -> None:
 
 
 def test_versions_of_the_dead_count_for_what_they_speak_but_not_for_what_they_could() -> None:
-    own = [*Bench().swim.nodes]
+    own = Bench()
     narrow = structs.replace(alive("n", 2), versions=bytes((2, 2, 2, 2, 5, 4)))
     old = structs.replace(alive("m", 3), versions=bytes((1, 1, 1, 2, 5, 4)))
     dead = [RemoteNode(NodeState.ALIVE, narrow), RemoteNode(NodeState.DEAD, old)]
