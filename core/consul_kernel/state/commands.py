@@ -20,6 +20,7 @@ from consul_kernel.structs.query import DatacenterRequest
 
 from .kv import apply_kvs, reap_tombstones
 from .registration import deregister, register
+from .restore import RestoreRequest, apply_restore
 from .transaction import Transaction
 
 IGNORABLE = 0x80
@@ -35,12 +36,16 @@ class CorruptCommandError(ConsulKernelError):
 
 
 class CommandType(IntEnum):
-    """The first octet of a command. Gaps belong to nouns that have their own issues (sessions, ACL, queries, …)."""
+    """The first octet of a command. Below 64 the numbers are Consul's; gaps belong to nouns that have their own issues
+
+    (sessions, ACL, queries, …).
+    """
 
     REGISTER = 0
     DEREGISTER = 1
     KVS = 2
     TOMBSTONE = 5
+    RESTORE = 64
 
 
 class TombstoneRequest(DatacenterRequest, kw_only=True):
@@ -69,6 +74,7 @@ COMMANDS: dict[int, Command] = {
     CommandType.DEREGISTER: Command(DeregisterRequest, deregister),
     CommandType.KVS: Command(KVSRequest, apply_kvs),
     CommandType.TOMBSTONE: Command(TombstoneRequest, _reap),
+    CommandType.RESTORE: Command(RestoreRequest, apply_restore),
 }
 
 _encoder = msgspec.msgpack.Encoder()

@@ -8,22 +8,28 @@ which was cut short is known as such:
     u32 0 + u64 count of pairs
 
 Numbers are big-endian. Tables come in the order of their names and pairs in the order of their keys, so equal
-states give equal bytes. The table of the machine's own notes is left out.
+states give equal bytes. The table of the machine's own notes is left out; what is staged of a restore under way is
+there, under names that begin with `staged/`. A stream is of version 2 when a server that knows only version 1
+would not understand all of it: when the state was restored from an archive, or is about to be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import msgspec
 
 from consul_kernel.contracts.errors import CorruptStoreError
-from consul_kernel.contracts.store import SnapshotSource, StateSnapshot
+from consul_kernel.contracts.store import MAX_KEY_BYTES, SnapshotSource, StateSnapshot
+
+from .generations import STAGED_PREFIX, Generations
+from .machine_table import MACHINE_TABLE
+from .restore import RESTORE_TABLE, TABLE_NAME_BYTES
 
 MAGIC = b"CKSTATE"
-VERSION = 1
-NOTES_TABLE = "meta"
-"""The state machine's own notes, such as the index it has applied; not part of the replicated state."""
+VERSIONS = (1, 2)
+NEWER_TABLES = (MACHINE_TABLE, RESTORE_TABLE)
+"""Tables without which a state would be another one: they make a stream one of version 2."""
 
 CHUNK_BYTES = 256 * 1024
 FRAME_BYTES = 64 * 1024
@@ -38,8 +44,9 @@ _decode = msgspec.msgpack.Decoder(_Frame).decode
 class MachineSnapshot:
     """A frozen view of the state; the contract's `StateMachineSnapshot`."""
 
-    def __init__(self, view: StateSnapshot, index: int) -> None:
+    def __init__(self, view: StateSnapshot, generations: Generations, index: int) -> None:
         self._view = view
+        self._generations = generations
         self._index = index
 
     @property
@@ -49,8 +56,10 @@ class MachineSnapshot:
 
     def chunks(self) -> Iterator[bytes]:
         """The stream in pieces of CHUNK_BYTES, the last one shorter."""
-        buffer = bytearray(MAGIC + bytes((VERSION,)) + self._index.to_bytes(8, "big"))
-        for frame in self._frames():
+        tables = self._generations.tables(self._view.tables())
+        version = 2 if any(table in NEWER_TABLES for table, _ in tables) else 1
+        buffer = bytearray(MAGIC + bytes((version,)) + self._index.to_bytes(8, "big"))
+        for frame in self._frames(tables):
             buffer += frame
             while len(buffer) >= CHUNK_BYTES:
                 yield bytes(memoryview(buffer)[:CHUNK_BYTES])
@@ -58,24 +67,22 @@ class MachineSnapshot:
         if buffer:
             yield bytes(buffer)
 
-    def _frames(self) -> Iterator[bytes]:
+    def _frames(self, tables: Sequence[tuple[str, str]]) -> Iterator[bytes]:
         """Between frames no range is open, since commands go on being applied meanwhile."""
         count = 0
-        for table in self._view.tables():
-            if table == NOTES_TABLE:
-                continue
+        for table, name in tables:
             start = b""
-            while pairs := self._page(table, start):
+            while pairs := self._page(name, start):
                 yield _frame(table, pairs)
                 count += len(pairs) // 2
                 start = pairs[-2] + b"\x00"
         yield bytes(4) + count.to_bytes(8, "big")
 
-    def _page(self, table: str, start: bytes) -> list[bytes]:
+    def _page(self, name: str, start: bytes) -> list[bytes]:
         """Keys and values by turns, from a key on, until there are FRAME_BYTES of them."""
         pairs: list[bytes] = []
         size = 0
-        for key, value in self._view.range(table, start):
+        for key, value in self._view.range(name, start):
             pairs += (key, value)
             size += len(key) + len(value)
             if size >= FRAME_BYTES:
@@ -92,53 +99,66 @@ def _frame(table: str, pairs: Sequence[bytes]) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-class _Stream:
-    """Exact reads from a source that hands out what it likes."""
+class SnapshotReader:
+    """Reads a stream: first `read_header`, then `frames` to their end. CorruptStoreError when it is no such stream."""
 
     def __init__(self, source: SnapshotSource) -> None:
         self._source = source
         self._buffer = bytearray()
 
-    async def read(self, size: int) -> bytes:
-        """Exactly `size` bytes. CorruptStoreError at the end."""
+    async def read_header(self) -> int:
+        """The index of the state, which is also that of the source's description."""
+        header = await self._read(HEADER_BYTES)
+        if header[: len(MAGIC)] != MAGIC:
+            raise self._corrupt("holds no state of consul-kernel")
+        if header[len(MAGIC)] not in VERSIONS:
+            raise self._corrupt(
+                f"has format {header[len(MAGIC)]}, this version reads up to {max(VERSIONS)}: upgrade first"
+            )
+        index = int.from_bytes(header[len(MAGIC) + 1 :], "big")
+        if index != self._source.meta.index:
+            raise self._corrupt(
+                f"holds the state at index {index}, but is described as that at {self._source.meta.index}"
+            )
+        return index
+
+    async def frames(self) -> AsyncIterator[tuple[str, list[bytes]]]:
+        """Table, and keys and values by turns, of each frame."""
+        count = 0
+        while length := int.from_bytes(await self._read(4), "big"):
+            if length > MAX_FRAME_BYTES:
+                raise self._corrupt(f"has a frame of {length} bytes")
+            try:
+                table, pairs = _decode(await self._read(length))
+            except msgspec.MsgspecError as error:
+                raise self._corrupt(f"cannot be decoded: {error}") from error
+            self._check_frame(table, pairs)
+            yield table, pairs
+            count += len(pairs) // 2
+        promised = int.from_bytes(await self._read(8), "big")
+        if count != promised:
+            raise self._corrupt(f"has {count} pairs where {promised} were written")
+
+    def _check_frame(self, table: str, pairs: list[bytes]) -> None:
+        """No store may have to refuse it: by then it is too late."""
+        name = table.removeprefix(STAGED_PREFIX)
+        if not name or len(name) > TABLE_NAME_BYTES or not name.isascii() or "/" in name or "\x00" in name:
+            raise self._corrupt(f"has a table {table[:100]!r}")
+        if len(pairs) % 2:
+            raise self._corrupt("has a key without a value")
+        if any(not 0 < len(key) <= MAX_KEY_BYTES for key in pairs[::2]):
+            raise self._corrupt(f"has a key in {table} whose length is not 1 to {MAX_KEY_BYTES} bytes")
+
+    async def _read(self, size: int) -> bytes:
+        """Exactly `size` bytes."""
         while len(self._buffer) < size:
             more = await self._source.read(CHUNK_BYTES)
             if not more:
-                raise CorruptStoreError(f"snapshot {self._source.meta.id} is cut short: restore an older one")
+                raise self._corrupt("is cut short: restore an older one")
             self._buffer += more
         head = bytes(memoryview(self._buffer)[:size])
         del self._buffer[:size]
         return head
 
-
-async def read_snapshot(source: SnapshotSource, put: Callable[[str, bytes, bytes], object]) -> int:
-    """Call `put` with table, key and value of each pair of a stream; the index of the state.
-
-    CorruptStoreError when it is no such stream.
-    """
-    stream = _Stream(source)
-    header = await stream.read(HEADER_BYTES)
-    if header[: len(MAGIC)] != MAGIC:
-        raise CorruptStoreError(f"snapshot {source.meta.id} holds no state of consul-kernel")
-    if header[len(MAGIC)] != VERSION:
-        raise CorruptStoreError(
-            f"snapshot {source.meta.id} has format {header[len(MAGIC)]}, this version reads {VERSION}: upgrade first"
-        )
-    index = int.from_bytes(header[len(MAGIC) + 1 :], "big")
-    count = 0
-    while length := int.from_bytes(await stream.read(4), "big"):
-        if length > MAX_FRAME_BYTES:
-            raise CorruptStoreError(f"snapshot {source.meta.id} has a frame of {length} bytes")
-        try:
-            table, pairs = _decode(await stream.read(length))
-        except msgspec.MsgspecError as error:
-            raise CorruptStoreError(f"snapshot {source.meta.id} cannot be decoded: {error}") from error
-        if len(pairs) % 2:
-            raise CorruptStoreError(f"snapshot {source.meta.id} has a key without a value")
-        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            put(table, key, value)
-        count += len(pairs) // 2
-    promised = int.from_bytes(await stream.read(8), "big")
-    if count != promised:
-        raise CorruptStoreError(f"snapshot {source.meta.id} has {count} pairs where {promised} were written")
-    return index
+    def _corrupt(self, what: str) -> CorruptStoreError:
+        return CorruptStoreError(f"snapshot {self._source.meta.id} {what}")

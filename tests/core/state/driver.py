@@ -6,6 +6,7 @@ from typing import Any
 
 from consul_kernel.contracts.store import SnapshotMeta, StateStore
 from consul_kernel.state import CommandType, ReplicatedState, TombstoneRequest, encode_command
+from consul_kernel.state.generations import NOTES_TABLE, Generations
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 from consul_kernel.structs.query import DatacenterRequest
@@ -48,16 +49,27 @@ class StateDriver:
         return self.apply(CommandType.TOMBSTONE, TombstoneRequest(reap_index=up_to))
 
     def dump(self) -> Dump:
-        return {table: list(self.store.range(table)) for table in self.store.tables()}
+        """The rows of the state and of what is staged, under the names in snapshots, and the index it has applied."""
+        tables = Generations.load(self.store).tables(self.store.tables())
+        rows = {table: list(self.store.range(name)) for table, name in tables}
+        applied = [pair for pair in self.store.range(NOTES_TABLE) if pair[0] == b"applied_index"]
+        return {**rows, NOTES_TABLE: applied} if applied else rows
+
+    def sweep(self) -> None:
+        """Remove all waste."""
+        while self.state.remove_waste(7):
+            pass
 
 
 class BytesSource:
     """A snapshot source that hands out small pieces."""
 
-    def __init__(self, data: bytes, piece: int = 777) -> None:
+    def __init__(self, data: bytes, piece: int = 777, *, index: int | None = None) -> None:
+        """`index` is what the description says, by default the same as the data."""
         self._data = data
         self._piece = piece
-        self.meta = SnapshotMeta(id="test", index=0, term=1, size=len(data))
+        told = int.from_bytes(data[8:16], "big") if index is None else index
+        self.meta = SnapshotMeta(id="test", index=told, term=1, size=len(data))
 
     async def read(self, max_bytes: int) -> bytes:
         size = min(self._piece, max_bytes)
