@@ -10,7 +10,7 @@ from consul_kernel.structs.node import Node
 from consul_kernel.structs.service import NodeService
 
 from .keys import fold, pack, unpack
-from .tables import KeySet, Reader, Table, bump_index
+from .tables import KeySet, Reader, Table, Writer, bump_index
 from .transaction import Transaction
 from .watches import SERVICE, SERVICE_HEALTH
 
@@ -66,6 +66,39 @@ def topic_name(key: bytes) -> bytes:
 def services_of_node(reader: Reader, node: bytes) -> list[tuple[bytes, NodeService]]:
     """Keys and records of a node's services, by id."""
     return list(services.scan(reader, node))
+
+
+def put_node(writer: Writer, node: Node) -> None:
+    """Add a node with the row that finds it by id."""
+    key = node_key(node.node)
+    nodes.put(writer, key, node)
+    if node.id:
+        writer.put(NODE_IDS, fold(node.id), key)
+
+
+def put_service(writer: Writer, node: str, service: NodeService) -> None:
+    """Add an instance with the row that finds it by name."""
+    key = instance_key(node, service.id)
+    services.put(writer, key, service)
+    services_by_name.add(writer, pack(service.service.lower()) + key)
+
+
+def put_check(writer: Writer, check: HealthCheck) -> None:
+    """Add a check with the rows that find it."""
+    key = check_key(check.node, check.check_id)
+    checks.put(writer, key, check)
+    for index, row in check_index_rows(key, check):
+        index.add(writer, row)
+
+
+def check_index_rows(key: bytes, check: HealthCheck) -> tuple[tuple[KeySet, bytes], ...]:
+    """Where a check stands by instance, by service name and by status."""
+    instance = instance_key(check.node, check.service_id) + pack(check.check_id.lower())
+    return (
+        (checks_by_instance, instance),
+        (checks_by_service, pack(check.service_name.lower()) + key),
+        (checks_by_status, pack(check.status) + key),
+    )
 
 
 def bump_service(transaction: Transaction, instance: bytes, service: str, *, checks_only: bool) -> None:

@@ -6,7 +6,8 @@ store); tombstones remember that for deleted keys until the leader has them reap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 
 from msgspec.structs import replace
 
@@ -14,8 +15,8 @@ from consul_kernel.contracts.errors import RequestError
 from consul_kernel.contracts.store import MAX_KEY_BYTES
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 
-from .keys import after_prefix, pack_index, unpack_index
-from .tables import KeySet, Reader, Table, bump_index, table_index
+from .keys import after_prefix, fold, pack, pack_index, unpack_index
+from .tables import KeySet, Reader, Table, Writer, bump_index, table_index
 from .transaction import Transaction
 from .watches import KEY, Topic
 
@@ -31,6 +32,8 @@ _KVS = b"kvs"
 _TOMBSTONES = b"tombstones"
 
 _entries: Table[DirEntry] = Table("kvs", DirEntry)
+_HELD_TABLE = "kvs.session"
+"""By (session id) + digest of a key that the session holds: the key, which may be too long for both."""
 _TOMBSTONE_TABLE = "tombstones"
 _tombstones_by_index = KeySet("tombstones.index")
 
@@ -113,6 +116,35 @@ def tombstones_index(reader: Reader) -> int:
     return 0
 
 
+def put_entry(writer: Writer, entry: DirEntry) -> None:
+    """Add an entry, with the row that finds it by the session that holds it."""
+    _entries.put(writer, entry.key, entry)
+    if entry.session:
+        writer.put(_HELD_TABLE, _held_row(entry), entry.key)
+
+
+def put_tombstone(writer: Writer, key: bytes, index: int) -> None:
+    """Add the tombstone of a key or prefix that was deleted at an index."""
+    packed = pack_index(index)
+    writer.put(_TOMBSTONE_TABLE, key, packed)
+    _tombstones_by_index.add(writer, packed + key)
+
+
+def scan_entries(reader: Reader) -> Iterator[tuple[bytes, DirEntry]]:
+    """All entries in the order of their keys."""
+    return _entries.scan(reader)
+
+
+def scan_tombstones(reader: Reader) -> Iterator[tuple[bytes, int]]:
+    """Deleted keys and prefixes in order, each with the index of its deletion."""
+    for key, value in reader.range(_TOMBSTONE_TABLE):
+        yield key, unpack_index(value)
+
+
+def _held_row(entry: DirEntry) -> bytes:
+    return pack(fold(entry.session)) + blake2b(entry.key, digest_size=16).digest()
+
+
 def apply_kvs(transaction: Transaction, request: KVSRequest) -> bool:
     """Carry out `KVS.Apply`: whether it took effect, which only check-and-set, lock and unlock may fail to.
 
@@ -191,10 +223,17 @@ def _write(transaction: Transaction, entry: DirEntry, existing: DirEntry | None)
 
 
 def _remove(transaction: Transaction, key: bytes) -> None:
-    if key and _entries.delete(transaction, key):
+    if key and _drop(transaction, key):
         _bury(transaction, key)
         bump_index(transaction, _KVS)
         transaction.touch(KEY, key)
+
+
+def _drop(transaction: Transaction, key: bytes) -> bool:
+    entry = _entries.get(transaction, key)
+    if entry is not None and entry.session:
+        transaction.delete(_HELD_TABLE, _held_row(entry))
+    return _entries.delete(transaction, key)
 
 
 def _delete_tree(transaction: Transaction, entry: DirEntry) -> bool:
@@ -204,7 +243,7 @@ def _delete_tree(transaction: Transaction, entry: DirEntry) -> bool:
     if not keys:
         return True
     for key in keys:
-        _entries.delete(transaction, key)
+        _drop(transaction, key)
         transaction.touch(KEY, key)
     if prefix:
         _bury(transaction, prefix)
@@ -216,9 +255,7 @@ def _bury(transaction: Transaction, key: bytes) -> None:
     before = transaction.get(_TOMBSTONE_TABLE, key)
     if before is not None:
         _tombstones_by_index.discard(transaction, before + key)
-    index = pack_index(transaction.index)
-    transaction.put(_TOMBSTONE_TABLE, key, index)
-    _tombstones_by_index.add(transaction, index + key)
+    put_tombstone(transaction, key, transaction.index)
     bump_index(transaction, _TOMBSTONES)
 
 

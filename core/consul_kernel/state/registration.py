@@ -86,9 +86,7 @@ def _put_node(transaction: Transaction, key: bytes, node: Node, existing: Node |
         transaction.delete(rows.NODE_IDS, fold(existing.id))
     node.create_index = before.create_index if before else transaction.index
     node.modify_index = transaction.index
-    rows.nodes.put(transaction, key, node)
-    if node.id:
-        transaction.put(rows.NODE_IDS, fold(node.id), key)
+    rows.put_node(transaction, node)
     bump_index(transaction, rows.NODES)
     transaction.touch(TABLE, rows.NODES)
     transaction.touch(NODE, rows.topic_name(key))
@@ -145,9 +143,7 @@ def put_service(transaction: Transaction, node: str, service: NodeService) -> No
     if stored == existing:
         return
     stored.modify_index = transaction.index
-    rows.services.put(transaction, key, stored)
-    name = pack(stored.service.lower())
-    rows.services_by_name.add(transaction, name + key)
+    rows.put_service(transaction, node, stored)
     if existing is not None and existing.service.lower() != stored.service.lower():
         rows.services_by_name.discard(transaction, pack(existing.service.lower()) + key)
         _shrink_service(transaction, key, existing.service)
@@ -223,8 +219,8 @@ def put_check(transaction: Transaction, check: HealthCheck) -> None:
         if existing.service_id.lower() != stored.service_id.lower():
             _bump_owner(transaction, existing)
     stored.modify_index = transaction.index
-    rows.checks.put(transaction, key, stored)
-    _link_check(transaction, key, stored)
+    rows.put_check(transaction, stored)
+    _touch_check(transaction, stored)
     _bump_owner(transaction, stored)
 
 
@@ -238,25 +234,9 @@ def delete_check(transaction: Transaction, key: bytes) -> None:
     _bump_owner(transaction, check)
 
 
-def _index_keys(key: bytes, check: HealthCheck) -> tuple[bytes, bytes, bytes]:
-    """Where the check stands by instance, by service name and by status."""
-    instance = rows.instance_key(check.node, check.service_id) + pack(check.check_id.lower())
-    return instance, pack(check.service_name.lower()) + key, pack(check.status) + key
-
-
-def _link_check(transaction: Transaction, key: bytes, check: HealthCheck) -> None:
-    by_instance, by_service, by_status = _index_keys(key, check)
-    rows.checks_by_instance.add(transaction, by_instance)
-    rows.checks_by_service.add(transaction, by_service)
-    rows.checks_by_status.add(transaction, by_status)
-    _touch_check(transaction, check)
-
-
 def _unlink_check(transaction: Transaction, key: bytes, check: HealthCheck) -> None:
-    by_instance, by_service, by_status = _index_keys(key, check)
-    rows.checks_by_instance.discard(transaction, by_instance)
-    rows.checks_by_service.discard(transaction, by_service)
-    rows.checks_by_status.discard(transaction, by_status)
+    for index, row in rows.check_index_rows(key, check):
+        index.discard(transaction, row)
     _touch_check(transaction, check)
 
 

@@ -27,6 +27,12 @@ class Reader(Protocol):
     ) -> Iterator[tuple[bytes, bytes]]: ...
 
 
+class Writer(Protocol):
+    """Where rows are put: a transaction, or what collects the rows of an archive."""
+
+    def put(self, table: str, key: bytes, value: bytes) -> None: ...
+
+
 class Table(Generic[RecordT]):
     """Records of one type by key, as MessagePack under their Go names (so that fields can be added later)."""
 
@@ -44,9 +50,9 @@ class Table(Generic[RecordT]):
         except msgspec.DecodeError as error:
             raise self._damaged(key, error) from error
 
-    def put(self, transaction: Transaction, key: bytes, record: RecordT) -> None:
+    def put(self, writer: Writer, key: bytes, record: RecordT) -> None:
         """Set the record."""
-        transaction.put(self.name, key, _encode(record))
+        writer.put(self.name, key, _encode(record))
 
     def delete(self, transaction: Transaction, key: bytes) -> bool:
         """Remove the record; whether it was there."""
@@ -77,9 +83,9 @@ class KeySet:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def add(self, transaction: Transaction, key: bytes) -> None:
+    def add(self, writer: Writer, key: bytes) -> None:
         """Put a key in."""
-        transaction.put(self.name, key, b"")
+        writer.put(self.name, key, b"")
 
     def discard(self, transaction: Transaction, key: bytes) -> None:
         """Take a key out."""
