@@ -23,6 +23,7 @@ from consul_kernel.rpc.router import Router
 from consul_kernel.server.datacenters import Datacenters
 from consul_kernel.server.leader import NEW_LEADER_EVENT
 from consul_kernel.server.server import RaftServer, ServerParts
+from consul_kernel.snapshot.stream import SnapshotStreams
 
 from .admission import is_named_as_in_wan
 from .clock import monotonic_ms
@@ -35,6 +36,7 @@ from .local import LocalState
 from .member_log import MemberLog
 from .pools import Pools
 from .registry import Registry
+from .snapshots import make_dispatcher
 
 logger = logging.getLogger(__name__)
 
@@ -122,8 +124,11 @@ class Agent:
             consensus=self._server.consensus if self._server is not None else None,
         )
         self.call = self._router.call
+        transport = self._parts.transport
+        snapshots = make_dispatcher(config, self._node_id, transport, self._directory, self._rng, self._server)
+        self.save_snapshot, self.restore_snapshot = snapshots.save, snapshots.restore
         if self._server is not None:
-            await self._server.start(self._router.call)
+            await self._server.start(self._router.call, SnapshotStreams(snapshots.save, snapshots.restore).serve)
         await self._pools.start()
         self._registry.register_configured()
         self._interfaces = self._parts.make_interfaces(self)

@@ -216,6 +216,7 @@ def server_settings(config: AgentConfig, node_id: str) -> ServerSettings:
         default_query_time_ms=config.http.default_query_time_ms,
         max_query_time_ms=config.http.max_query_time_ms,
         limits=config.limits,
+        spool_folder=config.data_dir,
     )
 
 

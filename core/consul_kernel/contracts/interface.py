@@ -8,7 +8,7 @@ Clauses: docs/contracts/interface.md. Kit: `consul_kernel.testing.interface_kit`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -16,6 +16,7 @@ from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthChec
 from consul_kernel.structs.methods import Method
 from consul_kernel.structs.service import NodeService, ServiceDefinition
 from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
+from consul_kernel.structs.snapshot import SnapshotRequest, SnapshotResponse
 
 from .membership import Member
 from .plugin import Plugin
@@ -67,6 +68,28 @@ class LocalRegistry(Protocol):
         ...
 
 
+class ArchiveStream(Protocol):
+    """The bytes of an archive, as they come: to be read once, and closed in every case."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes:
+        """The next bytes. Raises ConsulKernelError where the archive breaks off."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of it. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSnapshot:
+    """An archive of the whole state, and what the server that made it says of it."""
+
+    response: SnapshotResponse
+    archive: ArchiveStream
+
+
 class AgentApi(Protocol):
     """What an interface may ask of the agent that it serves."""
 
@@ -93,6 +116,17 @@ class AgentApi(Protocol):
         The reply may be shared with other callers: neither they nor the agent ever change it.
 
         Raises RpcError with the endpoint's text, or one of its kin that Consul's wire knows by text alone.
+        """
+        ...
+
+    async def save_snapshot(self, request: SnapshotRequest) -> SavedSnapshot:
+        """An archive of the state, made here or wherever it belongs. RpcError with Consul's text."""
+        ...
+
+    async def restore_snapshot(self, request: SnapshotRequest, archive: AsyncIterator[bytes]) -> None:
+        """Replace the state of the datacenter by that of an archive. RpcError with Consul's text: nothing was replaced,
+
+        unless it says that the outcome is unknown.
         """
         ...
 

@@ -134,7 +134,7 @@ class Router:
                     return await self._handler(method)(request)
                 leader = consensus.status().leader
                 if leader is not None and leader.id != self._server_id:
-                    return await self._call_at(_parse_address(leader.address), method, request)
+                    return await self._call_at(parse_address(leader.address), method, request)
                 failure = RpcError(NO_LEADER)
             except NotLeaderError:
                 failure = RpcError(NO_LEADER)
@@ -257,7 +257,8 @@ def _may_retry(error: NotLeaderError | RpcError, method: Method[Any, Any]) -> bo
 
 
 @lru_cache(maxsize=1024)
-def _parse_address(text: str) -> Address:
+def parse_address(text: str) -> Address:
+    """The address of a server as the quorum has it. Raises RpcError."""
     host, _, port = text.rpartition(":")
     try:
         return Address(host.strip("[]"), int(port))

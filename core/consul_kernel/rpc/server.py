@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 BYTE_CONSUL = 0
 BYTE_RAFT = 1
 BYTE_MULTIPLEX = 4
+BYTE_SNAPSHOT = 5
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 REQUEST_TIMEOUT_MS = 60_000
@@ -52,19 +53,23 @@ class RpcServer:
         dispatch: Dispatch,
         *,
         consensus_serve: Callable[[Stream], Awaitable[None]] | None = None,
+        snapshot_serve: Callable[[Stream], Awaitable[None]] | None = None,
         limits: LimitSettings | None = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         unfinished: UnfinishedRequests | None = None,
         unread: UnreadReplies | None = None,
         settings: YamuxSettings = DEFAULT_SETTINGS,
     ) -> None:
-        """`dispatch` carries a call out (`Router.call`); `consensus_serve` takes connections of the quorum.
+        """`dispatch` carries a call out (`Router.call`); `consensus_serve` takes connections of the quorum,
+
+        `snapshot_serve` those on which an archive is sent.
 
         One request has at most `max_request_bytes`; `unfinished` and `unread` bound all of them and their replies.
         """
         self._endpoints = endpoints
         self._dispatch = dispatch
         self._consensus_serve = consensus_serve
+        self._snapshot_serve = snapshot_serve
         self._limits = limits or LimitSettings()
         self._max_request_bytes = max_request_bytes
         self._unfinished = unfinished or UnfinishedRequests()
@@ -104,6 +109,8 @@ class RpcServer:
             await self._serve_calls(stream)
         elif first == BYTE_RAFT and self._consensus_serve is not None:
             await self._consensus_serve(stream)
+        elif first == BYTE_SNAPSHOT and self._snapshot_serve is not None:
+            await self._snapshot_serve(stream)
         else:
             self._complaints.warn("%s asked for protocol %d, which is not spoken here", stream.peer, first)
 

@@ -131,6 +131,12 @@ class MessageReader:
             self._return_scanner(scanner)
         return message
 
+    def take_rest(self) -> bytes:
+        """What came behind the last message, when the stream goes on with something else. No message comes after it."""
+        rest, self._buffer = bytes(self._buffer), bytearray()
+        self._scanner = None
+        return rest
+
     def _return_scanner(self, scanner: msgpack.Unpacker) -> None:
         """Hold nothing while nothing is left over. Much that was read leaves long buffers, which nobody should keep."""
         self._scanner = None

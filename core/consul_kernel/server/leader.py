@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from consul_kernel.contracts.consensus import Consensus, LeaderChange
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
@@ -18,6 +19,7 @@ RECONCILE_INTERVAL_S = 60.0
 RECONCILE_RETRY_S = 2.0
 """After a failure; twice as long after each further one, up to the interval."""
 BARRIER_TIMEOUT_MS = 120_000
+RESTORED_WAIT_S = 60.0
 NEW_LEADER_EVENT = "consul:new-leader"
 
 
@@ -32,16 +34,19 @@ class LeaderDuties:
         membership: Membership,
         reconciler: Reconciler,
         reaper: TombstoneReaper,
+        abandon_restore: Callable[[], Awaitable[None]],
     ) -> None:
         self._node_name = node_name
         self._consensus = consensus
         self._membership = membership
         self._reconciler = reconciler
         self._reaper = reaper
+        self._abandon_restore = abandon_restore
         self._changed: dict[str, tuple[Member, bool]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
+        self._full_wanted: list[asyncio.Future[None]] = []
 
     def leadership_changed(self, change: LeaderChange) -> None:
         """Take up or lay down the duties."""
@@ -62,6 +67,19 @@ class LeaderDuties:
         else:
             self._wake.set()
 
+    async def reassert(self) -> None:
+        """Do again what is done at the start of leadership, since the state was replaced; returns when that is done
+
+        (RESTORED_WAIT_S at most), or leadership is over.
+        """
+        if self._task is None:
+            return
+        self._reaper.restart()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._full_wanted.append(done)
+        self._wake.set()
+        await asyncio.wait((done,), timeout=RESTORED_WAIT_S)
+
     async def aclose(self) -> None:
         """Lay the duties down."""
         self._stop()
@@ -73,10 +91,18 @@ class LeaderDuties:
             self._ending.add(self._task)
             self._task.add_done_callback(self._ending.discard)
             self._task = None
+        self._answer(list(self._full_wanted))
+
+    def _answer(self, wanted: list[asyncio.Future[None]]) -> None:
+        for done in wanted:
+            self._full_wanted.remove(done)
+            if not done.done():
+                done.set_result(None)
 
     async def _lead(self) -> None:
         try:
             await self._consensus.barrier(timeout_ms=BARRIER_TIMEOUT_MS)
+            await self._abandon_restore()
             await self._membership.send_user_event(NEW_LEADER_EVENT, self._node_name.encode())
         except ConsulKernelError as error:
             logger.warning("the start of leadership failed: %s", error)
@@ -84,12 +110,14 @@ class LeaderDuties:
         retry_s = RECONCILE_RETRY_S
         loop = asyncio.get_running_loop()
         while True:
-            full = loop.time() >= full_due_s
+            wanted = list(self._full_wanted)
+            full = loop.time() >= full_due_s or bool(wanted)
             if not await self._reconcile(full=full):
                 full_due_s = loop.time() + retry_s
                 retry_s = min(2 * retry_s, RECONCILE_INTERVAL_S)
             elif full:
                 full_due_s, retry_s = loop.time() + RECONCILE_INTERVAL_S, RECONCILE_RETRY_S
+                self._answer(wanted)
             await self._sleep_until(full_due_s)
 
     async def _reconcile(self, *, full: bool) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from consul_kernel.agent.tags import ServerTags
 from consul_kernel.contracts.consensus import (
@@ -34,7 +35,9 @@ from .endpoints import EndpointContext, attach_endpoints
 from .keyring import KeyringOperations
 from .leader import LeaderDuties
 from .reconcile import Reconciler
+from .snapshots import ServerSnapshots
 from .tombstones import TombstoneReaper
+from .waste import WasteRemover
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +68,8 @@ class ServerSettings:
     default_query_time_ms: int
     max_query_time_ms: int
     limits: LimitSettings
+    spool_folder: Path | None
+    """Where archives wait on their way in and out; None for the system's temporary files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +126,12 @@ class RaftServer:
             ),
             parts.consensus_config,
         )
-        attach_endpoints(self.endpoints, self._endpoint_context())
+        context = self._endpoint_context()
+        attach_endpoints(self.endpoints, context)
+        self.snapshots = ServerSnapshots(
+            context=context, spool_folder=settings.spool_folder, on_restored=self._restored
+        )
+        self._waste = WasteRemover(self.state)
         self._duties = LeaderDuties(
             node_name=settings.node_name,
             consensus=self.consensus,
@@ -136,6 +146,7 @@ class RaftServer:
                 now_ms=parts.now_ms,
             ),
             reaper=TombstoneReaper(state=self.state, consensus=self.consensus, now_ms=parts.now_ms),
+            abandon_restore=self.snapshots.abandon,
         )
         self._bootstrap = Bootstrap(
             consensus=self.consensus,
@@ -146,13 +157,20 @@ class RaftServer:
         )
         self._opened = True
 
-    async def start(self, dispatch: Call) -> None:
+    async def start(self, dispatch: Call, snapshot_serve: Callable[[Stream], Awaitable[None]]) -> None:
         """Listen on the server port and take part in the quorum."""
         settings = self._settings
-        self._rpc = RpcServer(self.endpoints, dispatch, consensus_serve=self.consensus.serve, limits=settings.limits)
+        self._rpc = RpcServer(
+            self.endpoints,
+            dispatch,
+            consensus_serve=self.consensus.serve,
+            snapshot_serve=snapshot_serve,
+            limits=settings.limits,
+        )
         self._listener = await self._parts.transport.listen(settings.bind, self._rpc.serve)
         logger.info("server port on %s", self._listener.address)
         await self.consensus.start()
+        self._waste.start()
         if settings.bootstrap and not self.consensus.configuration.servers:
             try:
                 await self.consensus.bootstrap([Server(settings.node_id, str(settings.advertise))])
@@ -205,11 +223,16 @@ class RaftServer:
         """Stop, last what others depend on."""
         if self._opened:
             await self._bootstrap.aclose()
+            await self.snapshots.aclose()
+            await self._waste.aclose()
             await self._duties.aclose()
             await self.consensus.aclose()
         if self._listener is not None:
             await self._listener.aclose()
         await self._parts.store.aclose()
+
+    async def _restored(self) -> None:
+        await self._duties.reassert()
 
     async def _is_counted_on(self) -> bool:
         """Whether another server has this one in its quorum. Its own log may not tell: it is sent no more."""

@@ -21,6 +21,10 @@ class TombstoneReaper:
         self._now_ms = now_ms
         self._ages = TombstoneAges()
 
+    def restart(self) -> None:
+        """Forget what was seen: the state is another one."""
+        self._ages = TombstoneAges()
+
     async def reap(self) -> None:
         """Propose to forget what has become old. Raises ConsensusError; what was due is then due again later."""
         newest = self._state.newest_tombstone()

@@ -153,7 +153,7 @@ class Catalog:
         return table_index(self._reader, *tables)
 
     def _instances_of(self, name: bytes) -> list[CheckServiceNode]:
-        keys = list(rows.services_by_name.scan(self._reader, pack(name)))
+        keys = list(rows.instances_of(self._reader, name))
         cached = self._instances
         return [cached.get(key) or self._instance(key) for key in keys]
 

@@ -5,6 +5,8 @@ Names and ids are looked up without regard to case, as Consul does; rows keep th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.service import NodeService
@@ -61,6 +63,11 @@ def service_index_name(service: str) -> bytes:
 def topic_name(key: bytes) -> bytes:
     """The first component of a key: how topics name nodes and services."""
     return unpack(key)[0]
+
+
+def instances_of(reader: Reader, name: bytes) -> Iterator[bytes]:
+    """Keys in `services` of the instances of a service, by its lower-case name."""
+    return services_by_name.scan(reader, pack(name))
 
 
 def services_of_node(reader: Reader, node: bytes) -> list[tuple[bytes, NodeService]]:

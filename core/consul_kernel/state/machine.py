@@ -24,7 +24,7 @@ from .keys import pack_index, unpack_index
 from .kv import KeyValues, tombstones_index
 from .machine_table import index_offset
 from .restore import restore_under_way
-from .snapshot import MachineSnapshot, SnapshotReader
+from .snapshot import FrozenState, MachineSnapshot, SnapshotReader
 from .transaction import Transaction
 from .watches import Watches
 
@@ -118,6 +118,10 @@ class ReplicatedState:
         return restore_under_way(self.reader)
 
     # --- whole states ---
+
+    def freeze(self) -> FrozenState:
+        """The state of this moment, to be read while commands go on being applied. Close it soon."""
+        return FrozenState(self._store.snapshot(), self.reader.names, self.index)
 
     def snapshot(self) -> MachineSnapshot:
         """A frozen view at `applied_index`."""

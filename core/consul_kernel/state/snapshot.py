@@ -22,7 +22,7 @@ import msgspec
 from consul_kernel.contracts.errors import CorruptStoreError
 from consul_kernel.contracts.store import MAX_KEY_BYTES, SnapshotSource, StateSnapshot
 
-from .generations import STAGED_PREFIX, Generations
+from .generations import STAGED_PREFIX, CurrentReader, Generations, TableNames
 from .machine_table import MACHINE_TABLE
 from .restore import RESTORE_TABLE, TABLE_NAME_BYTES
 
@@ -39,6 +39,20 @@ HEADER_BYTES = len(MAGIC) + 9
 _Frame = tuple[str, list[bytes]]
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Frame).decode
+
+
+class FrozenState:
+    """The state's tables as they were at one moment."""
+
+    def __init__(self, view: StateSnapshot, names: TableNames, index: int) -> None:
+        self._view = view
+        self.reader = CurrentReader(view, names)
+        self.index = index
+        """The state's index at that moment."""
+
+    def close(self) -> None:
+        """Let go of the view. Idempotent."""
+        self._view.close()
 
 
 class MachineSnapshot:

@@ -22,7 +22,7 @@ class ServiceCheck(Record, kw_only=True):
 
 
 class Session(RaftIndexed, kw_only=True):
-    """A session. `lock_delay` is nanoseconds, `ttl` text such as "30s"; `checks` is what `node_checks` was once called."""
+    """A session. `lock_delay` is nanoseconds, `ttl` text such as "30s"; `checks` is an old name of `node_checks`."""
 
     id: str = ""
     name: str = ""

@@ -11,15 +11,17 @@ agent.requests(KVS_GET)                                                    # wha
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from consul_kernel.contracts.errors import AgentError, MembershipError, RpcError
+from consul_kernel.contracts.interface import SavedSnapshot
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.methods import Method
 from consul_kernel.structs.service import NodeService, ServiceDefinition, Weights
+from consul_kernel.structs.snapshot import SnapshotRequest, SnapshotResponse
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -141,6 +143,13 @@ class FakeAgent:
         self.forced: list[tuple[str, bool]] = []
         """Node and `prune` of every force_leave."""
         self.has_left = False
+        self.archive: list[bytes | Exception] = []
+        """The pieces of the archive that is saved; an exception breaks it off."""
+        self.snapshot_response = SnapshotResponse(index=1, known_leader=True)
+        self.snapshot_requests: list[SnapshotRequest] = []
+        self.snapshot_refusal: Exception | None = None
+        self.restored: list[bytes] = []
+        """Every archive that was to be restored."""
         self.description: dict[str, Any] = {"Config": {"NodeName": node_name, "Datacenter": datacenter}}
 
     # --- what a test says ---
@@ -198,6 +207,26 @@ class FakeAgent:
                 answer = await answer
         reply: ReplyT = answer
         return reply
+
+    async def save_snapshot(self, request: SnapshotRequest) -> SavedSnapshot:
+        self.snapshot_requests.append(request)
+        self._raise_snapshot_refusal()
+        return SavedSnapshot(self.snapshot_response, self._archive())
+
+    async def restore_snapshot(self, request: SnapshotRequest, archive: AsyncIterator[bytes]) -> None:
+        self.snapshot_requests.append(request)
+        self._raise_snapshot_refusal()
+        self.restored.append(b"".join([piece async for piece in archive]))
+
+    async def _archive(self) -> AsyncGenerator[bytes, None]:
+        for piece in self.archive:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    def _raise_snapshot_refusal(self) -> None:
+        if self.snapshot_refusal is not None:
+            raise self.snapshot_refusal
 
     def local_member(self) -> Member:
         return self._member

@@ -67,7 +67,7 @@ class HeadTemplate:
         return self._dated
 
 
-async def _write_in_time(request: web.BaseRequest, octets: bytes) -> None:
+async def write_in_time(request: web.BaseRequest, octets: bytes) -> None:
     """Write what may have to wait for the client to read; one that does not read is cut off."""
     try:
         async with asyncio.timeout(WRITE_TIMEOUT_S):
@@ -109,19 +109,13 @@ class Answer(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Write the answer. Raises ConnectionError when the client has gone."""
-        if not request.keep_alive:
-            self._stays_open = False
         body = self._octets
         coding = b""
         if len(body) >= GZIP_FROM_OCTETS and "gzip" in request.headers.get("Accept-Encoding", ""):
             packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW_BITS)
             body = packer.compress(body) + packer.flush()
             coding = b"Content-Encoding: gzip\r\n"
-        line = _STATUS_LINES[self._answer_status]
-        connection = b"" if self._stays_open else _CLOSE
-        if request.version < (1, 1):
-            line = _HTTP10 + line[8:]
-            connection = _KEEP_ALIVE if self._stays_open else b""
+        line, connection = self.first_lines(request)
         length = b"" if self._answer_status in {204, 304} else b"Content-Length: %d\r\n" % len(body)
         if request.method == "HEAD":
             body = b""
@@ -130,8 +124,17 @@ class Answer(web.StreamResponse):
         if len(octets) < WAITS_FROM_OCTETS:
             await request.writer.write(octets)
         else:
-            await _write_in_time(request, octets)
+            await write_in_time(request, octets)
         return request.writer
+
+    def first_lines(self, request: web.BaseRequest) -> tuple[bytes, bytes]:
+        """The status line, and what is said of the connection, in the client's version of HTTP."""
+        if not request.keep_alive:
+            self._stays_open = False
+        line = _STATUS_LINES[self._answer_status]
+        if request.version < (1, 1):
+            return _HTTP10 + line[8:], _KEEP_ALIVE if self._stays_open else b""
+        return line, b"" if self._stays_open else _CLOSE
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Everything was written by `prepare`."""

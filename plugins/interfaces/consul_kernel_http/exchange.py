@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from consul_kernel.contracts.interface import AgentApi
+from consul_kernel.contracts.interface import AgentApi, ArchiveStream
 from consul_kernel.structs.settings import HttpSettings, LimitSettings
 
 from . import gojson
@@ -17,6 +17,7 @@ from .answer import JSON, TEXT, Answer, HeadTemplate
 from .cache import ReadCache
 from .failures import HttpError, body_too_large
 from .shared_bodies import SharedBodies
+from .streamed import StreamedAnswer
 from .target import Query, octets_of, shown
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,10 @@ class Exchange:
         """An answer without a body or a content type."""
         return self._answer(status, head, b"")
 
+    def stream(self, pieces: ArchiveStream, head: bytes) -> Answer:
+        """An answer whose body comes in pieces; whatever becomes of the answer, they are closed."""
+        return StreamedAnswer(200, self.site.template.lines() + DEFAULT_ACL_POLICY, head, pieces)
+
     def _answer(self, status: int, head: bytes, body: bytes) -> Answer:
         return Answer(status, self.site.template.lines() + DEFAULT_ACL_POLICY, head, body)
 
@@ -146,8 +151,7 @@ class Exchange:
             raise body_too_large(declared, limit, option)
         if not request.can_read_body:
             return b""
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(_CONTINUE)
+        await self._continue()
         content = request.content
         if content.is_eof():
             # The body came with the headers, as most do: nothing to wait for.
@@ -169,6 +173,28 @@ class Exchange:
         except web.RequestPayloadError as error:
             raise HttpError(400, "Malformed request body", close=True) from error
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def body_pieces(self) -> AsyncGenerator[bytes, None]:
+        """The request's body as it comes, of any length; 408 when the client sends nothing for too long."""
+        if not self.request.can_read_body:
+            return
+        await self._continue()
+        content = self.request.content
+        while True:
+            try:
+                async with asyncio.timeout(self.site.body_timeout_s):
+                    piece = await content.readany()
+            except TimeoutError:
+                raise HttpError(408, "Request body took too long", close=True) from None
+            except web.RequestPayloadError as error:
+                raise HttpError(400, "Malformed request body", close=True) from error
+            if not piece:
+                return
+            yield piece
+
+    async def _continue(self) -> None:
+        if self.request.headers.get("Expect", "").lower() == "100-continue":
+            await self.request.writer.write(_CONTINUE)
 
     async def json_body(self) -> bytes:
         """The body of an endpoint that takes JSON."""

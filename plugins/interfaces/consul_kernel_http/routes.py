@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from .endpoints import agent, agent_checks, agent_health, agent_services, catalog, event, health, kv, operator, status
+from .endpoints import (
+    agent,
+    agent_checks,
+    agent_health,
+    agent_services,
+    catalog,
+    event,
+    health,
+    kv,
+    operator,
+    snapshot,
+    status,
+)
 from .endpoints.catalog import tells_meta
 from .exchange import Endpoint
 from .routing import Route
@@ -65,4 +77,5 @@ ROUTES = (
             "DELETE": operator.remove_key,
         },
     ),
+    Route("/v1/snapshot", {"GET": snapshot.save, "PUT": snapshot.restore}),
 )

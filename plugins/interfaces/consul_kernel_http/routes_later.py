@@ -76,7 +76,6 @@ _METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/session/list": "GET",
     "/v1/session/node/": "GET",
     "/v1/session/renew/": "PUT",
-    "/v1/snapshot": "GET PUT",
     "/v1/txn": "PUT",
 }
 

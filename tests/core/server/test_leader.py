@@ -34,18 +34,27 @@ class World:
         self.pool: list[Member] = [member("a")]
         self.failures: list[Exception] = []
         self.barrier_error: ConsulKernelError | None = None
+        self.abandoned = 0
+        self.restarted = 0
         self.duties = LeaderDuties(
             node_name="self",
             consensus=cast("Consensus", self),
             membership=cast("Membership", self),
             reconciler=cast("Reconciler", self),
             reaper=cast("TombstoneReaper", self),
+            abandon_restore=self.abandon_restore,
         )
 
     async def barrier(self, *, timeout_ms: int) -> None:
         assert timeout_ms > 0
         if self.barrier_error is not None:
             raise self.barrier_error
+
+    async def abandon_restore(self) -> None:
+        self.abandoned += 1
+
+    def restart(self) -> None:
+        self.restarted += 1
 
     async def send_user_event(self, name: str, payload: bytes) -> None:
         self.done.put_nowait((name, payload))

@@ -55,6 +55,7 @@ def leaving(consensus: FakeConsensus) -> RaftServer:
         default_query_time_ms=1,
         max_query_time_ms=1,
         limits=LimitSettings(),
+        spool_folder=None,
     )
     server = RaftServer(settings, cast("ServerParts", None))
     server.consensus = cast("Consensus", consensus)

@@ -51,7 +51,7 @@ async def answer(
 ) -> ReplyT:
     """Answer a read. `read` makes the reply of this moment; `topics` are the narrowest that cover what it read."""
     if request.require_consistent:
-        await _verify_leader(context)
+        await verify_leader(context)
     try:
         if request.min_query_index <= 0:
             return describe(context, read())
@@ -88,7 +88,7 @@ async def _block(
         if not await watches.watch(topics()).wait(remaining):
             return reply
         if request.require_consistent:
-            await _verify_leader(context)
+            await verify_leader(context)
 
 
 def wait_s(context: EndpointContext, request: QueryOptions) -> float:
@@ -100,7 +100,8 @@ def wait_s(context: EndpointContext, request: QueryOptions) -> float:
     return asked + context.rng.random() * asked / JITTER_FRACTION
 
 
-async def _verify_leader(context: EndpointContext) -> None:
+async def verify_leader(context: EndpointContext) -> None:
+    """Make sure that this server leads. RpcError with Consul's text."""
     try:
         await context.consensus.verify_leader(timeout_ms=context.hold_timeout_ms)
     except (NotLeaderError, LeadershipLostError) as error:
