@@ -7,16 +7,18 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from .flags import Arguments, Flag, FlagError, FlagType
 
 DEFAULT_ADDRESS = "127.0.0.1:8500"
 _DEFAULT_TIMEOUT_S = 60
+_PIECE_BYTES = 256 * 1024
 _ADDRESS_VARIABLE = "CONSUL_HTTP_ADDR"
 _TOKEN_VARIABLE = "CONSUL_HTTP_TOKEN"
 _TOKEN_FILE_VARIABLE = "CONSUL_HTTP_TOKEN_FILE"
@@ -107,6 +109,41 @@ class AgentClient:
         """A JSON document by another method."""
         return self._request(method, path, query, json.dumps(document).encode())
 
+    def download(self, path: str, sink: BinaryIO) -> Mapping[str, str]:
+        """GET a body of any length into a file; the headers. OSError when the file cannot be written."""
+        connection = self._connect()
+        try:
+            with self._errors_of("GET", path):
+                connection.request("GET", quote(path) + self._query_string({}), headers=self._headers)
+                response = connection.getresponse()
+                if response.status != 200:
+                    raise _unexpected(response.status, response.read())
+                piece = response.read(_PIECE_BYTES)
+            while piece:
+                sink.write(piece)
+                with self._errors_of("GET", path):
+                    piece = response.read(_PIECE_BYTES)
+            return dict(response.headers.items())
+        finally:
+            connection.close()
+
+    def upload(self, path: str, source: BinaryIO, size: int) -> None:
+        """PUT a file of a size. An agent that refuses it may say so before its end."""
+        connection = self._connect()
+        headers = {**self._headers, "Content-Length": str(size)}
+        try:
+            with self._errors_of("PUT", path):
+                try:
+                    connection.request("PUT", quote(path) + self._query_string({}), body=source, headers=headers)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # what the agent had to say about it is the better error
+                response = connection.getresponse()
+                body = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise _unexpected(response.status, body)
+
     def delete(self, path: str, query: Mapping[str, str | None] | None = None) -> Answer:
         """DELETE."""
         return self._request("DELETE", path, query, None)
@@ -123,19 +160,25 @@ class AgentClient:
         target = quote(path) + self._query_string(query or {})
         connection = self._connect()
         try:
-            connection.request(method, target, body=body, headers=self._headers)
-            response = connection.getresponse()
-            answer = Answer(response.status, response.read())
-        except TimeoutError as error:
-            raise AgentError(f"{method} {self.address}{path}: no answer within {self._timeout_s} s") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise AgentError(f"{method} {self.address}{path}: {_reason(error)}") from error
+            with self._errors_of(method, path):
+                connection.request(method, target, body=body, headers=self._headers)
+                response = connection.getresponse()
+                answer = Answer(response.status, response.read())
         finally:
             connection.close()
         if answer.status == 200 or (allow_missing and answer.status == 404):
             return answer
-        text = answer.body.decode(errors="replace").strip()
-        raise AgentError(f"Unexpected response code: {answer.status} ({text})")
+        raise _unexpected(answer.status, answer.body)
+
+    @contextmanager
+    def _errors_of(self, method: str, path: str) -> Iterator[None]:
+        """What goes wrong on the way to the agent becomes an AgentError."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise AgentError(f"{method} {self.address}{path}: no answer within {self._timeout_s} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise AgentError(f"{method} {self.address}{path}: {_reason(error)}") from error
 
     def _query_string(self, query: Mapping[str, str | None]) -> str:
         pairs = [(name, value) for name, value in query.items() if value is not None]
@@ -196,6 +239,10 @@ class AgentClient:
                 except (OSError, UnicodeDecodeError) as error:
                     raise FlagError(f"Error loading token file {file}: {error}") from error
         return ""
+
+
+def _unexpected(status: int, body: bytes) -> AgentError:
+    return AgentError(f"Unexpected response code: {status} ({body.decode(errors='replace').strip()})")
 
 
 def _is_true(text: str) -> bool:

@@ -33,6 +33,9 @@ COMMANDS = {
     "plugins": Entry("plugins", "Lists installed plugins"),
     "services deregister": Entry("services", "Deregisters services from the agent"),
     "services register": Entry("services", "Registers services with the agent"),
+    "snapshot inspect": Entry("snapshot_inspect", "Shows what an archive holds"),
+    "snapshot restore": Entry("snapshot_transfer", "Replaces the servers' state by an archive's"),
+    "snapshot save": Entry("snapshot_transfer", "Saves the servers' state into an archive"),
     "validate": Entry("validate", "Checks configuration files"),
     "version": Entry("version", "Prints the version"),
 }
@@ -41,4 +44,5 @@ GROUPS = {
     "catalog": "Reads the catalog",
     "kv": "Reads and writes keys",
     "services": "Registers services with the agent",
+    "snapshot": "Saves, restores and inspects the state of the servers",
 }

@@ -80,6 +80,8 @@ class _Entry(msgspec.Struct, gc=False, rename="pascal"):
     value: msgspec.Raw = msgspec.Raw(b"\xc0")
 
 
+_HEAD_BYTES = {0xC4: 2, 0xC5: 3, 0xC6: 5, 0xD9: 2, 0xDA: 3, 0xDB: 5}
+"""Bytes before the octets themselves, by the first of them: of octets and of texts, both of three lengths."""
 _decode_entry = msgspec.msgpack.Decoder(_Entry).decode
 
 
@@ -87,7 +89,7 @@ def decode_entry(record: bytes) -> DirEntry:
     """A key's record: what `decode_value` makes of it, in a third of the time."""
     try:
         entry = _decode_entry(record)
-        session = _octets(entry.session) or b""
+        session = bytes(entry.session)
         made = DirEntry(
             create_index=entry.create_index,
             modify_index=entry.modify_index,
@@ -95,14 +97,15 @@ def decode_entry(record: bytes) -> DirEntry:
             key=_octets(entry.key) or b"",
             flags=entry.flags,
             value=_octets(entry.value),
-            session=session.decode() if session else "",
+            session="" if session == b"\xa0" else (_octets(entry.session) or b"").decode(),
         )
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueProblem(f"undecodable: {error}") from None
     if not 0 <= made.flags < _MAX_FLAGS:
         raise ValueProblem(f"has flags {made.flags}")
-    for index in (made.create_index, made.modify_index, made.lock_index):
-        require_index(index)
+    require_index(made.create_index)
+    require_index(made.modify_index)
+    require_index(made.lock_index)
     return made
 
 
@@ -113,13 +116,10 @@ def _octets(raw: msgspec.Raw) -> bytes | None:
         return octets[1:]
     if first == 0xC0:
         return None
-    if first in (0xDA, 0xC5):
-        return octets[3:]
-    if first in (0xD9, 0xC4):
-        return octets[2:]
-    if first in (0xDB, 0xC6):
-        return octets[5:]
-    raise ValueProblem("has a number or a list where there should be text")
+    size = _HEAD_BYTES.get(first)
+    if size is None:
+        raise ValueProblem("has a number or a list where there should be text")
+    return octets[size:]
 
 
 def require_index(index: int) -> None:

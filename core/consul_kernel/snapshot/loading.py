@@ -34,21 +34,6 @@ from .mesh import decode_config_entry, without_empty_proxy
 from .records import HEADER, RecordType, record_error, type_name
 
 SERVICE_INDEX = b"service."
-SERVED = frozenset(
-    {
-        RecordType.REGISTER,
-        RecordType.KVS,
-        RecordType.SESSION,
-        RecordType.TOMBSTONE,
-        RecordType.COORDINATE_BATCH_UPDATE,
-        RecordType.PREPARED_QUERY,
-        RecordType.AUTOPILOT,
-        RecordType.INDEX,
-        RecordType.CONFIG_ENTRY,
-        RecordType.CHUNKING_STATE,
-    }
-)
-"""The types that become rows; all others are only kept."""
 _TABLES = ("kvs", "nodes", "services", "checks", "sessions", "tombstones")
 """What has an index of its own in every state that has rows there."""
 

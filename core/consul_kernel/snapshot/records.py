@@ -95,6 +95,27 @@ ORDER = (
 """In which Consul writes them. Types that are not named here come before the indexes."""
 
 
+SERVED = frozenset(
+    {
+        RecordType.REGISTER,
+        RecordType.KVS,
+        RecordType.SESSION,
+        RecordType.TOMBSTONE,
+        RecordType.COORDINATE_BATCH_UPDATE,
+        RecordType.PREPARED_QUERY,
+        RecordType.AUTOPILOT,
+        RecordType.INDEX,
+        RecordType.CONFIG_ENTRY,
+        RecordType.CHUNKING_STATE,
+    }
+)
+"""The types that become rows; all others are only kept."""
+
+HEADER = -1
+"""Stands for the type of the header, which has none."""
+NO_KIND = -2
+
+
 class RecordReader:
     """Cuts the bytes of `state.bin` into records. Each byte is looked at once, however it arrives."""
 
@@ -103,81 +124,63 @@ class RecordReader:
         self._scanner = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=0, read_size=4096)
         self._buffer = bytearray()
         self._base = 0
-        self._kind: int | None = None
-        self._has_header = False
-        self.count = 0
+        self._kind = HEADER
+        """The type of the record that is on its way; NO_KIND between two records."""
+        self.count = -1
         """Records so far, the header not counted."""
-        self.read_bytes = 0
-        """Bytes of the header and of the records so far."""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Take bytes; type and octets of each record that is complete now, the header first, with type -1.
+        """Take bytes; type and octets of each record that is complete now, the header first, with type HEADER.
 
         The iterator must be used up. ArchiveError where the bytes are no such records.
         """
         self._buffer += data
-        self._scanner.feed(data)
-        while True:
-            if self._kind is None and not self._next_kind():
-                return
-            record = self._next_record()
-            if record is None:
-                return
-            kind, self._kind = self._kind, None
-            assert kind is not None
-            yield kind, record
+        scanner = self._scanner
+        scanner.feed(data)
+        start, base = 0, self._base
+        with memoryview(self._buffer) as view:
+            while True:
+                if self._kind == NO_KIND:
+                    octet = scanner.read_bytes(1)
+                    if not octet:
+                        break
+                    self._kind = octet[0]
+                    start += 1
+                if not self._skip_record(len(view) - start):
+                    break
+                end = scanner.tell() - base
+                if end - start > self._max_record_bytes:
+                    raise self._damaged(f"has {end - start} bytes, {self._max_record_bytes} are possible")
+                kind, self._kind = self._kind, NO_KIND
+                self.count += 1
+                yield kind, bytes(view[start:end])
+                start = end
+        del self._buffer[:start]
+        self._base += start
 
     def close(self) -> None:
         """Say that no more bytes come. ArchiveError where a record is cut short, or nothing came at all."""
-        if not self._has_header:
-            raise ArchiveError("the state has no header")
-        if self._buffer or self._kind is not None:
+        if self._kind != NO_KIND or self._buffer:
             raise self._damaged("is cut short")
 
-    def _next_kind(self) -> bool:
-        """Find the type of the next record; whether it has come."""
-        if not self._has_header:
-            self._kind = HEADER
-            return bool(self._buffer)
-        octet: bytes = self._scanner.read_bytes(1)
-        if not octet:
-            return False
-        self._kind = octet[0]
-        self._consume(1)
-        return True
-
-    def _next_record(self) -> bytes | None:
+    def _skip_record(self, buffered: int) -> bool:
+        """Move behind the next record; whether all of it has come."""
         try:
             self._scanner.skip()
         except msgpack.OutOfData:
-            if len(self._buffer) > self._max_record_bytes:
+            if buffered > self._max_record_bytes:
                 raise self._damaged(f"has more than {self._max_record_bytes} bytes") from None
-            return None
+            return False
         except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
             raise self._damaged(f"is no MessagePack: {str(error) or type(error).__name__}") from error
-        size = self._scanner.tell() - self._base
-        if size > self._max_record_bytes:
-            raise self._damaged(f"has {size} bytes, {self._max_record_bytes} are possible")
-        record = bytes(memoryview(self._buffer)[:size])
-        self._consume(size)
-        if self._has_header:
-            self.count += 1
-        self._has_header = True
-        return record
-
-    def _consume(self, size: int) -> None:
-        del self._buffer[:size]
-        self._base += size
-        self.read_bytes += size
+        return True
 
     def _damaged(self, what: str) -> ArchiveError:
-        return record_error(self._kind if self._kind is not None else HEADER, self.count, what)
-
-
-HEADER = -1
-"""Stands for the type of the header, which has none."""
+        return record_error(self._kind, self.count, what)
 
 
 def record_error(kind: int, number: int, what: str) -> ArchiveError:
     """What is wrong with a record; `number` counts from 0."""
-    return ArchiveError(f"record {number} of the snapshot ({'header' if kind == HEADER else type_name(kind)}) {what}")
+    if kind == HEADER:
+        return ArchiveError(f"the header of the snapshot's state {what}")
+    return ArchiveError(f"record {number} of the snapshot ({type_name(kind)}) {what}")

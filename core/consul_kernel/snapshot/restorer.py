@@ -27,7 +27,7 @@ Propose = Callable[[RestoreRequest], Awaitable[object]]
 
 ROWS_BYTES = 128 * 1024
 """About how many bytes of rows one step carries."""
-STEPS_AHEAD = 8
+STEPS_AHEAD = 4
 """Steps that are proposed and not applied yet."""
 
 

@@ -148,6 +148,7 @@ class ReplicatedState:
                 with self._store.write() as writer:
                     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
                         writer.put(name, key, value)
+                await asyncio.sleep(0)
             under_way = has_staged or bool(restore_under_way(CurrentReader(self._store, names)))
             generations = Generations(current, staged if under_way else None)
             with self._store.write() as writer:

@@ -22,7 +22,7 @@ class KVOp(StrEnum):
     UNLOCK = "unlock"
 
 
-class DirEntry(RaftIndexed, kw_only=True):
+class DirEntry(RaftIndexed, kw_only=True, gc=False):
     """One key. Keys are octets: Consul's clients usually send UTF-8, but need not."""
 
     lock_index: int = 0
