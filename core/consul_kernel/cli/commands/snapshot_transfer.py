@@ -99,7 +99,7 @@ COMMANDS = (
         "Saves the servers' state into an archive",
         _save,
         (*_FLAGS, *SERVER_FLAGS),
-        "Saves the state of the servers as it is at one moment: keys, catalog, sessions, prepared queries, and the rest. "
+        "Saves the state of the servers as it is at one moment: keys, catalog, sessions, prepared queries, and more. "
         "The file is in Consul's own format, for consul-kernel and for Consul. It is verified before it gets its "
         "name.\n\n"
         "With -stale any server saves what it has, also where there is no leader.",
