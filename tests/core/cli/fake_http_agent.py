@@ -30,6 +30,8 @@ class FakeHttpAgent:
     address: str = ""
     asked: list[Asked] = field(default_factory=list)
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    """Sent with every answer."""
 
     def answer(self, request: str, body: Any, status: int = 200) -> None:
         """`request` is like `GET /v1/kv/a?raw=`; a body that is not bytes becomes JSON."""
@@ -47,6 +49,8 @@ def _handler(agent: FakeHttpAgent) -> type[BaseHTTPRequestHandler]:
             agent.asked.append(Asked(self.command, self.path, dict(self.headers), self.rfile.read(length)))
             status, body = agent.answers.get(f"{self.command} {self.path}", (500, b"nobody said what to answer"))
             self.send_response(status)
+            for name, value in agent.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -33,7 +33,7 @@ VALUE = IndexedDirEntries(index=9, known_leader=True, entries=[DirEntry(key=b"k"
     ("path", "method", "allow"),
     [
         ("/v1/query", "GET", "OPTIONS,GET,POST"),
-        ("/v1/snapshot", "PUT", "OPTIONS,GET,PUT"),
+        ("/v1/config/", "GET", "OPTIONS,GET,DELETE"),
         ("/v1/txn", "PUT", "OPTIONS,PUT"),
     ],
 )
