@@ -25,6 +25,11 @@ class Durability(Invariant):
             case AppendEntriesResponse(success=True):
                 self.require(disk.hard_state.term >= message.term, f"{server.id} follows a term that it may forget")
                 self.require(disk.last_index >= message.match_index, f"{server.id} confirms what it may forget")
+                leader = world.servers[message.to].raft
+                if leader is not None and leader.leadership is not None and leader.term == message.term:
+                    asked, here = leader.log.term(message.match_index), disk.term(message.match_index)
+                    agree = None in (asked, here) or asked == here
+                    self.require(agree, f"{server.id} confirms entry {message.match_index} of another leader")
             case HeartbeatResponse(success=True):
                 self.require(disk.hard_state.term >= message.term, f"{server.id} follows a term that it may forget")
             case _:

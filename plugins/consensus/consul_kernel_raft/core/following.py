@@ -134,10 +134,7 @@ def receive_snapshot(state: RaftState, message: InstallSnapshot, now_ms: int) ->
         if state.log.matches(snapshot.index, snapshot.term):
             state.commit_to(snapshot.index)  # step 6: what follows it is kept
         else:
-            state.log.restore(snapshot)
-            state.commit_index = snapshot.index
-            state.configurations.reset(snapshot.configuration)
-            state.configuration_changed(now_ms)
+            state.restore(snapshot, now_ms)
     state.send_when_durable(
         InstallSnapshotResponse(
             sender=state.id,

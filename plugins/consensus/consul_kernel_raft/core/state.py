@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consul_kernel.contracts.consensus import Configuration, Role
 from consul_kernel.contracts.store import HardState, LogEntry
@@ -12,7 +12,7 @@ from consul_kernel.contracts.store import HardState, LogEntry
 from .configurations import ConfigurationHistory
 from .entry import EntryKind, decode_configuration
 from .log import LogReader, RaftLog
-from .messages import Message, SnapshotPoint
+from .messages import AppendEntriesResponse, Message, SnapshotPoint
 from .reads import ReadQueue
 from .ready import ReadState, Write
 from .settings import Limits, Timing
@@ -178,8 +178,25 @@ class RaftState:
     def truncate_from(self, index: int, now_ms: int) -> None:
         """Drop entries that conflict with the leader's (§5.3), and the configurations among them (thesis §4.1)."""
         self.log.truncate_from(index)
+        self._withdraw(index)
         if self.configurations.truncate_from(index):
             self.configuration_changed(now_ms)
+
+    def restore(self, snapshot: SnapshotPoint, now_ms: int) -> None:
+        """Put a leader's snapshot in the place of the whole log (§7)."""
+        self.log.restore(snapshot)
+        self._withdraw(snapshot.index + 1)
+        self.commit_index = snapshot.index
+        self.configurations.reset(snapshot.configuration)
+        self.configuration_changed(now_ms)
+
+    def _withdraw(self, index: int) -> None:
+        """Answers that wait for the disk no longer vouch for entries from here on, which will never be on it."""
+        for position, message in enumerate(self.held):
+            if isinstance(message, AppendEntriesResponse) and message.success and message.match_index >= index:
+                self.held[position] = replace(
+                    message, term=self.term, success=False, match_index=0, hint_index=index - 1, hint_term=0
+                )
 
     def configuration_changed(self, now_ms: int) -> None:
         """The latest configuration is another one."""

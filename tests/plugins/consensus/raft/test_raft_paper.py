@@ -245,6 +245,21 @@ def test_a_conflicting_suffix_is_replaced_5_3() -> None:
     assert [entry.term for entry in bench.store.stored] == [1, 1, 3]
 
 
+def test_what_is_replaced_before_it_was_written_is_confirmed_to_nobody_figure_2() -> None:
+    bench = Bench()
+    bench.flushing = False
+    bench.step(append(1, (1, 1), (1,)))
+    bench.step(append(1, (2, 1), (1,)))
+    bench.step(append(2, (2, 1), (2,), sender="c"))
+    bench.raft.step(WriteDone(1), bench.now_ms)
+    first = only(bench.drain(), AppendEntriesResponse)
+    assert (first.success, first.match_index) == (True, 2)
+    bench.raft.step(WriteDone(2), bench.now_ms)
+    old, new = (message for message in bench.drain() if isinstance(message, AppendEntriesResponse))
+    assert (old.to, old.success, old.term) == ("b", False, 2)
+    assert (new.to, new.success, new.match_index) == ("c", True, 3)
+
+
 def test_a_late_append_removes_nothing_5_3() -> None:
     bench = Bench((1, 1, 1, 1))
     assert only(bench.step(append(1, (1, 1), (1,))), AppendEntriesResponse).match_index == 2
