@@ -14,6 +14,7 @@ from .raft_world import LIMITS, SimServer, World
 
 CHAOS_MS = 3500
 CALM_MS = 10_000
+REST_MS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Nemesis:
     def __init__(self, world: World, profile: Profile) -> None:
         self._world = world
         self._active = True
+        self._resting = False
         rng = world.rng
         network = world.network
         self._faults = profile.faults
@@ -100,8 +102,14 @@ class Nemesis:
             if server.raft is None:
                 world.start(server)
 
+    def rest(self) -> None:
+        """No more clients either."""
+        self._resting = True
+
     def _client(self) -> None:
         world = self._world
+        if self._resting:
+            return
         choice = world.rng.random()
         server = world.rng.choice(list(world.servers.values()))
         leaders = world.leaders()
@@ -200,7 +208,19 @@ def run_seed(seed: int, *, chaos_ms: int = CHAOS_MS) -> World:
         return world.clients.finished_writes >= target and _agree(world)
 
     assert world.run_until(world.now_ms + CALM_MS, recovered), f"seed {seed}: no progress after {calm_from_ms} ms"
+    nemesis.rest()
+    assert world.run_until(world.now_ms + REST_MS, lambda: _at_rest(world)), f"seed {seed}: a server stays behind"
     return world
+
+
+def _at_rest(world: World) -> bool:
+    """Whether every server of the quorum has applied all that is in the leader's log, with nobody writing."""
+    leaders = world.leaders()
+    if not leaders or leaders[-1].raft is None:
+        return False
+    raft = leaders[-1].raft
+    members = (world.servers[server.id] for server in raft.configuration.servers)
+    return all(member.machine.applied_index == raft.log.last_index for member in members)
 
 
 def _agree(world: World) -> bool:

@@ -325,6 +325,7 @@ def decode_response(request: Request, error: Any, fields: Any) -> Response | Non
                 match_index=request.prev_index + len(request.entries) if success else 0,
                 hint_index=_number(fields, b"LastLog"),
                 hint_term=_number(fields, b"HintTerm"),
+                commit_index=request.commit_index,
                 round=request.round,
                 sent_ms=request.sent_ms,
             )

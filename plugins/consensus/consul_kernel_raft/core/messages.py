@@ -2,7 +2,8 @@
 
 `token` is the receiver's own: it is set on a request by whoever received it and comes back on the response, which
 is how a driver finds the connection to answer on. Each request is answered exactly once, TimeoutNow excepted.
-`round` and `sent_ms` are the sender's own too, and come back unchanged: what was confirmed, and since when.
+`round`, `sent_ms` and an append's `commit_index` are the sender's own too, and come back unchanged: what was
+confirmed, and since when.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class AppendEntriesResponse:
     match_index: int = 0
     hint_index: int = 0
     hint_term: int = 0
+    commit_index: int = 0
     round: int = 0
     sent_ms: int = 0
     token: int = 0

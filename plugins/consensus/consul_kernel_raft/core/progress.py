@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .settings import Limits
+
 
 class ProgressState(Enum):
     """How entries are sent: carefully, at full speed, or not while a snapshot is on its way."""
@@ -28,11 +30,14 @@ class Progress:
     match_index: int = 0
     state: ProgressState = ProgressState.PROBE
     paused: bool = False
-    """In PROBE: an append is under way, or was lost; the next heartbeat's answer ends the pause."""
-    inflight: deque[int] = field(default_factory=deque)
-    """In REPLICATE: the last index of each append that was not answered yet."""
+    """In PROBE: an append is under way, or was lost; after the next heartbeat's answer it is asked for again."""
+    inflight: deque[tuple[int, int]] = field(default_factory=deque)
+    """In REPLICATE: last index and bytes of data of each append with entries that was not answered yet."""
+    inflight_bytes: int = 0
     snapshot_index: int = 0
     commit_sent: int = 0
+    """How far it was told of commitment; not yet, perhaps, that it heard."""
+    commit_known: int = 0
     acked_round: int = 0
     acked_sent_ms: int | None = None
 
@@ -52,7 +57,7 @@ class Progress:
         self.state = ProgressState.PROBE
         self.paused = paused
         self.snapshot_index = 0
-        self.inflight.clear()
+        self._forget_inflight()
 
     def replicate(self) -> None:
         """Send without waiting for each answer."""
@@ -60,22 +65,35 @@ class Progress:
         self.paused = False
         self.snapshot_index = 0
         self.next_index = self.match_index + 1
-        self.inflight.clear()
+        self._forget_inflight()
 
     def install(self, snapshot_index: int) -> None:
         """Send no entries until the snapshot has arrived or failed."""
         self.state = ProgressState.SNAPSHOT
         self.paused = False
         self.snapshot_index = snapshot_index
-        self.inflight.clear()
+        self._forget_inflight()
 
-    def is_full(self, inflight_max: int) -> bool:
-        """Whether an append has to wait."""
+    def _forget_inflight(self) -> None:
+        self.inflight.clear()
+        self.inflight_bytes = 0
+
+    def sent(self, last_index: int, data_bytes: int) -> None:
+        """Entries up to `last_index` are on their way."""
+        if self.state is ProgressState.PROBE:
+            self.paused = True
+        else:
+            self.next_index = last_index + 1
+            self.inflight.append((last_index, data_bytes))
+            self.inflight_bytes += data_bytes
+
+    def is_full(self, limits: Limits) -> bool:
+        """Whether entries have to wait: for an answer, for room in the window, or for a snapshot to arrive."""
         match self.state:
             case ProgressState.PROBE:
                 return self.paused
             case ProgressState.REPLICATE:
-                return len(self.inflight) >= inflight_max
+                return len(self.inflight) >= limits.inflight_max or self.inflight_bytes >= limits.inflight_bytes_max
             case ProgressState.SNAPSHOT:
                 return True
 
@@ -84,8 +102,8 @@ class Progress:
         is_news = index > self.match_index
         if is_news:
             self.match_index = index
-        while self.inflight and self.inflight[0] <= index:
-            self.inflight.popleft()
+        while self.inflight and self.inflight[0][0] <= index:
+            self.inflight_bytes -= self.inflight.popleft()[1]
         if self.state is ProgressState.PROBE or (
             self.state is ProgressState.SNAPSHOT and self.match_index >= self.snapshot_index
         ):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from consul_kernel.contracts.consensus import Configuration, Role
-from consul_kernel.contracts.errors import StoreError
 from consul_kernel.contracts.store import LogEntry
 
 from .entry import EntryKind
@@ -70,41 +71,50 @@ def send_appends(state: RaftState, server_id: str, progress: Progress, now_ms: i
 
 def send_append(state: RaftState, server_id: str, progress: Progress, now_ms: int) -> bool:
     """Send one append, empty where there is nothing to send; whether the window had room for it."""
-    limits = state.limits
-    if progress.is_full(limits.inflight_max):
+    limits, log, first = state.limits, state.log, progress.next_index
+    if progress.is_full(limits):
         return False
-    prev_index = progress.next_index - 1
-    prev_term = state.log.term(prev_index)
-    try:
-        if prev_term is None:
-            raise StoreError(f"entry {prev_index} is not kept")
-        entries = state.log.entries(
-            progress.next_index, state.log.last_index, limits.append_entries_max, limits.append_bytes_max
-        )
-    except StoreError:
+    if first < log.first_index or log.term(first - 1) is None:
         _send_snapshot(state, server_id, progress)
         return False
-    last_sent = prev_index + len(entries)
+    # A StoreError here means that the log does not give back what it holds: the driver stops the server.
+    entries = log.entries(first, log.last_index, limits.append_entries_max, limits.append_bytes_max)
+    _send(state, server_id, progress, entries, now_ms)
+    if entries or progress.state is ProgressState.PROBE:
+        progress.sent(first - 1 + len(entries), sum(len(entry.data) for entry in entries))
+    return True
+
+
+def _send(state: RaftState, server_id: str, progress: Progress, entries: Sequence[LogEntry], now_ms: int) -> None:
+    prev_index = progress.next_index - 1
     state.send(
         AppendEntries(
             sender=state.id,
             to=server_id,
             term=state.term,
             prev_index=prev_index,
-            prev_term=prev_term,
+            prev_term=state.log.term(prev_index) or 0,
             entries=entries,
             commit_index=state.commit_index,
             round=state.round,
             sent_ms=now_ms,
         )
     )
-    progress.commit_sent = max(progress.commit_sent, min(state.commit_index, last_sent))
-    if progress.state is ProgressState.PROBE:
-        progress.paused = True
-    elif entries:
-        progress.next_index = last_sent + 1
-        progress.inflight.append(last_sent)
-    return True
+    progress.commit_sent = max(progress.commit_sent, min(state.commit_index, prev_index + len(entries)))
+
+
+def _send_again(state: RaftState, server_id: str, progress: Progress, now_ms: int) -> None:
+    """Ask how far the follower is, with an append that has no entries: an answer may be lost, or only late.
+
+    Entries are not repeated before it is known that they are missing, or a follower whose disk hangs, and that
+    answers heartbeats all the same, would be sent them again with every one.
+    """
+    if progress.state is ProgressState.SNAPSHOT:
+        return
+    if state.log.term(progress.next_index - 1) is None:
+        _send_snapshot(state, server_id, progress)
+    else:
+        _send(state, server_id, progress, (), now_ms)
 
 
 def _send_snapshot(state: RaftState, server_id: str, progress: Progress) -> None:
@@ -147,6 +157,7 @@ def receive_append_response(state: RaftState, response: AppendEntriesResponse, n
     _answered(state, progress, response.round, response.sent_ms, now_ms)
     if response.success:
         progress.matched(response.match_index)
+        progress.commit_known = max(progress.commit_known, min(response.commit_index, response.match_index))
         maybe_commit(state, now_ms)
         maybe_hand_over(state)
     else:
@@ -167,13 +178,8 @@ def receive_heartbeat_response(state: RaftState, response: HeartbeatResponse, no
     if progress is None or not response.success:
         return
     _answered(state, progress, response.round, response.sent_ms, now_ms)
-    if progress.match_index >= state.log.last_index:
-        return
-    if progress.state is ProgressState.PROBE:
-        progress.paused = False
-    elif progress.state is ProgressState.REPLICATE and progress.is_full(state.limits.inflight_max):
-        progress.inflight.popleft()  # its answer may be lost; the next append shows where the follower is
-    send_append(state, response.sender, progress, now_ms)
+    if progress.match_index < state.log.last_index or progress.commit_known < state.commit_index:
+        _send_again(state, response.sender, progress, now_ms)
 
 
 def _answered(state: RaftState, progress: Progress, round_number: int, sent_ms: int, now_ms: int) -> None:

@@ -36,7 +36,9 @@ class Limits:
     append_bytes_max: int = 512 * 1024
     """Data in one AppendEntries; a single entry may be larger."""
     inflight_max: int = 32
-    """AppendEntries sent to one follower and not yet answered; a full window waits for an answer."""
+    """AppendEntries with entries that were sent to one follower and not yet answered; then the next one waits."""
+    inflight_bytes_max: int = 8 * 1024 * 1024
+    """Data in those. The append that goes beyond is the last; a follower that is slow costs no more memory."""
     apply_bytes_max: int = 1024 * 1024
     """Data of the committed entries in one Ready."""
     tail_entries_max: int = 4096

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from consul_kernel.contracts.consensus import Role, Server, Suffrage
 from consul_kernel.contracts.store import HardState, LogEntry
-from consul_kernel_raft.core import Event, Limits, Raft, Timer, Timing, WriteDone
+from consul_kernel_raft.core import Event, Limits, Raft, SnapshotSaved, Timer, Timing, WriteDone
 from consul_kernel_raft.core.entry import EntryKind, encode_configuration
-from consul_kernel_raft.core.messages import Message, RequestVote, RequestVoteResponse
+from consul_kernel_raft.core.messages import Message, RequestVote, RequestVoteResponse, SnapshotPoint
 
 TIMING = Timing()
 SERVERS = tuple(Server(name, f"{name}:8300") for name in ("a", "b", "c"))
@@ -43,7 +43,13 @@ class Bench:
     """Core `a` of a quorum a, b, c whose log has entries of these terms; the first is the configuration."""
 
     def __init__(
-        self, terms: Sequence[int] = (1,), *, term: int = 1, vote: str = "", servers: Sequence[Server] = SERVERS
+        self,
+        terms: Sequence[int] = (1,),
+        *,
+        term: int = 1,
+        vote: str = "",
+        servers: Sequence[Server] = SERVERS,
+        limits: Limits | None = None,
     ) -> None:
         self.store = ListLog(terms, HardState(term, vote), servers)
         self.now_ms = 10_000
@@ -53,7 +59,7 @@ class Bench:
             snapshot=None,
             applied_index=0,
             timing=TIMING,
-            limits=Limits(),
+            limits=limits or Limits(),
             rng=random.Random(1),
             now_ms=self.now_ms,
         )
@@ -82,6 +88,16 @@ class Bench:
                 self.store.hard_state = write.hard_state or self.store.hard_state
                 self.raft.step(WriteDone(write.number), self.now_ms)
         return messages
+
+    def save_snapshot(self, index: int) -> None:
+        """Snapshot what is applied up to there, and forget the log before it."""
+        point = SnapshotPoint(
+            id="s", index=index, term=self.store.term(index) or 0, configuration=self.raft.configuration
+        )
+        self.step(SnapshotSaved(point))
+        self.raft.log._tail.clear()
+        self.raft.log._offset = self.store.last_index + 1
+        self.store.first_index = index + 1
 
     def lead(self) -> list[Message]:
         """Win an election with b's vote; what is sent then."""
