@@ -107,13 +107,13 @@ def _vote(state: RaftState, request: RequestVote, now_ms: int) -> None:
     if request.term > state.term:
         state.become_follower(request.term, None, now_ms)
     granted = (
-        state.role is Role.FOLLOWER
+        (state.role is Role.FOLLOWER or state.pre_voting)
         and state.vote in ("", request.sender)
         and state.log.is_up_to_date(request.last_index, request.last_term)
     )
     if granted:
         state.vote = request.sender
-        state.reset_election_timer(now_ms)
+        state.become_follower(state.term, state.leader_id, now_ms)  # whoever only asked others waits for this one
     _answer(state, request, granted=granted, durable=True)
 
 

@@ -130,8 +130,12 @@ def _refuse(state: RaftState, message: AppendEntries, *, hint_index: int, hint_t
 
 def receive_snapshot(state: RaftState, message: InstallSnapshot, now_ms: int) -> None:
     """Replace state and log by the leader's snapshot, unless the log already goes that far (figure 13)."""
-    success = message.term >= state.term and state.follow(message.term, message.sender, now_ms)
     snapshot = message.snapshot
+    success = message.term >= state.term
+    if success and not 0 < snapshot.term <= message.term:
+        state.peer_error()
+        success = False
+    success = success and state.follow(message.term, message.sender, now_ms)
     if success and snapshot.index > state.commit_index:
         if state.log.matches(snapshot.index, snapshot.term):
             state.commit_to(snapshot.index)  # step 6: what follows it is kept

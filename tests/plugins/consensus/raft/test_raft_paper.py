@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pytest
 
-from consul_kernel.contracts.consensus import Role, Server
+from consul_kernel.contracts.consensus import Configuration, Role, Server
 from consul_kernel.contracts.store import LogEntry
 from consul_kernel_raft.core import (
     ChangeConfiguration,
@@ -23,9 +23,12 @@ from consul_kernel_raft.core.messages import (
     AppendEntriesResponse,
     Heartbeat,
     HeartbeatResponse,
+    InstallSnapshot,
+    InstallSnapshotResponse,
     Message,
     RequestVote,
     RequestVoteResponse,
+    SnapshotPoint,
     TimeoutNow,
 )
 from plugins.consensus.raft.raft_pair import SERVERS, TIMING, Bench, nonvoter, vote
@@ -175,6 +178,16 @@ def test_pre_vote_changes_nothing_thesis_9_6() -> None:
     asked = bench.step(Timer())
     assert all(isinstance(message, RequestVote) and message.pre and message.term == 2 for message in asked)
     assert bench.raft.term == 1
+
+
+def test_whoever_only_asks_others_still_votes_thesis_9_6() -> None:
+    """Its own term has not begun; to refuse a candidate of the current one would cost an election."""
+    bench = Bench(term=3)
+    bench.now_ms += 5000
+    bench.step(Timer())
+    assert bench.raft.pre_voting
+    assert only(bench.step(vote("b", 3, (1, 1))), RequestVoteResponse).granted
+    assert (bench.raft.role, bench.raft.vote) == (Role.FOLLOWER, "b")
 
 
 def test_the_lease_runs_from_the_sending_thesis_6_4_1() -> None:
@@ -327,6 +340,40 @@ def test_a_leader_counts_its_own_log_only_when_durable_thesis_10_2_1() -> None:
     assert bench.raft.write is not None
     bench.raft.step(WriteDone(bench.raft.write.number), bench.now_ms)
     assert bench.raft.commit_index == 3
+
+
+# --- §7: snapshots ---
+
+
+def install(term: int, index: int, snapshot_term: int) -> InstallSnapshot:
+    point = SnapshotPoint(id="s", index=index, term=snapshot_term, configuration=Configuration(SERVERS, 1))
+    return InstallSnapshot(sender="b", to="a", term=term, snapshot=point)
+
+
+def test_a_snapshot_beyond_the_log_replaces_it_7() -> None:
+    bench = Bench((1, 1, 1))
+    assert only(bench.step(install(2, 9, 2)), InstallSnapshotResponse).success
+    log = bench.raft.log
+    assert (log.last_index, log.last_term, bench.raft.commit_index, bench.raft.applied_index) == (9, 2, 9, 9)
+
+
+def test_a_snapshot_that_the_log_contains_keeps_what_follows_it_figure_13() -> None:
+    bench = Bench((1, 1, 1))
+    assert only(bench.step(install(1, 2, 1)), InstallSnapshotResponse).success
+    assert (bench.raft.log.last_index, bench.raft.commit_index) == (3, 2)
+
+
+def test_an_old_snapshot_takes_nothing_back_7() -> None:
+    bench = Bench((1, 1, 1))
+    bench.step(append(1, (3, 1), commit=3))
+    assert only(bench.step(install(1, 2, 1)), InstallSnapshotResponse).success
+    assert (bench.raft.log.last_index, bench.raft.applied_index) == (3, 3)
+
+
+def test_a_snapshot_of_a_term_to_come_is_refused_and_counted() -> None:
+    bench = Bench((1, 1, 1))
+    assert not only(bench.step(install(2, 9, 3)), InstallSnapshotResponse).success
+    assert (bench.raft.log.last_index, bench.raft.peer_errors) == (3, 1)
 
 
 # --- thesis §6.4: reads ---
