@@ -42,6 +42,7 @@ PROFILES = (
             "crash",
             "crash",
             "stall",
+            "hang",
             "snapshot",
             "transfer",
             "change",
@@ -51,7 +52,7 @@ PROFILES = (
         founders=(1, 2, 3, 4, 5),
     ),
     Profile(  # leaders that are hard to reach, and handed over: stale reads show here
-        faults=("one way", "one way back", "one way", "one way back", "isolate", "transfer", "stall"),
+        faults=("one way", "one way back", "one way", "one way back", "isolate", "transfer", "stall", "hang"),
         fault_ms=(30, 60, 120),
         client_ms=(4,),
         loss_rates=(0.05, 0.2),
@@ -127,23 +128,10 @@ class Nemesis:
         if not self._active:
             return
         world, rng = self._world, self._world.rng
-        names = list(world.servers)
         victims = world.leaders() if rng.random() < 0.6 else world.alive
         victim = rng.choice(victims) if victims else rng.choice(list(world.servers.values()))
         choice = rng.choice(self._faults)
         match choice:
-            case "partition":
-                world.network.partition(names)
-                self._heal_later()
-            case "isolate":
-                world.network.isolate(victim.id, names)
-                self._heal_later()
-            case "one way":
-                world.network.cut_one_way([victim.id], names)
-                self._heal_later()
-            case "one way back":
-                world.network.cut_one_way(names, [victim.id])
-                self._heal_later()
             case "crash":
                 self._crash(victim)
             case "crash all":
@@ -151,14 +139,33 @@ class Nemesis:
                     self._crash(server)
             case "stall":
                 victim.stalled_until_ms = world.now_ms + rng.randint(20, 400)
+            case "hang":
+                victim.hangs_until_ms = world.now_ms + rng.randint(100, 1500)
             case "snapshot":
                 world.snapshot(victim, rng.randint(0, 10))
             case "transfer":
                 self._transfer()
-            case _:
+            case "change":
                 self._change()
+            case _:
+                self._cut(choice, victim)
         world.note(f"fault {choice} {victim.id}")
         world.at(rng.randint(1, 2 * self._fault_ms), self._fault)
+
+    def _cut(self, choice: str, victim: SimServer) -> None:
+        network, names = self._world.network, list(self._world.servers)
+        match choice:
+            case "partition":
+                network.partition(names)
+            case "isolate":
+                network.isolate(victim.id, names)
+            case "one way":
+                network.cut_one_way([victim.id], names)
+            case "one way back":
+                network.cut_one_way(names, [victim.id])
+            case _:
+                raise ValueError(choice)
+        self._heal_later()
 
     def _heal_later(self) -> None:
         self._world.at(self._world.rng.randint(50, 700), self._world.network.heal)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from consul_kernel.contracts.store import HardState, LogEntry
-from consul_kernel_raft.core import TransferLeadership
+from consul_kernel_raft.core import ChangeConfiguration, TransferLeadership
 from consul_kernel_raft.core.entry import EntryKind, encode_configuration
 from consul_kernel_raft.core.messages import TimeoutNow
 
@@ -55,6 +55,36 @@ def leader_hands_over_and_is_cut_off(seed: int) -> None:
     _new_leader_writes_while_the_old_one_reads(world, leader, b)
 
 
+def leader_removes_itself_from_two(seed: int) -> None:
+    """The voter that is left needs nobody's vote, and leads before the lease of the old leader would run out."""
+    world = World(seed, servers=2, founders=2)
+    _wait(world, lambda: any(server.raft and server.raft.lease_until_ms for server in world.leaders()))
+    leader = world.leaders()[-1]
+    other = next(server for server in world.servers.values() if server is not leader)
+    world.write(leader)
+    world.run_until(world.now_ms + 100)
+    world.step(leader, ChangeConfiguration((other.server,)))
+    world.network.cut.add((other.id, leader.id))
+    _wait(world, lambda: other.raft is not None and other.raft.voters == {other.id})
+    world.network.isolate(leader.id, list(world.servers))
+    _new_leader_writes_while_the_old_one_reads(world, leader, other)
+
+
+def disk_of_the_leader_hangs(seed: int) -> None:
+    """It follows the protocol and writes nothing; the others go on without it, and it leads no more."""
+    world, leader, _, _ = _leader_of_three(seed)
+    leader.hangs_until_ms = world.now_ms + 60_000
+    world.write(leader)
+    finished = world.clients.finished_writes
+    _wait(world, lambda: world.leaders() == [] or leader not in world.leaders(), within_ms=600)
+    _wait(world, lambda: any(server.raft and server.raft.lease_until_ms for server in world.leaders()), within_ms=100)
+    for _ in range(10):
+        world.write(world.leaders()[-1])
+        world.run_until(world.now_ms + 50)
+    assert world.clients.finished_writes == finished + 10
+    assert leader not in world.leaders()
+
+
 def figure_8(seed: int) -> None:
     """An entry of term 2 is on a majority in term 4, and a leader of term 5 replaces it by one of term 3."""
     world = World(seed, founders=0, limits=replace(LIMITS, append_entries_max=1))
@@ -93,5 +123,7 @@ def _cut_when_it_has_two(world: World, leader: SimServer, followers: Sequence[Si
 SCENARIOS: tuple[Callable[[int], None], ...] = (
     follower_that_hears_nothing_stands,
     leader_hands_over_and_is_cut_off,
+    leader_removes_itself_from_two,
+    disk_of_the_leader_hangs,
     figure_8,
 )

@@ -53,6 +53,8 @@ class SimServer:
     life: int = 0
     raft: Raft | None = None
     stalled_until_ms: int = 0
+    hangs_until_ms: int = 0
+    """Until when its disk finishes no write."""
     timer_at_ms: int = 0
     writes: dict[int, Operation] = field(default_factory=dict)
     """Proposals that this server appended as leader, by index."""
@@ -229,7 +231,7 @@ class World:
                     server.machine.applied_index = server.disk.snapshot.point.index
                 self.step(server, WriteDone(write.number))
 
-            self.at(self._write_delay_ms(), finish)
+            self.at(max(server.hangs_until_ms - self.now_ms, 0) + self._write_delay_ms(), finish)
         for message in ready.messages:
             self.send(server, message)
         for read in ready.reads:

@@ -85,6 +85,8 @@ class Journal:
     def _leadership_ended(self, raft: Raft, leadership: Leadership) -> None:
         if leadership.transfer_sent:
             self._line(logging.INFO, "leadership handed over")
+        elif leadership.stalled:
+            self._line(logging.ERROR, "the log of this server takes too long to write, stepping down")
         elif raft.term == self._term and raft.id in raft.voters:
             self._line(logging.WARNING, "no contact with a quorum of servers, stepping down")
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from consul_kernel.contracts.consensus import Suffrage
 from consul_kernel.contracts.store import LogEntry
 
 from .election import election_timeout, own_vote_is_durable, receive_vote_request, receive_vote_response
@@ -43,7 +42,6 @@ from .replication import (
     broadcast_appends,
     broadcast_heartbeats,
     maybe_commit,
-    maybe_hand_over,
     poke,
     receive_append_response,
     receive_heartbeat_response,
@@ -52,6 +50,7 @@ from .replication import (
     unreachable,
 )
 from .state import RaftState
+from .transfer import begin_transfer, end_transfer, give_way
 
 
 class Raft(RaftState):
@@ -72,7 +71,11 @@ class Raft(RaftState):
                 self.reset_election_timer(now_ms)
 
     def step(self, event: Event, now_ms: int) -> None:
-        """Take one event in. Never raises for what a peer sent."""
+        """Take one event in. Never raises for what a peer sent.
+
+        Raises StoreError when the log does not give back what it holds; then this server cannot go on.
+        """
+        self.stepped_ms = now_ms
         match event:
             case AppendEntries():
                 receive_append(self, event, now_ms)
@@ -114,7 +117,7 @@ class Raft(RaftState):
             case ChangeConfiguration():
                 self._change_configuration(event, now_ms)
             case TransferLeadership():
-                self._transfer(event, now_ms)
+                begin_transfer(self, event.target, now_ms)
             case Bootstrap():
                 self._bootstrap(event, now_ms)
             case _:
@@ -151,6 +154,8 @@ class Raft(RaftState):
         if leadership.tracker.progress:
             due.append(leadership.heartbeat_at_ms)
             due.append(self._quorum_deadline_ms())
+            if self.write is not None and not leadership.tracker.is_sole_voter:
+                due.append(self.write_since_ms + self.timing.stall_ms)
         return min(due, default=None)
 
     # --- questions ---
@@ -188,6 +193,7 @@ class Raft(RaftState):
     def _begin_write(self) -> Write:
         hard_state = self.current_hard_state()
         self.write_number += 1
+        self.write_since_ms = self.stepped_ms
         self.write = Write(
             number=self.write_number,
             hard_state=hard_state if hard_state != self.durable else None,
@@ -242,6 +248,10 @@ class Raft(RaftState):
         elif self.election_deadline_ms is not None and now_ms >= self.election_deadline_ms:
             election_timeout(self, now_ms)
 
+    def _is_stalled(self, now_ms: int) -> bool:
+        """Whether the disk keeps a leader waiting that others could do without."""
+        return self.write is not None and now_ms >= self.write_since_ms + self.timing.stall_ms
+
     def _quorum_deadline_ms(self) -> int:
         assert self.leadership is not None
         contact_ms = max(self.leadership.tracker.contact_ms(), self.leadership.since_ms)
@@ -254,8 +264,11 @@ class Raft(RaftState):
             # Check quorum (thesis §6.2): clients must not wait for a leader that nobody follows.
             self.become_follower(self.term, None, now_ms)
             return
+        if not leadership.tracker.is_sole_voter and self._is_stalled(now_ms):
+            give_way(self, now_ms)
+            return
         if leadership.transfer_target is not None and now_ms >= leadership.transfer_until_ms:
-            self._end_transfer(now_ms)
+            end_transfer(self, now_ms)
             return
         if leadership.poke_at_ms is not None and now_ms >= leadership.poke_at_ms:
             poke(self, now_ms)
@@ -269,27 +282,6 @@ class Raft(RaftState):
             self.append([LogEntry(index, self.term, EntryKind.CONFIGURATION, data)], now_ms)
             broadcast_heartbeats(self, now_ms)
             broadcast_appends(self, now_ms)
-
-    def _transfer(self, event: TransferLeadership, now_ms: int) -> None:
-        target = self.configuration.get(event.target)
-        if self.leadership is None or self.leadership.transfer_target is not None:
-            return
-        if target is None or target.id == self.id or target.suffrage is not Suffrage.VOTER:
-            return
-        self.leadership.transfer_target = target.id
-        self.leadership.transfer_until_ms = now_ms + self.timing.election_timeout_ms
-        maybe_hand_over(self)
-
-    def _end_transfer(self, now_ms: int) -> None:
-        """The target did not take over in time (thesis §3.10: then go on leading).
-
-        After TimeoutNow the lease of this term is gone for good, so the way on is a new election.
-        """
-        assert self.leadership is not None
-        if self.leadership.transfer_sent:
-            self.become_follower(self.term, None, now_ms)
-        else:
-            self.leadership.transfer_target = None
 
     def _bootstrap(self, event: Bootstrap, now_ms: int) -> None:
         """All founders have the same list, so that one of them may stand at once instead of after a timeout.

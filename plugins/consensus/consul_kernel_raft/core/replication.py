@@ -16,11 +16,11 @@ from .messages import (
     InstallSnapshot,
     InstallSnapshotResponse,
     SnapshotPoint,
-    TimeoutNow,
 )
 from .progress import Progress, ProgressState
 from .state import Leadership, RaftState
 from .tracker import ReplicationTracker
+from .transfer import maybe_hand_over
 
 
 def begin_leadership(state: RaftState, now_ms: int) -> None:
@@ -284,18 +284,3 @@ def confirm_reads(state: RaftState, now_ms: int) -> None:
         if confirmed:
             state.read_states.extend(confirmed)
             begin_reads(state, now_ms)
-
-
-# --- leadership transfer ---
-
-
-def maybe_hand_over(state: RaftState) -> None:
-    """Ask the target of a transfer to stand once it has the whole log (thesis §3.10)."""
-    leadership = state.leadership
-    if leadership is None or leadership.transfer_target is None or leadership.transfer_sent:
-        return
-    progress = leadership.tracker.progress.get(leadership.transfer_target)
-    if progress is not None and progress.match_index == state.log.last_index:
-        leadership.transfer_sent = True
-        leadership.lease_until_ms = 0
-        state.send(TimeoutNow(sender=state.id, to=leadership.transfer_target, term=state.term))

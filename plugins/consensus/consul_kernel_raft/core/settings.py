@@ -20,6 +20,11 @@ class Timing:
     commit_ms: int = 50
     heartbeat_interval_ms: int = 100
 
+    @property
+    def stall_ms(self) -> int:
+        """How long one write of a leader may take: as long as an election, beyond which waiting costs more."""
+        return 2 * self.election_timeout_ms
+
     def __post_init__(self) -> None:
         if not 0 < self.lease_ms < self.heartbeat_timeout_ms <= self.election_timeout_ms:
             raise ValueError("raft times must satisfy 0 < lease < heartbeat <= election")

@@ -34,6 +34,8 @@ class Leadership:
     transfer_target: str | None = None
     transfer_until_ms: int = 0
     transfer_sent: bool = False
+    stalled: bool = False
+    """Given up because a write took too long."""
 
 
 class RaftState:
@@ -78,7 +80,10 @@ class RaftState:
         self.releasing: list[Message] = []
         """Messages that vouch for the write under way."""
         self.write: Write | None = None
+        self.write_since_ms = now_ms
         self.write_number = 0
+        self.stepped_ms = now_ms
+        """When the last event was taken in."""
         self.peer_errors = 0
         # A server that has just started may have heard from a leader the moment before it stopped: of any term but
         # the zeroth, and not only where its log holds something, since a new server follows before it is sent entries.

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from consul_kernel.contracts.consensus import Consensus, ConsensusContext
-from consul_kernel.contracts.errors import ConsensusError, PluginStartError, ProposalOverloadError
+from consul_kernel.contracts.errors import ConsensusError, LeadershipLostError, PluginStartError, ProposalOverloadError
 from consul_kernel.testing.consensus_quorum import Quorum
 from consul_kernel.testing.virtual_time import virtual_now_ms
 from consul_kernel_raft import RaftConfig, RaftConsensus, driver
@@ -58,6 +58,28 @@ def test_heartbeats_do_not_wait_behind_large_appends() -> None:
         await asyncio.gather(*pending)
         assert {node.running.status().term for node in quorum.nodes} == terms
         assert leader.running.is_leader
+
+    run(Quorum(make), scenario)
+
+
+def test_a_leader_whose_disk_hangs_is_replaced_and_follows_when_it_goes_on() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        await leader.running.propose(b"before", timeout_ms=5000)
+        leader.log.flush_ms = 20_000
+        pending = asyncio.ensure_future(leader.running.propose(b"hangs", timeout_ms=60_000))
+        began_ms = virtual_now_ms()
+        successor = await quorum.leader(quorum.followers(leader))
+        assert virtual_now_ms() - began_ms < 2500
+        with pytest.raises(LeadershipLostError):
+            await pending
+        assert not leader.running.is_leader
+        leader.log.flush_ms = 1
+        for number in range(10):
+            await successor.running.propose(b"%d" % number, timeout_ms=5000)
+        await quorum.until_equal()
+        assert successor.running.is_leader
+        assert leader.commands == [b"before", b"hangs", *(b"%d" % number for number in range(10))]
 
     run(Quorum(make), scenario)
 

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from consul_kernel.contracts.consensus import Configuration, Role
+from consul_kernel.contracts.errors import ConsensusError
 from consul_kernel.testing.consensus_quorum import Quorum
 from consul_kernel_raft.core import Raft
 from consul_kernel_raft.journal import Journal
@@ -54,6 +55,20 @@ def test_a_lost_leader_is_told_with_the_silence(caplog: pytest.LogCaptureFixture
         silence_ms = int(text.partition(" for ")[2].partition(" ms")[0])
         assert 1000 <= silence_ms <= 3000
         assert lines(caplog, f"following leader {successor.id}")
+
+    run(Quorum(make), scenario)
+
+
+def test_a_disk_that_hangs_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(INFO)
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        leader.log.flush_ms = 20_000
+        with pytest.raises(ConsensusError):
+            await leader.running.propose(b"x", timeout_ms=60_000)
+        (line,) = lines(caplog, "takes too long to write")
+        assert line == (logging.ERROR, "the log of this server takes too long to write, stepping down")
 
     run(Quorum(make), scenario)
 

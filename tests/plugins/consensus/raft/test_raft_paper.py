@@ -460,3 +460,38 @@ def test_timeout_now_of_another_term_is_ignored() -> None:
     assert bench.raft.role is Role.FOLLOWER
     asked = bench.step(TimeoutNow(sender="b", to="a", term=3))
     assert all(isinstance(message, RequestVote) and message.transfer and not message.pre for message in asked)
+
+
+# --- thesis §10.2.1: the leader's own disk ---
+
+
+def test_a_leader_whose_disk_hangs_gives_way_to_a_voter_that_has_everything_thesis_10_2_1() -> None:
+    bench = Bench()
+    bench.lead()
+    matched(bench, "b", 2)
+    bench.flushing = False
+    bench.step(Propose([b"x"]))
+    until_ms = bench.now_ms + TIMING.stall_ms
+    matched(bench, "c", 3)
+    while bench.now_ms < until_ms:
+        assert bench.raft.role is Role.LEADER
+        bench.now_ms = min(until_ms, bench.now_ms + TIMING.heartbeat_interval_ms)
+        for follower in ("b", "c"):
+            answer = HeartbeatResponse(sender=follower, to="a", term=2, success=True, round=0, sent_ms=bench.now_ms)
+            bench.step(answer)
+    deadline_ms = bench.raft.deadline_ms()
+    assert deadline_ms is not None
+    assert deadline_ms <= until_ms
+    assert only(bench.step(Timer()), TimeoutNow).to == "c"
+    assert (bench.raft.role, bench.raft.lease_until_ms) == (Role.FOLLOWER, 0)
+
+
+def test_a_single_server_waits_for_its_disk() -> None:
+    bench = Bench(servers=SERVERS[:1])
+    bench.step(Timer())
+    assert bench.raft.role is Role.LEADER
+    bench.flushing = False
+    bench.step(Propose([b"x"]))
+    bench.now_ms += 100 * TIMING.stall_ms
+    bench.step(Timer())
+    assert bench.raft.role is Role.LEADER
