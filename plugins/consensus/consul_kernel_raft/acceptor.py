@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from consul_kernel.contracts.consensus import StateMachine
 from consul_kernel.contracts.errors import ConsulKernelError, NotLeaderError, PeerProtocolError
 from consul_kernel.contracts.store import SnapshotStore
 from consul_kernel.contracts.transport import Stream
 
-from . import snapshots
 from .core import Event, Raft
 from .core.messages import InstallSnapshot, Message, Response
+from .incoming import IncomingSnapshot
 from .serving import Connection, Slot, SnapshotBytes
 from .wire import encode_response
+from .wire_snapshot import SnapshotArrived, SnapshotHeader
 
 _log = logging.getLogger(__name__)
 _CONNECTIONS_MAX = 256
@@ -40,7 +42,7 @@ class Acceptor:
         self._slots: dict[int, Slot] = {}
         self._next_token = 1
         self._connections: set[Connection] = set()
-        self._is_receiving = False
+        self._incoming: IncomingSnapshot | None = None
 
     async def serve(self, stream: Stream) -> None:
         """Serve one connection until it ends."""
@@ -77,6 +79,12 @@ class Acceptor:
         for connection in list(self._connections):
             connection.close()
 
+    async def aclose(self) -> None:
+        """End every connection, and give up what has come of a snapshot."""
+        self.close()
+        if self._incoming is not None:
+            await self._incoming.abandon()
+
     # --- what a connection asks for ---
 
     def find_id(self, address: str) -> str:
@@ -100,14 +108,33 @@ class Acceptor:
         """Take a request in."""
         self._post(message)
 
-    async def receive_snapshot(self, message: InstallSnapshot, source: SnapshotBytes, size: int) -> InstallSnapshot:
-        """Store a snapshot from the leader, if it is one; one at a time."""
-        if self._is_receiving:
-            raise PeerProtocolError("another snapshot is being received")
+    async def receive_snapshot(
+        self, message: InstallSnapshot, header: SnapshotHeader, source: SnapshotBytes
+    ) -> InstallSnapshot:
+        """Store a snapshot from the leader, if it is one; one at a time, and only of the newest term."""
         if message.term < self._running().term:
             raise PeerProtocolError(f"a snapshot of term {message.term}, which is over")
-        self._is_receiving = True
-        try:
-            return await snapshots.receive(message, source, size, self._store, self._machine)
-        finally:
-            self._is_receiving = False
+        incoming = self._incoming
+        if header.offset:
+            if incoming is None or not incoming.goes_on_with(message, header):
+                raise PeerProtocolError(f"a snapshot that goes on at {header.offset}, which is not where it ended")
+        else:
+            if incoming is not None:
+                if incoming.is_attached and incoming.message.term >= message.term:
+                    raise PeerProtocolError("another snapshot is being received")
+                await incoming.abandon()
+            incoming = IncomingSnapshot(message, header, self._store, self._machine, self._snapshot_over)
+            self._incoming = incoming
+        return replace(message, snapshot=await incoming.take_from(source))
+
+    async def snapshot_arrived(self, sender: str) -> SnapshotArrived:
+        """What has arrived from this sender, whose connection of before is over, since it asks."""
+        incoming = self._incoming
+        if incoming is None or incoming.message.sender != sender:
+            return SnapshotArrived()
+        await incoming.detach()
+        return incoming.arrived if incoming is self._incoming else SnapshotArrived()
+
+    def _snapshot_over(self, incoming: IncomingSnapshot) -> None:
+        if incoming is self._incoming:
+            self._incoming = None

@@ -25,7 +25,6 @@ from consul_kernel.contracts.errors import (
     NotLeaderError,
     ProposalTimeoutError,
 )
-from consul_kernel.contracts.store import LogEntry
 from consul_kernel.contracts.transport import Stream
 
 from .acceptor import Acceptor
@@ -52,6 +51,7 @@ from .proposals import (
     Proposal,
     ProposalQueue,
     append_proposals,
+    apply_committed,
     wait_result,
 )
 from .reads import ReadWaiters
@@ -125,7 +125,7 @@ class RaftConsensus:
         if not self._closed:
             self._closed = True
             self._halt()
-        self._acceptor.close()
+        await self._acceptor.aclose()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -151,7 +151,7 @@ class RaftConsensus:
         self._failure = error
         _log.error("raft: this server stops taking part: %r", error)
         self._halt()
-        self._acceptor.close()
+        self._spawn(self._acceptor.aclose())
         self._spawn(self._peers.aclose())
         self._context.on_failure(error)
 
@@ -344,7 +344,7 @@ class RaftConsensus:
         if ready.reads:
             self._reads.confirmed(ready.reads)
         if ready.committed:
-            self._apply(raft, ready.committed)
+            apply_committed(raft, self._context.state_machine, self._proposals, ready.committed)
 
     def _send(self, message: Message) -> None:
         if isinstance(message, Response):
@@ -353,20 +353,6 @@ class RaftConsensus:
             self._spawn(self._snapshotter.send(message))
         else:
             self._peers.send(message)
-
-    def _apply(self, raft: Raft, committed: Sequence[LogEntry]) -> None:
-        machine, proposals = self._context.state_machine, self._proposals
-        last_index = committed[-1].index
-        commands = [(entry.index, entry.data) for entry in committed if entry.kind == EntryKind.COMMAND]
-        results = machine.apply(commands) if commands else ()
-        if committed[-1].kind != EntryKind.COMMAND:
-            machine.advance(last_index)
-        raft.advance(last_index)
-        if not len(proposals):
-            return
-        answers = iter(results)
-        for entry in committed:
-            proposals.resolve(entry.index, next(answers) if entry.kind == EntryKind.COMMAND else None)
 
     def _end_turn(self, raft: Raft, now_ms: int) -> None:
         if raft.leadership is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from consul_kernel.contracts.consensus import Server
+from consul_kernel.contracts.consensus import Server, StateMachine
 from consul_kernel.contracts.errors import (
     ConsensusError,
     LeadershipLostError,
@@ -15,6 +16,7 @@ from consul_kernel.contracts.errors import (
     ProposalOverloadError,
     ProposalTimeoutError,
 )
+from consul_kernel.contracts.store import LogEntry
 
 from .core import ChangeConfiguration, Propose, Raft
 from .core.entry import EntryKind
@@ -138,6 +140,21 @@ def _append_change(raft: Raft, queue: ProposalQueue, proposal: Proposal, now_ms:
         queue.refuse([proposal], TryLaterError(reason))
     else:
         queue.refuse([proposal], ConsensusError(reason))
+
+
+def apply_committed(raft: Raft, machine: StateMachine, queue: ProposalQueue, committed: Sequence[LogEntry]) -> None:
+    """Apply entries in order, and answer those who wait for them."""
+    last_index = committed[-1].index
+    commands = [(entry.index, entry.data) for entry in committed if entry.kind == EntryKind.COMMAND]
+    results = machine.apply(commands) if commands else ()
+    if committed[-1].kind != EntryKind.COMMAND:
+        machine.advance(last_index)
+    raft.advance(last_index)
+    if not len(queue):
+        return
+    answers = iter(results)
+    for entry in committed:
+        queue.resolve(entry.index, next(answers) if entry.kind == EntryKind.COMMAND else None)
 
 
 async def wait_result(future: asyncio.Future[Any], timeout_ms: int) -> Any:

@@ -12,7 +12,9 @@ from consul_kernel.contracts.errors import PeerProtocolError, StreamClosedError
 from consul_kernel.contracts.transport import Stream
 
 from .core.messages import InstallSnapshot, Message, Request, TimeoutNow
+from .fields import read_sender
 from .wire import (
+    RPC_TYPES,
     UNSUPPORTED_VERSION,
     RpcType,
     check_version,
@@ -20,8 +22,8 @@ from .wire import (
     encode_error,
     encode_timeout_now_response,
     new_unpacker,
-    snapshot_size,
 )
+from .wire_snapshot import SnapshotArrived, SnapshotHeader, encode_arrived, read_snapshot_header
 
 _READ_BYTES = 64 * 1024
 _PIPELINED_MAX = 128
@@ -68,8 +70,14 @@ class Receiver(Protocol):
         """Take a message in."""
         ...
 
-    async def receive_snapshot(self, message: InstallSnapshot, source: SnapshotBytes, size: int) -> InstallSnapshot:
+    async def receive_snapshot(
+        self, message: InstallSnapshot, header: SnapshotHeader, source: SnapshotBytes
+    ) -> InstallSnapshot:
         """Store the bytes that follow the header; the message with the stored snapshot's id."""
+        ...
+
+    async def snapshot_arrived(self, sender: str) -> SnapshotArrived:
+        """What has arrived of a snapshot of this sender."""
         ...
 
 
@@ -89,6 +97,10 @@ class SnapshotBytes:
         if not data:
             raise StreamClosedError("the snapshot ended early")
         return data
+
+    def close(self) -> None:
+        """End the connection."""
+        self._stream.close()
 
 
 class Connection:
@@ -136,7 +148,7 @@ class Connection:
                         if not first:
                             break
                         kind = first[0]
-                        if kind > max(RpcType):
+                        if kind not in RPC_TYPES:
                             raise PeerProtocolError(f"unknown request type {kind}")
                     try:
                         fields = unpacker.unpack()
@@ -167,11 +179,14 @@ class Connection:
             slot.fill(encode_error(UNSUPPORTED_VERSION))
             return
         receiver = self._receiver
+        if kind == RpcType.SNAPSHOT_ARRIVED:
+            slot.fill(encode_arrived(await receiver.snapshot_arrived(read_sender(fields, b"Leader", receiver.find_id))))
+            return
         token = receiver.register(slot)
         request: Request = decode_request(kind, fields, to=receiver.server_id, token=token, find_id=receiver.find_id)
         if isinstance(request, InstallSnapshot):
-            source = SnapshotBytes(unpacker, self._stream)
-            request = await receiver.receive_snapshot(request, source, snapshot_size(fields))
+            header = read_snapshot_header(fields)
+            request = await receiver.receive_snapshot(request, header, SnapshotBytes(unpacker, self._stream))
         receiver.receive(request)
         if isinstance(request, TimeoutNow):
             receiver.forget([slot])

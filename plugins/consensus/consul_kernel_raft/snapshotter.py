@@ -12,6 +12,7 @@ from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError, St
 from . import snapshots
 from .core import Event, Raft, SnapshotFailed, SnapshotSaved
 from .core.messages import InstallSnapshot
+from .outgoing import send
 from .peers import Peers
 from .wire import RequestEncoder
 
@@ -70,16 +71,20 @@ class Snapshotter:
                 _log.warning("raft: no snapshot: %s", error)
 
     async def send(self, request: InstallSnapshot) -> None:
-        """Send the newest snapshot to the server that needs it, and tell the algorithm how that ended."""
+        """Send a snapshot to the server that needs it, and tell the algorithm how that ended."""
         if request.to in self._sending:
             return  # the one under way reports
         self._sending.add(request.to)
+        context = self._context
         try:
-            stream = await self._peers.connect(request.to)
-            try:
-                self._post(await snapshots.send(request, stream, self._context.snapshots, self._encoder))
-            finally:
-                stream.close()
+            response = await send(
+                request,
+                lambda: self._peers.connect(request.to),
+                context.snapshots,
+                self._encoder,
+                context.log.first_index,
+            )
+            self._post(response)
         except (ConsulKernelError, OSError, TimeoutError) as error:
             _log.info("raft: snapshot for %s not sent: %r", request.to, error)
         finally:

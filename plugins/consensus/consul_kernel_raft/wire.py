@@ -1,14 +1,16 @@
 """The messages as Consul's servers write them: a type byte and a MessagePack map; then an error text and a map.
 
-Field names and numbers are hashicorp/raft's. Fields of our own (HintTerm, Term in TimeoutNow) are ignored by others
-and optional when reading. The dialect knows one family for text and bytes, hence `use_bin_type=False`.
+Field names and numbers are hashicorp/raft's. Fields of our own (HintTerm and Match, Term in TimeoutNow, Offset and
+SnapshotID in InstallSnapshot) are ignored by others and optional when reading; a request of our own, SnapshotArrived,
+is answered by a closed connection where it is not known. The dialect knows one family for text and bytes, hence
+`use_bin_type=False`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgpack
 
@@ -31,22 +33,14 @@ from .core.messages import (
     SnapshotPoint,
     TimeoutNow,
 )
+from .fields import Fields, FindId, entry_kind, raw_bytes, read_number, read_sender, whole_number
 
 PROTOCOL_VERSION = 3
 UNSUPPORTED_VERSION = "operation not supported with current protocol version"
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """A larger message (without the bytes of a snapshot) closes the connection."""
-_INDEX_MAX = 1 << 62
-_KIND_MAX = 255
-"""Of an entry: one byte at the peers. What no log can keep must not get as far as the log."""
-_SENDER_BYTES_MAX = 512
-"""Of an id or address; a vote for it goes to the log."""
 _ZERO_TIME = bytes((1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF))
 """AppendedAt: Go's zero time, binary form."""
-
-Fields: TypeAlias = Mapping[Any, Any]
-FindId: TypeAlias = Callable[[str], str]
-"""The id of the server with an address; the address itself where it is unknown."""
 
 
 class RpcType(IntEnum):
@@ -57,6 +51,11 @@ class RpcType(IntEnum):
     INSTALL_SNAPSHOT = 2
     TIMEOUT_NOW = 3
     REQUEST_PRE_VOTE = 4
+    SNAPSHOT_ARRIVED = 64
+    """Ours: how much of which snapshot did you get from me?"""
+
+
+RPC_TYPES = frozenset(RpcType)
 
 
 def new_unpacker() -> msgpack.Unpacker:
@@ -105,19 +104,25 @@ class RequestEncoder:
             case InstallSnapshot():
                 raise TypeError("a snapshot is sent by its own task")
 
-    def install_snapshot(self, term: int, point: SnapshotPoint, size: int) -> bytes:
-        """The header before `size` bytes of state."""
+    def install_snapshot(self, term: int, point: SnapshotPoint, size: int, offset: int = 0) -> bytes:
+        """The header before the bytes of state from `offset` to `size`."""
         return b"\x02" + self._map(
             Configuration=encode_configuration(point.configuration.servers),
             ConfigurationIndex=point.configuration.index,
             LastLogIndex=point.index,
             LastLogTerm=point.term,
             Leader=self._address,
+            Offset=offset,
             Peers=None,
             Size=size,
+            SnapshotID=point.id,
             SnapshotVersion=1,
             Term=term,
         )
+
+    def snapshot_arrived(self, term: int) -> bytes:
+        """The question how much of a snapshot has arrived."""
+        return bytes((RpcType.SNAPSHOT_ARRIVED,)) + self._map(Leader=self._address, Term=term)
 
     def _map(self, **fields: object) -> bytes:
         return pack(dict(sorted((self._sender | fields).items())))
@@ -183,58 +188,57 @@ def decode_request(kind: int, fields: Any, *, to: str, token: int, find_id: Find
     if not isinstance(fields, dict):
         raise PeerProtocolError("a request is not a map")
     if kind == RpcType.APPEND_ENTRIES:
-        sender = _sender(fields, b"Leader", find_id)
-        term = _number(fields, b"Term")
-        if fields.get(b"Entries") is None and not _number(fields, b"PrevLogEntry"):
+        sender = read_sender(fields, b"Leader", find_id)
+        term = read_number(fields, b"Term")
+        if fields.get(b"Entries") is None and not read_number(fields, b"PrevLogEntry"):
             return Heartbeat(sender=sender, to=to, term=term, round=0, sent_ms=0, token=token)
         return AppendEntries(
             sender=sender,
             to=to,
             term=term,
-            prev_index=_number(fields, b"PrevLogEntry"),
-            prev_term=_number(fields, b"PrevLogTerm"),
+            prev_index=read_number(fields, b"PrevLogEntry"),
+            prev_term=read_number(fields, b"PrevLogTerm"),
             entries=_read_entries(fields.get(b"Entries")),
-            commit_index=_number(fields, b"LeaderCommitIndex"),
+            commit_index=read_number(fields, b"LeaderCommitIndex"),
             token=token,
         )
     if kind in (RpcType.REQUEST_VOTE, RpcType.REQUEST_PRE_VOTE):
         return RequestVote(
-            sender=_sender(fields, b"Candidate", find_id),
+            sender=read_sender(fields, b"Candidate", find_id),
             to=to,
-            term=_number(fields, b"Term"),
-            last_index=_number(fields, b"LastLogIndex"),
-            last_term=_number(fields, b"LastLogTerm"),
+            term=read_number(fields, b"Term"),
+            last_index=read_number(fields, b"LastLogIndex"),
+            last_term=read_number(fields, b"LastLogTerm"),
             pre=kind == RpcType.REQUEST_PRE_VOTE,
             transfer=bool(fields.get(b"LeadershipTransfer")),
             token=token,
         )
     if kind == RpcType.TIMEOUT_NOW:
-        return TimeoutNow(sender=_sender(fields, b"Leader", find_id), to=to, term=_number(fields, b"Term"))
+        return TimeoutNow(sender=read_sender(fields, b"Leader", find_id), to=to, term=read_number(fields, b"Term"))
     if kind == RpcType.INSTALL_SNAPSHOT:
         return _read_install(fields, to, token, find_id)
     raise PeerProtocolError(f"unknown request type {kind}")
-
-
-def snapshot_size(fields: Fields) -> int:
-    """How many bytes of state follow an InstallSnapshot header."""
-    return _number(fields, b"Size")
 
 
 def _read_install(fields: Fields, to: str, token: int, find_id: FindId) -> InstallSnapshot:
     configuration = fields.get(b"Configuration")
     if not isinstance(configuration, bytes):
         raise PeerProtocolError("a snapshot without configuration")
-    index = _number(fields, b"LastLogIndex")
+    index = read_number(fields, b"LastLogIndex")
     point = SnapshotPoint(
         id="",
         index=index,
-        term=_number(fields, b"LastLogTerm"),
-        configuration=decode_configuration(configuration, _number(fields, b"ConfigurationIndex")),
+        term=read_number(fields, b"LastLogTerm"),
+        configuration=decode_configuration(configuration, read_number(fields, b"ConfigurationIndex")),
     )
     if index == 0:
         raise PeerProtocolError("a snapshot of nothing")
     return InstallSnapshot(
-        sender=_sender(fields, b"Leader", find_id), to=to, term=_number(fields, b"Term"), snapshot=point, token=token
+        sender=read_sender(fields, b"Leader", find_id),
+        to=to,
+        term=read_number(fields, b"Term"),
+        snapshot=point,
+        token=token,
     )
 
 
@@ -242,12 +246,14 @@ def _read_entries(value: Any) -> Sequence[LogEntry]:
     if value is None:
         return ()
     try:
-        return [
-            LogEntry(_whole(item[b"Index"]), _whole(item[b"Term"]), _kind(item[b"Type"]), _raw(item[b"Data"]))
-            for item in value
-        ]
+        return [_read_entry(item) for item in value]
     except (TypeError, KeyError) as error:
         raise PeerProtocolError(f"an entry cannot be read: {error!r}") from error
+
+
+def _read_entry(item: Any) -> LogEntry:
+    index, term = whole_number(item[b"Index"]), whole_number(item[b"Term"])
+    return LogEntry(index, term, entry_kind(item[b"Type"]), raw_bytes(item[b"Data"]))
 
 
 def check_version(fields: Any) -> bool:
@@ -271,6 +277,7 @@ def encode_response(response: Response) -> bytes:
             fields: dict[str, object] = {
                 "HintTerm": response.hint_term,
                 "LastLog": response.hint_index,
+                "Match": response.match_index,
                 "NoRetryBackoff": not response.success,
                 "ProtocolVersion": PROTOCOL_VERSION,
                 "Success": response.success,
@@ -311,20 +318,21 @@ def decode_response(request: Request, error: Any, fields: Any) -> Response | Non
         return None
     if not isinstance(fields, dict):
         raise PeerProtocolError("an answer is not a map")
-    term = _number(fields, b"Term")
+    term = read_number(fields, b"Term")
     sender, to = request.to, request.sender
     match request:
         case AppendEntries():
             success = bool(fields.get(b"Success"))
+            sent_index = request.prev_index + len(request.entries)
             return AppendEntriesResponse(
                 sender=sender,
                 to=to,
                 term=term,
                 success=success,
                 prev_index=request.prev_index,
-                match_index=request.prev_index + len(request.entries) if success else 0,
-                hint_index=_number(fields, b"LastLog"),
-                hint_term=_number(fields, b"HintTerm"),
+                match_index=max(sent_index, read_number(fields, b"Match")) if success else 0,
+                hint_index=read_number(fields, b"LastLog"),
+                hint_term=read_number(fields, b"HintTerm"),
                 commit_index=request.commit_index,
                 round=request.round,
                 sent_ms=request.sent_ms,
@@ -353,45 +361,3 @@ def decode_response(request: Request, error: Any, fields: Any) -> Response | Non
 def configuration_bytes(configuration: Configuration) -> bytes:
     """A configuration as SnapshotMeta keeps it."""
     return encode_configuration(configuration.servers)
-
-
-# --- fields ---
-
-
-def _sender(fields: Fields, old_field: bytes, find_id: FindId) -> str:
-    """The sender's id, which peers before raft 1.3.7 do not tell: then by its address."""
-    try:
-        server_id = fields.get(b"ID")
-        if isinstance(server_id, bytes) and 0 < len(server_id) <= _SENDER_BYTES_MAX:
-            return server_id.decode()
-        address = fields.get(b"Addr") or fields.get(old_field)
-        if isinstance(address, bytes) and 0 < len(address) <= _SENDER_BYTES_MAX:
-            return find_id(address.decode())
-    except UnicodeDecodeError as error:
-        raise PeerProtocolError("a server id that is not text") from error
-    raise PeerProtocolError("a request without sender")
-
-
-def _number(fields: Fields, name: bytes) -> int:
-    value = fields.get(name)
-    return 0 if value is None else _whole(value)
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < _INDEX_MAX:
-        raise PeerProtocolError(f"an index or term expected, not {value!r}")
-    return value
-
-
-def _kind(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= _KIND_MAX:
-        raise PeerProtocolError(f"a type of entry expected, not {value!r}")
-    return value
-
-
-def _raw(value: Any) -> bytes:
-    if value is None:
-        return b""
-    if not isinstance(value, bytes):
-        raise PeerProtocolError(f"bytes expected, not {type(value).__name__}")
-    return value

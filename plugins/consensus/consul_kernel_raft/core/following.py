@@ -62,6 +62,8 @@ def receive_append(state: RaftState, message: AppendEntries, now_ms: int) -> Non
         return
     match_index = message.prev_index + len(message.entries)
     state.commit_to(min(message.commit_index, match_index))
+    if message.prev_index < state.commit_index:
+        match_index = max(match_index, state.commit_index)  # so that nobody sends what is here already
     state.send_when_durable(
         AppendEntriesResponse(
             sender=state.id,

@@ -279,6 +279,13 @@ def test_a_late_append_removes_nothing_5_3() -> None:
     assert bench.raft.log.last_index == 4
 
 
+def test_what_is_committed_here_need_not_be_sent_again_5_4() -> None:
+    bench = Bench((1, 1, 1, 1))
+    bench.step(append(1, (3, 1), commit=3))
+    assert only(bench.step(append(2, (0, 0))), AppendEntriesResponse).match_index == 3
+    assert only(bench.step(append(2, (1, 1), (1,))), AppendEntriesResponse).match_index == 3
+
+
 def test_commit_goes_no_further_than_what_matches_5_3() -> None:
     bench = Bench((1, 1, 2, 2), term=2)
     bench.step(append(3, (2, 1), commit=4))
