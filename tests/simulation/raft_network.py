@@ -17,6 +17,8 @@ class Network:
     delay_ms_max: int = 5
     slow_rate: float = 0.0
     cut: set[tuple[str, str]] = field(default_factory=set)
+    extra_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What a message takes longer from one server to another."""
 
     def delays_ms(self, sender: str, to: str) -> Sequence[int]:
         """One delay for each copy that arrives; none when the message is lost."""
@@ -24,8 +26,9 @@ class Network:
         if (sender, to) in self.cut or rng.random() < self.loss_rate:
             return ()
         copies = 2 if rng.random() < self.duplicate_rate else 1
+        extra_ms = self.extra_ms.get((sender, to), 0)
         return [
-            rng.randint(20, 500) if rng.random() < self.slow_rate else rng.randint(1, self.delay_ms_max)
+            extra_ms + (rng.randint(20, 500) if rng.random() < self.slow_rate else rng.randint(1, self.delay_ms_max))
             for _ in range(copies)
         ]
 
@@ -47,6 +50,7 @@ class Network:
     def heal(self) -> None:
         """End all partitions."""
         self.cut.clear()
+        self.extra_ms.clear()
 
     def become_perfect(self) -> None:
         """No more faults at all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .base import Invariant, InvariantError
 from .durability import Durability
 from .election_safety import ElectionSafety
+from .latest_configuration import LatestConfiguration
 from .leader_append_only import LeaderAppendOnly
 from .leader_completeness import LeaderCompleteness
 from .linearizability import Linearizability
@@ -24,4 +25,5 @@ def all_invariants() -> list[Invariant]:
         StateMachineSafety(),
         Linearizability(),
         Durability(),
+        LatestConfiguration(),
     ]
