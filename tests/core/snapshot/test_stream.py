@@ -184,7 +184,7 @@ async def test_other_datacenters_are_asked_by_their_servers(network: MemoryNetwo
     assert await whole(await here.dispatcher.save(SnapshotRequest(datacenter="dc2"))) == REAL
     await client_of(network, here).restore(SnapshotRequest(datacenter="dc2"), pieces(REAL))
     assert there.restored == [REAL]
-    here.directory.remove(there.name)
+    here.directory.lose("dc2", there.name)
     with pytest.raises(RpcError, match=r"^Remote DC has no server currently reachable$"):
         await here.dispatcher.save(SnapshotRequest(datacenter="dc2"))
 
@@ -219,7 +219,7 @@ async def test_a_server_that_cannot_be_reached_is_not_asked_first_again(network:
         except RpcUnreachableError:
             asked["refused"] += 1
     assert asked["saved"] >= 1
-    client._directory.remove(there.name)
+    client._directory.remove("dc1", there.name)
     with pytest.raises(RpcUnreachableError):
         await client.save(SnapshotRequest())
     with pytest.raises(RpcUnreachableError):
