@@ -28,6 +28,7 @@ from consul_kernel.snapshot.stream import SnapshotStreams
 from .admission import is_named_as_in_wan
 from .clock import monotonic_ms
 from .composition import Parts, server_settings
+from .coordinate_sync import CoordinateSync
 from .describe import describe_agent
 from .flooding import Flooding
 from .identity import load_node_id
@@ -89,6 +90,14 @@ class Agent:
             member_count=lambda: len(self._pools.lan.members()),
             rng=self._rng,
         )
+        self._coordinates = CoordinateSync(
+            datacenter=config.datacenter,
+            node_name=config.node_name,
+            lan=self._pools.lan,
+            call=lambda method, request: self._router.call(method, request),
+            member_count=lambda: len(self._pools.lan.members()),
+            rng=self._rng,
+        )
         self._interfaces: list[Interface] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
@@ -142,6 +151,7 @@ class Agent:
             self._spawn(self._flooding.run(), "wan-flooding")
         self._spawn(self._known_servers.rebalance(self._rng), "rebalance")
         self._spawn(self._known_servers.settle_doubts(), "settle-doubts")
+        self._spawn(self._coordinates.run(), "coordinates")
         self._plugins.notify("consul_kernel_agent_started", agent=self)
 
     async def stop(self) -> None:
@@ -251,6 +261,7 @@ class Agent:
             self._config,
             node_id=self._node_id,
             member=self.local_member(),
+            coordinate=self._coordinates.coordinate(),
             local=self._registry.local,
             gossip=self._pools.lan.stats(),
             wan_gossip=self._pools.wan.stats() if self._pools.wan is not None else None,

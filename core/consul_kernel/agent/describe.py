@@ -11,12 +11,12 @@ from consul_kernel import __version__
 from consul_kernel.config.model import AgentConfig
 from consul_kernel.contracts.membership import Member
 from consul_kernel.server.server import RaftServer
+from consul_kernel.structs.coordinate import Coordinate
 
 from .local import LocalState
 from .tags import COMPATIBLE_CONSUL_VERSION
 
 REVISION = f"kernel-{__version__}"
-_ORIGIN = {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-05}
 
 
 def describe_agent(
@@ -24,6 +24,7 @@ def describe_agent(
     *,
     node_id: str,
     member: Member,
+    coordinate: Coordinate | None,
     local: LocalState,
     gossip: Mapping[str, str],
     wan_gossip: Mapping[str, str] | None,
@@ -43,7 +44,7 @@ def describe_agent(
             "Version": COMPATIBLE_CONSUL_VERSION,
         },
         "DebugConfig": _debug_config(config),
-        "Coord": _ORIGIN,
+        "Coord": _coordinate_document(coordinate or Coordinate()),
         "Member": member_document(member),
         "Stats": _stats(local, gossip, wan_gossip, known_servers, known_datacenters, server),
         "Meta": {"consul-network-segment": "", **config.node_meta},
@@ -65,6 +66,10 @@ def member_document(member: Member) -> dict[str, Any]:
         "DelegateMax": member.delegate_max,
         "DelegateCur": member.delegate_cur,
     }
+
+
+def _coordinate_document(place: Coordinate) -> dict[str, Any]:
+    return {"Vec": place.vec, "Error": place.error, "Adjustment": place.adjustment, "Height": place.height}
 
 
 def _debug_config(config: AgentConfig) -> dict[str, Any]:

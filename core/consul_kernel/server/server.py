@@ -25,11 +25,13 @@ from consul_kernel.contracts.store import Store
 from consul_kernel.contracts.transport import Address, Listener, Stream, Transport
 from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.rpc.server import RpcServer
+from consul_kernel.state.commands import CommandType
 from consul_kernel.state.machine import ReplicatedState
 from consul_kernel.structs.methods import Call
 from consul_kernel.structs.settings import LimitSettings
 
 from .bootstrap import AskPeers, Bootstrap
+from .coordinates import CoordinateUpdates
 from .datacenters import Datacenters
 from .endpoints import EndpointContext, attach_endpoints
 from .keyring import KeyringOperations
@@ -132,6 +134,7 @@ class RaftServer:
             context=context, spool_folder=settings.spool_folder, on_restored=self._restored
         )
         self._waste = WasteRemover(self.state)
+        self._coordinate_updates = CoordinateUpdates(lambda batch: context.propose(CommandType.COORDINATES, batch))
         self._duties = LeaderDuties(
             node_name=settings.node_name,
             consensus=self.consensus,
@@ -225,6 +228,7 @@ class RaftServer:
             await self._bootstrap.aclose()
             await self.snapshots.aclose()
             await self._waste.aclose()
+            await self._coordinate_updates.aclose()
             await self._duties.aclose()
             await self.consensus.aclose()
         if self._listener is not None:
@@ -281,6 +285,8 @@ class RaftServer:
                 call=parts.call,
             ).operate,
             datacenters=parts.datacenters.by_distance,
+            datacenter_maps=parts.datacenters.maps,
+            update_coordinate=lambda update: self._coordinate_updates.add(update),
             leader_address=self.leader_address,
         )
 

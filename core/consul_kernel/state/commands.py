@@ -15,9 +15,11 @@ import msgspec
 
 from consul_kernel.contracts.errors import ConsulKernelError
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.coordinate import CoordinateBatch
 from consul_kernel.structs.kv import KVSRequest
 from consul_kernel.structs.query import DatacenterRequest
 
+from .coordinates import update_coordinates
 from .kv import apply_kvs, reap_tombstones
 from .registration import deregister, register
 from .restore import RestoreRequest, apply_restore
@@ -46,6 +48,7 @@ class CommandType(IntEnum):
     KVS = 2
     TOMBSTONE = 5
     RESTORE = 64
+    COORDINATES = 6 | IGNORABLE
 
 
 class TombstoneRequest(DatacenterRequest, kw_only=True):
@@ -75,6 +78,7 @@ COMMANDS: dict[int, Command] = {
     CommandType.KVS: Command(KVSRequest, apply_kvs),
     CommandType.TOMBSTONE: Command(TombstoneRequest, _reap),
     CommandType.RESTORE: Command(RestoreRequest, apply_restore),
+    CommandType.COORDINATES: Command(CoordinateBatch, update_coordinates),
 }
 
 _encoder = msgspec.msgpack.Encoder()

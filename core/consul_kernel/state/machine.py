@@ -10,6 +10,7 @@ from consul_kernel.contracts.store import SnapshotSource, StateStore
 
 from .catalog import Catalog
 from .commands import apply_command
+from .coordinates import Coordinates
 from .generations import (
     NOTES_TABLE,
     STAGED_PREFIX,
@@ -38,8 +39,8 @@ class OutOfOrderError(ConsulKernelError):
 class ReplicatedState:
     """The contract's `StateMachine`, and where endpoints read.
 
-    `kv` and `catalog` answer queries from the last completed batch; `watches` tells when to ask again. Reads are
-    synchronous and run in the event loop that applies commands, so one query never sees half a batch.
+    `kv`, `catalog` and `coordinates` answer queries from the last completed batch; `watches` tells when to ask again.
+    Reads are synchronous and run in the event loop that applies commands, so one query never sees half a batch.
     """
 
     def __init__(self, store: StateStore) -> None:
@@ -52,6 +53,7 @@ class ReplicatedState:
         self.watches = Watches()
         self.kv = KeyValues(self.reader)
         self.catalog = Catalog(self.reader)
+        self.coordinates = Coordinates(self.reader)
         applied = store.get(NOTES_TABLE, _APPLIED)
         self._applied_index = 0 if applied is None else unpack_index(applied)
         self.waste = asyncio.Event()

@@ -15,6 +15,7 @@ from consul_kernel.structs.node import Node
 from consul_kernel.structs.service import NodeService, Weights
 
 from . import catalog_tables as rows
+from .coordinates import delete_coordinates
 from .keys import encode_text, fold, pack
 from .tables import bump_index, remove_index
 from .transaction import Transaction
@@ -108,7 +109,7 @@ def _refuse_taken_name(
 
 
 def delete_node(transaction: Transaction, key: bytes) -> None:
-    """Remove a node with its services and checks."""
+    """Remove a node with its services, its checks and where it stands."""
     node = rows.nodes.get(transaction, key)
     if node is None:
         return
@@ -116,6 +117,7 @@ def delete_node(transaction: Transaction, key: bytes) -> None:
         delete_service(transaction, instance)
     for check, _ in list(rows.checks.scan(transaction, key)):
         delete_check(transaction, check)
+    delete_coordinates(transaction, node.node)
     rows.nodes.delete(transaction, key)
     if node.id:
         transaction.delete(rows.NODE_IDS, fold(node.id))

@@ -26,6 +26,7 @@ SERVICE_HEALTH = "service.health"
 NODE_CHECKS = "checks.node"
 SERVICE_CHECKS = "checks.service"
 CHECK_STATUS = "checks.status"
+COORDINATES_OF_NODE = "coordinates.node"
 TABLE = "table"
 """Anything in a table, by the table's name."""
 

@@ -9,6 +9,7 @@ import math
 
 from msgspec import field
 
+from .query import DatacenterRequest, QueryMeta
 from .record import Record
 
 DIMENSIONS = 8
@@ -32,9 +33,14 @@ class Coordinate(Record, kw_only=True):
         adjusted = raw + self.adjustment + other.adjustment
         return adjusted if adjusted > 0.0 else raw
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether every number in it is one."""
+        return all(map(math.isfinite, (*self.vec, self.error, self.adjustment, self.height)))
+
 
 class NodeCoordinate(Record, kw_only=True):
-    """Where a node stands."""
+    """Where a node stands, in its segment of the LAN pool (Consul's `structs.Coordinate`)."""
 
     node: str = ""
     segment: str = ""
@@ -46,4 +52,24 @@ class DatacenterMap(Record, kw_only=True):
 
     datacenter: str = ""
     area_id: str = ""
+    coordinates: list[NodeCoordinate] | None = None
+
+
+class CoordinateUpdateRequest(DatacenterRequest, kw_only=True):
+    """An agent tells where it stands."""
+
+    node: str = ""
+    segment: str = ""
+    coord: Coordinate | None = None
+
+
+class CoordinateBatch(DatacenterRequest, kw_only=True):
+    """What agents told within one period, as it goes into the log."""
+
+    updates: list[NodeCoordinate] = field(default_factory=list)
+
+
+class IndexedCoordinates(QueryMeta, kw_only=True):
+    """`Coordinate.ListNodes`, ordered by node, and `Coordinate.Node`."""
+
     coordinates: list[NodeCoordinate] | None = None

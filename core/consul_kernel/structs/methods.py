@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from .catalog import DeregisterRequest, RegisterRequest
 from .check import IndexedHealthChecks
+from .coordinate import CoordinateUpdateRequest, DatacenterMap, IndexedCoordinates
 from .event import EventFireRequest, EventFireResponse
 from .health import IndexedCheckServiceNodes
 from .keyring import KeyringRequest, KeyringResponses
@@ -79,6 +80,11 @@ KVS_APPLY = Method("KVS.Apply", KVSRequest, bool, Route.WRITE)
 KVS_GET = Method("KVS.Get", KeyRequest, IndexedDirEntries, Route.READ)
 KVS_LIST = Method("KVS.List", KeyRequest, IndexedDirEntries, Route.READ)
 KVS_LIST_KEYS = Method("KVS.ListKeys", KeyListRequest, IndexedKeyList, Route.READ)
+
+COORDINATE_UPDATE = Method("Coordinate.Update", CoordinateUpdateRequest, Empty, Route.WRITE)
+COORDINATE_LIST_DATACENTERS = Method("Coordinate.ListDatacenters", Empty, list[DatacenterMap], Route.ANY)
+COORDINATE_LIST_NODES = Method("Coordinate.ListNodes", DCSpecificRequest, IndexedCoordinates, Route.READ)
+COORDINATE_NODE = Method("Coordinate.Node", NodeSpecificRequest, IndexedCoordinates, Route.READ)
 
 INTERNAL_EVENT_FIRE = Method("Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY)
 INTERNAL_KEYRING_OPERATION = Method("Internal.KeyringOperation", KeyringRequest, KeyringResponses, Route.ANY)

@@ -49,6 +49,7 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
     default_query_time_ms: int = 300_000
     max_query_time_ms: int = 600_000
     discovery_max_stale_ms: int = 0
+    disable_coordinates: bool = False
     dev_mode: bool = False
     """Answers are indented, as with `?pretty`."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -61,6 +62,14 @@ def encode(value: Any, *, indent: bool = False) -> bytes:
     if b"\\" in out and (b"\\b" in out or b"\\f" in out):
         out = _SHORT_ESCAPE.sub(_long_escape, out)
     return out
+
+
+def number(value: float) -> msgspec.Raw:
+    """A float in Go's form: no fraction where there is none, an exponent only below 1e-6 and from 1e21."""
+    text = repr(value)
+    if "e" in text and 1e-6 <= abs(value) < 1e21:
+        text = format(Decimal(text), "f")
+    return msgspec.Raw(text.removesuffix(".0").replace("e-0", "e-").encode())
 
 
 def _long_escape(found: re.Match[bytes]) -> bytes:

@@ -8,6 +8,7 @@ from .endpoints import (
     agent_health,
     agent_services,
     catalog,
+    coordinate,
     event,
     health,
     kv,
@@ -66,6 +67,10 @@ ROUTES = (
     _put("/v1/agent/check/update/", agent_checks.update),
     _get("/v1/agent/health/service/id/", agent_health.by_id),
     _get("/v1/agent/health/service/name/", agent_health.by_name),
+    _get("/v1/coordinate/datacenters", coordinate.datacenters),
+    _get("/v1/coordinate/nodes", coordinate.nodes),
+    _get("/v1/coordinate/node/", coordinate.node),
+    _put("/v1/coordinate/update", coordinate.update),
     _put("/v1/event/fire/", event.fire),
     _get("/v1/event/list", event.list_events),
     Route(

@@ -15,6 +15,7 @@ from consul_kernel.server.endpoints import EndpointContext, attach_endpoints
 from consul_kernel.server.keyring import KeyringOperations
 from consul_kernel.state import ReplicatedState
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
 from consul_kernel.structs.keyring import KeyringResponses
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 from consul_kernel.structs.methods import CATALOG_DEREGISTER, CATALOG_REGISTER, KVS_APPLY, METHODS, Method
@@ -99,6 +100,8 @@ class Endpoints:
         self.wan = KeyedPool({"a1.dc1": AesGcmCipher([KEY])})
         self.elsewhere: list[tuple[Method[Any, Any], Any]] = []
         self.elsewhere_reply: KeyringResponses | Exception = KeyringResponses()
+        self.maps: list[DatacenterMap] = []
+        self.coordinate_updates: list[NodeCoordinate] = []
         self.table = EndpointTable()
         self.context = EndpointContext(
             state=self.state,
@@ -116,6 +119,8 @@ class Endpoints:
                 call=self._call_elsewhere,
             ).operate,
             datacenters=lambda: ["dc1", "dc2"],
+            datacenter_maps=lambda: self.maps,
+            update_coordinate=self.coordinate_updates.append,
             leader_address=lambda: "127.0.0.1:8300",
         )
         attach_endpoints(self.table, self.context)

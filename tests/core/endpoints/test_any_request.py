@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from consul_kernel.contracts.errors import RpcError
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import HealthCheck
+from consul_kernel.structs.coordinate import Coordinate, CoordinateUpdateRequest
 from consul_kernel.structs.event import EventFireRequest
 from consul_kernel.structs.keyring import KeyringRequest
 from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
@@ -99,6 +100,12 @@ requests: dict[type[Any], st.SearchStrategy[Any]] = {
         skip_node_update=st.booleans(),
     ),
     DeregisterRequest: st.builds(DeregisterRequest, node=text, service_id=text, check_id=text),
+    CoordinateUpdateRequest: st.builds(
+        CoordinateUpdateRequest,
+        node=text,
+        segment=text,
+        coord=st.none() | st.builds(Coordinate, vec=st.lists(st.floats(), max_size=9), error=st.floats()),
+    ),
     EventFireRequest: st.builds(EventFireRequest, name=text, payload=octets),
     KeyringRequest: st.builds(
         KeyringRequest,

@@ -8,6 +8,7 @@ from consul_kernel.contracts.store import SnapshotMeta, StateStore
 from consul_kernel.state import CommandType, ReplicatedState, TombstoneRequest, encode_command
 from consul_kernel.state.generations import NOTES_TABLE, Generations
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.coordinate import Coordinate, CoordinateBatch, NodeCoordinate
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 from consul_kernel.structs.query import DatacenterRequest
 
@@ -44,6 +45,11 @@ class StateDriver:
         return self.apply(
             CommandType.DEREGISTER, DeregisterRequest(node=node, service_id=service_id, check_id=check_id)
         )
+
+    def place(self, node: str, distance_s: float) -> Any:
+        """Tell where a node stands."""
+        place = NodeCoordinate(node=node, coord=Coordinate(vec=[distance_s, *[0.0] * 7]))
+        return self.apply(CommandType.COORDINATES, CoordinateBatch(updates=[place]))
 
     def reap(self, up_to: int) -> Any:
         return self.apply(CommandType.TOMBSTONE, TombstoneRequest(reap_index=up_to))

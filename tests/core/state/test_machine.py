@@ -33,7 +33,7 @@ def busy(driver: StateDriver, seed: int, count: int = 300) -> StateDriver:
     statuses = ["passing", "warning", "critical", ""]
     for _ in range(count):
         node, name = f"n{rng.randrange(4)}", f"s{rng.randrange(3)}"
-        match rng.randrange(7):
+        match rng.randrange(8):
             case 0 | 1:
                 driver.kv(rng.choice([KVOp.SET, KVOp.CAS]), b"k/%d" % rng.randrange(20), rng.randbytes(9))
             case 2:
@@ -52,6 +52,8 @@ def busy(driver: StateDriver, seed: int, count: int = 300) -> StateDriver:
                     service_id=rng.choice(["", f"{name}-0"]),
                 )
                 driver.register(RegisterRequest(node=node, address="10.0.0.1", check=check))
+            case 6:
+                driver.place(node, rng.random())
             case _:
                 ids = {0: {}, 1: {"service_id": f"{name}-1"}, 2: {"check_id": "c1"}}
                 driver.deregister(node, **ids[rng.randrange(3)])
@@ -135,7 +137,7 @@ def test_an_entry_is_never_applied_twice(driver: StateDriver) -> None:
 
 
 def test_unknown_commands_are_skipped_only_when_they_allow_it(driver: StateDriver) -> None:
-    assert driver.state.apply([(1, bytes([128 + 6]) + b"whatever")]) == [None]
+    assert driver.state.apply([(1, bytes([128 + 55]) + b"whatever")]) == [None]
     with pytest.raises(UnknownCommandError, match="type 99"):
         driver.state.apply([(2, set_command(b"a")), (3, bytes([99]))])
     assert driver.state.kv.get(b"a") is None

@@ -6,6 +6,7 @@ from consul_kernel.rpc.endpoints import EndpointTable
 
 from .catalog import CatalogEndpoint
 from .context import EndpointContext
+from .coordinate import CoordinateEndpoint
 from .health import HealthEndpoint
 from .internal import Internal
 from .kvs import KVS
@@ -20,4 +21,5 @@ def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:
     CatalogEndpoint(context).attach(table)
     HealthEndpoint(context).attach(table)
     KVS(context).attach(table)
+    CoordinateEndpoint(context).attach(table)
     Internal(context).attach(table)

@@ -39,6 +39,7 @@ from consul_kernel.structs.service import IndexedServiceNodes, IndexedServices, 
 
 from .blocking import answer
 from .context import EndpointContext
+from .nearness import sort_by_distance
 from .selecting import has_tags, select_matching, wanted_tags
 
 NODES_TOPIC: Topic = (TABLE, b"nodes")
@@ -104,7 +105,8 @@ class CatalogEndpoint:
             index, nodes = self._catalog.nodes(request.node_meta_filters)
             if is_unmodified(request, index):
                 return IndexedNodes(index=index, not_modified=True)
-            return IndexedNodes(index=index, nodes=keep(nodes))
+            found = sort_by_distance(self._context, request.source, keep(nodes), lambda node: node.node)
+            return IndexedNodes(index=index, nodes=found)
 
         return await answer(self._context, request, read, lambda: (NODES_TOPIC,))
 
@@ -134,7 +136,8 @@ class CatalogEndpoint:
                 found = [node for node in found if has_tags(node.service_tags, tags)]
             if meta:
                 found = [node for node in found if satisfies_meta(node.node_meta, meta)]
-            return IndexedServiceNodes(index=index, service_nodes=keep(found))
+            found = sort_by_distance(self._context, request.source, keep(found), lambda node: node.node)
+            return IndexedServiceNodes(index=index, service_nodes=found)
 
         by_address = request.service_address and not request.connect
         topics: tuple[Topic, ...] = (

@@ -17,6 +17,7 @@ from consul_kernel.contracts.errors import (
 )
 from consul_kernel.state.commands import CommandType, encode_command
 from consul_kernel.state.machine import ReplicatedState
+from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
 from consul_kernel.structs.keyring import KeyringRequest, KeyringResponses
 from consul_kernel.structs.query import DatacenterRequest
 
@@ -37,6 +38,8 @@ class EndpointContext:
     fire_event: Callable[[str, bytes], Awaitable[None]]
     operate_keyring: Callable[[KeyringRequest], Awaitable[KeyringResponses]]
     datacenters: Callable[[], Sequence[str]]
+    datacenter_maps: Callable[[], Sequence[DatacenterMap]]
+    update_coordinate: Callable[[NodeCoordinate], None]
     leader_address: Callable[[], str]
     default_query_time_ms: int = 300_000
     max_query_time_ms: int = 600_000

@@ -20,6 +20,7 @@ from consul_kernel.structs.query import ChecksInStateRequest, NodeSpecificReques
 from .blocking import answer, describe, is_immediate
 from .catalog import NODES_TOPIC
 from .context import EndpointContext
+from .nearness import sort_by_distance
 from .selecting import has_tags, select_matching, wanted_tags
 
 CHECKS_TOPIC: Topic = (TABLE, b"checks")
@@ -47,7 +48,8 @@ class HealthEndpoint:
 
         def read() -> IndexedHealthChecks:
             index, found = self._catalog.checks_in_state(request.state, request.node_meta_filters)
-            return IndexedHealthChecks(index=index, health_checks=keep(found))
+            found = sort_by_distance(self._context, request.source, keep(found), lambda check: check.node)
+            return IndexedHealthChecks(index=index, health_checks=found)
 
         return await answer(self._context, request, read, lambda: topics)
 
@@ -72,7 +74,8 @@ class HealthEndpoint:
 
         def read() -> IndexedHealthChecks:
             index, found = self._catalog.service_checks(request.service_name, request.node_meta_filters)
-            return IndexedHealthChecks(index=index, health_checks=keep(found))
+            found = sort_by_distance(self._context, request.source, keep(found), lambda check: check.node)
+            return IndexedHealthChecks(index=index, health_checks=found)
 
         return await answer(self._context, request, read, lambda: topics)
 
@@ -91,7 +94,9 @@ class HealthEndpoint:
                 found = _mesh_instances(found, request)
                 if not found:
                     index = self._catalog.absent_service_index(request.service_name, with_checks=True)
-            return IndexedCheckServiceNodes(index=index, nodes=keep(_select(found, request)))
+            found = keep(_select(found, request))
+            found = sort_by_distance(self._context, request.source, found, lambda instance: instance.node.node)
+            return IndexedCheckServiceNodes(index=index, nodes=found)
 
         return await answer(self._context, request, read, lambda: (topic,))
 
@@ -104,7 +109,15 @@ class HealthEndpoint:
 
 
 def _is_filtered(request: ServiceSpecificRequest) -> bool:
-    return bool(request.filter or request.tag_filter or request.connect or request.ingress or request.node_meta_filters)
+    """Whether the answer is other than all instances in their usual order."""
+    return bool(
+        request.filter
+        or request.tag_filter
+        or request.connect
+        or request.ingress
+        or request.node_meta_filters
+        or request.source.node
+    )
 
 
 def _mesh_instances(found: list[CheckServiceNode], request: ServiceSpecificRequest) -> list[CheckServiceNode]:
