@@ -31,6 +31,7 @@ COMMANDS = {
     "leave": Entry("pool", "Makes the agent leave the pool and stop"),
     "members": Entry("members", "Lists the members of the pool"),
     "plugins": Entry("plugins", "Lists installed plugins"),
+    "rtt": Entry("rtt", "Estimates the round-trip time between two nodes"),
     "services deregister": Entry("services", "Deregisters services from the agent"),
     "services register": Entry("services", "Registers services with the agent"),
     "snapshot inspect": Entry("snapshot_inspect", "Shows what an archive holds"),
