@@ -64,6 +64,30 @@ def test_kill_under_load_twenty_times_loses_nothing(cluster: Cluster) -> None:
     assert not lost
 
 
+def test_solo_and_raft_take_over_from_each_other_after_a_kill(cluster: Cluster) -> None:
+    server = cluster.agent("solo", server=True, bootstrap=True)
+    acknowledged: list[str] = []
+    for turn, consensus in enumerate(("solo", "solo", "raft", "solo")):
+        server.config["consensus"] = {consensus: {}}
+        server.start().wait_leader()
+        writers = Writers(server, turn)
+        wait_for(lambda writers=writers: len(writers.acknowledged) > 20, "writes under way")  # type: ignore[misc]
+        server.kill()
+        writers.end()
+        acknowledged += writers.acknowledged
+    server.start().wait_leader()
+    stored = set(wait_for(lambda: server.get("/v1/kv/crash/?keys"), "the keys"))
+    assert not [key for key in acknowledged if key not in stored]
+
+
+def test_solo_needs_no_bootstrap(cluster: Cluster) -> None:
+    server = cluster.agent("solo", server=True, consensus={"solo": {}}).start()
+    server.wait_leader()
+    assert server.ask("PUT", "/v1/kv/first", "x").json is True
+    assert server.get("/v1/agent/self")["Stats"]["consul"]["bootstrap"] == "true"
+    assert server.end() == 0
+
+
 def test_a_server_starts_and_answers_soon(cluster: Cluster) -> None:
     server = cluster.agent("solo", server=True, bootstrap=True)
     started_s = time.monotonic()

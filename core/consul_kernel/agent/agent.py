@@ -275,7 +275,7 @@ class Agent:
     def _make_server(self) -> RaftServer:
         parts = self._parts
         return RaftServer(
-            server_settings(self._config, self._node_id),
+            server_settings(self._config, self._node_id, founds_alone=self._parts.founds_alone),
             ServerParts(
                 transport=parts.transport,
                 membership=parts.membership,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from consul_kernel.config.blocks import PluginBlock, decode_block
 from consul_kernel.config.model import AgentConfig
 from consul_kernel.config.problems import ConfigErrors, ConfigProblem
 from consul_kernel.contracts.cipher import Cipher, CipherContext
-from consul_kernel.contracts.consensus import ConsensusPlugin
+from consul_kernel.contracts.consensus import ConsensusCapability, ConsensusPlugin
 from consul_kernel.contracts.interface import AgentApi, Interface, InterfaceContext
 from consul_kernel.contracts.membership import GossipEvent, Membership, MembershipContext
 from consul_kernel.contracts.plugin import Plugin, PluginConfig, PluginKind
@@ -53,7 +53,7 @@ class Parts:
     ) -> None:
         """Raises PluginLoadError or ConfigErrors, each with everything that is wrong."""
         self._config = config
-        self._chosen = choose(wanted_blocks(config), plugins)
+        self._chosen = choose(config, plugins)
         self.transport: Transport = self._make(PluginKind.TRANSPORT, TransportContext())
         self.membership = self._make_lan(node_id, rng, on_event)
         self.wan_membership = self._make_wan(config.serf_wan_address, rng, on_wan_event)
@@ -67,6 +67,12 @@ class Parts:
     def consensus_config(self) -> PluginConfig:
         """The consensus plugin's block."""
         return self._one(PluginKind.CONSENSUS).config
+
+    @property
+    def founds_alone(self) -> bool:
+        """Whether the server founds its quorum without waiting for others: it was told to, or there can be none."""
+        config = self._config
+        return config.bootstrap or (config.server and not has_several_servers(self.consensus))
 
     def make_store(self) -> Store:
         """The server's store."""
@@ -119,7 +125,7 @@ class Parts:
             datacenter=config.datacenter,
             node_id=node_id,
             server_port=config.server_address.port if config.server else None,
-            bootstrap=config.bootstrap,
+            bootstrap=self.founds_alone,
             bootstrap_expect=config.bootstrap_expect,
             wan_join_port=wan.port if wan is not None else 0,
             reconnect_timeout_ms=config.advertise_reconnect_timeout_ms,
@@ -196,7 +202,7 @@ def _tuning(keys: Mapping[str, int]) -> Mapping[str, int]:
     return {key.removesuffix("_ms"): value for key, value in keys.items()}
 
 
-def server_settings(config: AgentConfig, node_id: str) -> ServerSettings:
+def server_settings(config: AgentConfig, node_id: str, *, founds_alone: bool) -> ServerSettings:
     """What a server takes from the agent file."""
     bind = config.server_address
     return ServerSettings(
@@ -205,8 +211,8 @@ def server_settings(config: AgentConfig, node_id: str) -> ServerSettings:
         datacenter=config.datacenter,
         bind=bind,
         advertise=Address(config.advertise_addr, bind.port),
-        bootstrap=config.bootstrap,
-        bootstrap_expect=config.bootstrap_expect,
+        bootstrap=founds_alone,
+        bootstrap_expect=0 if founds_alone else config.bootstrap_expect,
         raft_multiplier=config.raft_multiplier,
         snapshot_threshold=config.raft_snapshot_threshold,
         snapshot_interval_ms=config.raft_snapshot_interval_ms,
@@ -220,6 +226,11 @@ def server_settings(config: AgentConfig, node_id: str) -> ServerSettings:
     )
 
 
+def has_several_servers(consensus: ConsensusPlugin) -> bool:
+    """Whether the quorum may have more servers than this one."""
+    return ConsensusCapability.MULTI_SERVER in consensus.capabilities
+
+
 def wanted_blocks(config: AgentConfig) -> list[PluginBlock]:
     """The blocks of the parts that this agent needs: a client has neither consensus nor store."""
     server_only = (PluginKind.CONSENSUS, PluginKind.STORE)
@@ -227,14 +238,17 @@ def wanted_blocks(config: AgentConfig) -> list[PluginBlock]:
     return [*single, *config.interfaces]
 
 
-def choose(blocks: Iterable[PluginBlock], plugins: PluginManager) -> list[Chosen]:
-    """Load and decode all. Raises PluginLoadError or ConfigErrors with every error at once."""
-    wanted = list(blocks)
+def choose(config: AgentConfig, plugins: PluginManager) -> list[Chosen]:
+    """Load and decode the wanted blocks. Raises PluginLoadError or ConfigErrors with every error at once."""
+    wanted = wanted_blocks(config)
     plugins.load_all((block.kind, block.name) for block in wanted)
     chosen: list[Chosen] = []
     problems: list[ConfigProblem] = []
     for block in wanted:
         plugin = plugins.load(block.kind, block.name)
+        if block.kind is PluginKind.CONSENSUS and config.bootstrap_expect > 1 and not has_several_servers(plugin):
+            text = f"it is for one server alone, and cannot wait for bootstrap_expect = {config.bootstrap_expect}"
+            problems.append(ConfigProblem(text, block.source, block.path))
         try:
             chosen.append(Chosen(block, plugin, decode_block(block, plugin.config_type)))
         except ConfigErrors as errors:

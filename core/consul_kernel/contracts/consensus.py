@@ -16,6 +16,13 @@ from .store import LogStore, SnapshotSource, SnapshotStore
 from .transport import Stream
 
 
+class ConsensusCapability(StrEnum):
+    """The names for `Plugin.capabilities`."""
+
+    MULTI_SERVER = "multi-server"
+    """The quorum may have any number of servers. Without it there is one, which founds by itself."""
+
+
 class Suffrage(StrEnum):
     """Whether a server's vote counts."""
 

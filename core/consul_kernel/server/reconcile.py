@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from consul_kernel.agent.tags import ROLE_CLIENT, ServerTags, server_tags
-from consul_kernel.contracts.consensus import Consensus, Server
 from consul_kernel.contracts.errors import ConsulKernelError, LeadershipLostError, NotLeaderError
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.structs import methods
@@ -29,6 +28,7 @@ from consul_kernel.structs.node import NodeServices
 from consul_kernel.structs.query import ChecksInStateRequest, DCSpecificRequest, NodeSpecificRequest
 from consul_kernel.structs.service import NodeService, Weights
 
+from .quorum import QuorumMembers
 from .standing import Standing
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,7 @@ class Reconciler:
         self,
         *,
         call: Call,
-        consensus: Consensus,
-        members: Callable[[], Iterable[Member]],
-        node_id: str,
+        quorum: QuorumMembers,
         node_name: str,
         datacenter: str,
         now_ms: Callable[[], int],
@@ -58,9 +56,7 @@ class Reconciler:
         self._call = call
         self._now_ms = now_ms
         self._missing_since_ms: dict[str, int] = {}
-        self._consensus = consensus
-        self._members = members
-        self._node_id = node_id
+        self._quorum = quorum
         self._node_name = node_name
         self._datacenter = datacenter
 
@@ -123,7 +119,7 @@ class Reconciler:
 
     async def _alive(self, member: Member, server: ServerTags | None) -> None:
         if server is not None:
-            await self._join_quorum(member, server)
+            await self._quorum.join(member, server)
         known, checks = await self._catalog_entry(member.name)
         service = _consul_service(server, member) if server is not None else None
         if known is not None and known.node is not None:
@@ -175,55 +171,13 @@ class Reconciler:
             logger.warning("this server left the pool; another leader removes it from the catalog")
             return
         if server is not None:
-            await self._remove_from_quorum(server.id, member.name)
+            await self._quorum.leave(server.id, member.name)
         known, _ = await self._catalog_entry(member.name)
         if known is not None and known.node is not None:
             logger.info("deregistering member %s", member.name)
             await self._call(
                 methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=member.name)
             )
-
-    async def _remove_from_quorum(self, server_id: str, name: str) -> None:
-        """Take out a server that is gone, where the quorum has it and it is not back under another name."""
-        if self._consensus.configuration.get(server_id) is not None and not self._is_alive(server_id, but_not_as=name):
-            logger.info("removing server %s from the quorum", name)
-            await self._consensus.remove_server(server_id)
-
-    def _is_alive(self, server_id: str, *, but_not_as: str) -> bool:
-        """Whether the pool has a living server of this id, other than under the name given."""
-        for member in self._members():
-            tags = server_tags(member)
-            if member.status is MemberStatus.ALIVE and member.name != but_not_as and tags and tags.id == server_id:
-                return True
-        return False
-
-    async def _join_quorum(self, member: Member, server: ServerTags) -> None:
-        if server.id in ("", self._node_id) or self._founded_another(member, server):
-            return
-        configuration = self._consensus.configuration
-        known = configuration.get(server.id)
-        if known is not None and known.address == server.address:
-            return
-        for other in configuration.servers:
-            if other.address == server.address and other.id != server.id:
-                logger.info("server %s has a new id, removing %s from the quorum", member.name, other.id)
-                await self._consensus.remove_server(other.id)
-        logger.info("adding server %s at %s to the quorum", member.name, server.address)
-        await self._consensus.add_server(Server(server.id, server.address))
-
-    def _founded_another(self, member: Member, server: ServerTags) -> bool:
-        """Whether there are two that found a quorum by themselves: each may hold writes that the other would erase."""
-        if not server.bootstrap:
-            return False
-        for other in self._members():
-            tags = server_tags(other)
-            rival = other.name != member.name and other.status is not MemberStatus.LEFT
-            if rival and tags is not None and tags.bootstrap:
-                logger.error(
-                    "servers %s and %s both have bootstrap set; neither joins the other", member.name, other.name
-                )
-                return True
-        return False
 
     async def _remove_unknown(self, unknown: Sequence[str]) -> None:
         now_ms = self._now_ms()
@@ -237,7 +191,7 @@ class Reconciler:
         """A node that the pool reaped while nobody led: out of the catalog, and of the quorum where it was a server."""
         known, _ = await self._catalog_entry(node)
         server_id = known.node.id if known is not None and known.node is not None else ""
-        await self._remove_from_quorum(server_id, node)
+        await self._quorum.leave(server_id, node)
         await self._call(methods.CATALOG_DEREGISTER, DeregisterRequest(datacenter=self._datacenter, node=node))
 
     async def _catalog_entry(self, node: str) -> tuple[NodeServices | None, list[HealthCheck]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from consul_kernel.agent.tags import ServerTags
 from consul_kernel.contracts.consensus import (
     Consensus,
+    ConsensusCapability,
     ConsensusContext,
     ConsensusPlugin,
     LeaderChange,
@@ -36,6 +37,7 @@ from .datacenters import Datacenters
 from .endpoints import EndpointContext, attach_endpoints
 from .keyring import KeyringOperations
 from .leader import LeaderDuties
+from .quorum import QuorumMembers
 from .reconcile import Reconciler
 from .snapshots import ServerSnapshots
 from .tombstones import TombstoneReaper
@@ -141,9 +143,12 @@ class RaftServer:
             membership=parts.membership,
             reconciler=Reconciler(
                 call=parts.call,
-                consensus=self.consensus,
-                members=parts.membership.members,
-                node_id=settings.node_id,
+                quorum=QuorumMembers(
+                    consensus=self.consensus,
+                    members=parts.membership.members,
+                    node_id=settings.node_id,
+                    several=ConsensusCapability.MULTI_SERVER in parts.consensus.capabilities,
+                ),
                 node_name=settings.node_name,
                 datacenter=settings.datacenter,
                 now_ms=parts.now_ms,

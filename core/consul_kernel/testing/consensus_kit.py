@@ -1,50 +1,82 @@
 """Checks that every consensus passes, by the numbered clauses of docs/contracts/consensus.md.
 
-Each check is a coroutine function of a function that makes the consensus; it runs a `Quorum` in memory and is meant
-for `run_virtual`, where it takes a fraction of a second. A plugin's suite subclasses `ConsensusContractTests` and gives
-it a fixture `make_consensus`.
+Each check is a coroutine function of a function that makes the consensus and a number of servers; it runs a `Quorum`
+in memory and is meant for `run_virtual`, where it takes a fraction of a second. A plugin's suite subclasses
+`ConsensusContractTests`; other test runners call `run_check` for each of `checks_of(plugin)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
-from .consensus_life_checks import LIFE_CHECKS
-from .consensus_order_checks import ORDER_CHECKS
+from consul_kernel.contracts.consensus import ConsensusCapability, ConsensusPlugin
+
+from .consensus_life_checks import LIFE_CHECKS, MULTI_SERVER_LIFE_CHECKS, SINGLE_SERVER_CHECKS
+from .consensus_order_checks import MULTI_SERVER_ORDER_CHECKS, ORDER_CHECKS
 from .consensus_quorum import Check, MakeConsensus
 from .virtual_time import run_virtual
 
 LIMIT_S = 600.0
 """Virtual seconds after which a check counts as stuck."""
+SERVERS = 3
+"""How many servers a quorum has in the checks, where it may have several."""
 
 CHECKS: tuple[Check, ...] = (*ORDER_CHECKS, *LIFE_CHECKS)
-"""Every check, in the order of the clauses."""
+"""What every consensus must pass."""
+
+MULTI_SERVER_CHECKS: tuple[Check, ...] = (*MULTI_SERVER_ORDER_CHECKS, *MULTI_SERVER_LIFE_CHECKS)
+"""What one with the capability `multi-server` must pass besides; one without it, `SINGLE_SERVER_CHECKS`."""
 
 
-def run_check(check: Check, make: MakeConsensus) -> None:
-    """Run one check on virtual time."""
+def has_several_servers(plugin: ConsensusPlugin) -> bool:
+    """Whether its quorum may have more than one. Raises ValueError for a capability that the contract does not list."""
+    return ConsensusCapability.MULTI_SERVER in {ConsensusCapability(name) for name in plugin.capabilities}
+
+
+def checks_of(plugin: ConsensusPlugin) -> tuple[Check, ...]:
+    """All checks for one plugin."""
+    return CHECKS + (MULTI_SERVER_CHECKS if has_several_servers(plugin) else SINGLE_SERVER_CHECKS)
+
+
+def run_check(check: Check, make: MakeConsensus, servers: int) -> None:
+    """Run one check on virtual time, with so many servers."""
 
     async def body() -> None:
-        await check(make)
+        await check(make, servers)
 
     run_virtual(body(), limit_s=LIMIT_S)
 
 
 class ConsensusContractTests:
-    """Base of a plugin's suite: one test for each check, `test_1_1_without_configuration_it_waits` and so on.
+    """Subclass this, name the plugin's descriptor, and give it a fixture `make_consensus`, a `MakeConsensus`.
 
-    The subclass defines a fixture `make_consensus`: ConsensusContext -> Consensus.
+    There is one test for each check: `test_1_1_without_configuration_it_waits` and so on.
     """
 
+    plugin: ClassVar[ConsensusPlugin]
 
-def _as_test(name: str, check: Check) -> Callable[[ConsensusContractTests, MakeConsensus], None]:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        servers = SERVERS if has_several_servers(cls.plugin) else 1
+        for check in checks_of(cls.plugin):
+            setattr(cls, f"test_{getattr(check, '__name__', '').removeprefix('check_')}", _as_test(check, servers))
+
+
+def _as_test(check: Check, servers: int) -> Callable[[ConsensusContractTests, MakeConsensus], None]:
     def test(self: ConsensusContractTests, make_consensus: MakeConsensus) -> None:
-        run_check(check, make_consensus)
+        run_check(check, make_consensus, servers)
 
-    test.__name__, test.__doc__ = name, check.__doc__
+    test.__doc__ = check.__doc__
     return test
 
 
-for _check in CHECKS:
-    _name = str(getattr(_check, "__name__", _check)).replace("check_", "test_", 1)
-    setattr(ConsensusContractTests, _name, _as_test(_name, _check))
+__all__ = [
+    "CHECKS",
+    "MULTI_SERVER_CHECKS",
+    "SINGLE_SERVER_CHECKS",
+    "ConsensusContractTests",
+    "checks_of",
+    "has_several_servers",
+    "run_check",
+]

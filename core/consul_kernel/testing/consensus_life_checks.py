@@ -16,8 +16,8 @@ from .consensus_quorum import Check, MakeConsensus, Quorum
 # --- 4 servers ---
 
 
-async def check_4_1_a_server_is_added_and_catches_up(make: MakeConsensus) -> None:
-    async with Quorum(make) as quorum:
+async def check_4_1_a_server_is_added_and_catches_up(make: MakeConsensus, servers: int) -> None:
+    async with Quorum(make, size=servers) as quorum:
         leader = await quorum.bootstrap()
         await leader.running.propose(b"before", timeout_ms=5000)
         node = quorum.add_node()
@@ -30,8 +30,8 @@ async def check_4_1_a_server_is_added_and_catches_up(make: MakeConsensus) -> Non
         require(leader.running.configuration.get(node.id) == node.server, "4.1: it got no vote")
 
 
-async def check_4_2_a_removed_server_no_longer_counts(make: MakeConsensus) -> None:
-    async with Quorum(make) as quorum:
+async def check_4_2_a_removed_server_no_longer_counts(make: MakeConsensus, servers: int) -> None:
+    async with Quorum(make, size=servers) as quorum:
         leader = await quorum.bootstrap()
         gone, kept = quorum.followers(leader)
         await leader.running.remove_server(gone.id)
@@ -41,8 +41,8 @@ async def check_4_2_a_removed_server_no_longer_counts(make: MakeConsensus) -> No
         await quorum.until_equal([leader, kept])
 
 
-async def check_4_3_a_leader_can_remove_itself(make: MakeConsensus) -> None:
-    async with Quorum(make) as quorum:
+async def check_4_3_a_leader_can_remove_itself(make: MakeConsensus, servers: int) -> None:
+    async with Quorum(make, size=servers) as quorum:
         leader = await quorum.bootstrap()
         await leader.running.remove_server(leader.id)
         successor = await quorum.leader(quorum.followers(leader))
@@ -54,8 +54,8 @@ async def check_4_3_a_leader_can_remove_itself(make: MakeConsensus) -> None:
 # --- 5 log and snapshots ---
 
 
-async def check_5_1_a_restarted_server_applies_what_was_committed(make: MakeConsensus) -> None:
-    async with Quorum(make) as quorum:
+async def check_5_1_a_restarted_server_applies_what_was_committed(make: MakeConsensus, servers: int) -> None:
+    async with Quorum(make, size=servers) as quorum:
         leader = await quorum.bootstrap()
         for number in range(20):
             await leader.running.propose(b"%d" % number, timeout_ms=5000)
@@ -68,7 +68,7 @@ async def check_5_1_a_restarted_server_applies_what_was_committed(make: MakeCons
         require(quorum.nodes[0].commands == [b"%d" % number for number in range(20)], "5.1: commands are lost")
 
 
-async def check_5_2_a_snapshot_shortens_the_log_and_restores(make: MakeConsensus) -> None:
+async def check_5_2_a_snapshot_shortens_the_log_and_restores(make: MakeConsensus, servers: int) -> None:
     async with Quorum(make, size=1, trailing_logs=5) as quorum:
         node = await quorum.bootstrap()
         for number in range(50):
@@ -81,8 +81,8 @@ async def check_5_2_a_snapshot_shortens_the_log_and_restores(make: MakeConsensus
         require(node.commands == [b"%d" % number for number in range(50)], "5.2: the state is not what it was")
 
 
-async def check_5_3_a_server_far_behind_gets_a_snapshot(make: MakeConsensus) -> None:
-    async with Quorum(make, trailing_logs=2) as quorum:
+async def check_5_3_a_server_far_behind_gets_a_snapshot(make: MakeConsensus, servers: int) -> None:
+    async with Quorum(make, size=servers, trailing_logs=2) as quorum:
         leader = await quorum.bootstrap()
         behind, other = quorum.followers(leader)
         quorum.crash(behind)
@@ -104,7 +104,7 @@ async def check_5_3_a_server_far_behind_gets_a_snapshot(make: MakeConsensus) -> 
         await quorum.until_equal()
 
 
-async def check_5_4_snapshots_are_taken_by_themselves(make: MakeConsensus) -> None:
+async def check_5_4_snapshots_are_taken_by_themselves(make: MakeConsensus, servers: int) -> None:
     async with Quorum(make, size=1, snapshot_threshold=20, snapshot_interval_ms=500, trailing_logs=0) as quorum:
         node = await quorum.bootstrap()
         for _ in range(100):
@@ -115,7 +115,7 @@ async def check_5_4_snapshots_are_taken_by_themselves(make: MakeConsensus) -> No
 # --- 6 failure and end ---
 
 
-async def check_6_1_a_log_that_refuses_ends_it(make: MakeConsensus) -> None:
+async def check_6_1_a_log_that_refuses_ends_it(make: MakeConsensus, servers: int) -> None:
     async with Quorum(make, size=1) as quorum:
         node = await quorum.bootstrap()
         node.log.failing = True
@@ -125,7 +125,7 @@ async def check_6_1_a_log_that_refuses_ends_it(make: MakeConsensus) -> None:
         await require_raises(ConsensusError, node.running.propose(b"x", timeout_ms=5000), "6.1: it still proposes")
 
 
-async def check_6_2_a_broken_state_machine_ends_it(make: MakeConsensus) -> None:
+async def check_6_2_a_broken_state_machine_ends_it(make: MakeConsensus, servers: int) -> None:
     async with Quorum(make, size=1) as quorum:
         node = await quorum.bootstrap()
         node.machine.broken = True
@@ -133,11 +133,11 @@ async def check_6_2_a_broken_state_machine_ends_it(make: MakeConsensus) -> None:
         require(len(node.failures) == 1 and not node.running.is_leader, "6.2: it goes on")
 
 
-async def check_6_3_closing_fails_what_is_pending(make: MakeConsensus) -> None:
-    async with Quorum(make) as quorum:
+async def check_6_3_closing_fails_what_is_pending(make: MakeConsensus, servers: int) -> None:
+    async with Quorum(make, size=servers) as quorum:
         leader = await quorum.bootstrap()
-        for follower in quorum.followers(leader):
-            quorum.crash(follower)
+        for node in quorum.nodes:
+            node.log.flush_ms = 120_000
         pending = asyncio.ensure_future(leader.running.propose(b"x", timeout_ms=60_000))
         await asyncio.sleep(0.05)
         consensus: Consensus = leader.running
@@ -147,7 +147,7 @@ async def check_6_3_closing_fails_what_is_pending(make: MakeConsensus) -> None:
         require(not consensus.is_leader, "6.3: it leads after its end")
 
 
-async def check_6_4_whatever_a_peer_sends_harms_only_its_stream(make: MakeConsensus) -> None:
+async def check_6_4_whatever_a_peer_sends_harms_only_its_stream(make: MakeConsensus, servers: int) -> None:
     async with Quorum(make, size=1) as quorum:
         node = await quorum.bootstrap()
         transport = quorum.network.transport("10.9.9.9")
@@ -169,17 +169,47 @@ async def check_6_4_whatever_a_peer_sends_harms_only_its_stream(make: MakeConsen
         require(node.failures == [], "6.4: a peer's bytes ended the server")
 
 
+# --- 7 one server ---
+
+
+async def check_7_1_one_server_stays_alone(make: MakeConsensus, servers: int) -> None:
+    async with Quorum(make, size=servers) as quorum:
+        node, stranger = quorum.nodes[0], quorum.add_node()
+        consensus = node.running
+        await require_raises(
+            ConsensusError, consensus.bootstrap([node.server, stranger.server]), "7.1: founded with another server"
+        )
+        await quorum.bootstrap_one(node)
+        for change, what in (
+            (consensus.add_server(stranger.server), "7.1: another server was added"),
+            (consensus.remove_server(node.id), "7.1: it removed itself"),
+            (consensus.transfer_leadership(), "7.1: leadership was handed to nobody"),
+        ):
+            await require_raises(ConsensusError, change, what)
+        require(consensus.configuration.servers == (node.server,), "7.1: there are other servers")
+        await consensus.add_server(node.server)
+        await consensus.propose(b"x", timeout_ms=5000)
+        require(node.commands == [b"x"], "7.1: a refusal cost it its commands")
+
+
 LIFE_CHECKS: tuple[Check, ...] = (
-    check_4_1_a_server_is_added_and_catches_up,
-    check_4_2_a_removed_server_no_longer_counts,
-    check_4_3_a_leader_can_remove_itself,
     check_5_1_a_restarted_server_applies_what_was_committed,
     check_5_2_a_snapshot_shortens_the_log_and_restores,
-    check_5_3_a_server_far_behind_gets_a_snapshot,
     check_5_4_snapshots_are_taken_by_themselves,
     check_6_1_a_log_that_refuses_ends_it,
     check_6_2_a_broken_state_machine_ends_it,
     check_6_3_closing_fails_what_is_pending,
     check_6_4_whatever_a_peer_sends_harms_only_its_stream,
 )
-"""In the order of the clauses."""
+"""What every consensus keeps, in the order of the clauses."""
+
+MULTI_SERVER_LIFE_CHECKS: tuple[Check, ...] = (
+    check_4_1_a_server_is_added_and_catches_up,
+    check_4_2_a_removed_server_no_longer_counts,
+    check_4_3_a_leader_can_remove_itself,
+    check_5_3_a_server_far_behind_gets_a_snapshot,
+)
+"""What those with several servers keep besides."""
+
+SINGLE_SERVER_CHECKS: tuple[Check, ...] = (check_7_1_one_server_stays_alone,)
+"""What those that are one server keep."""

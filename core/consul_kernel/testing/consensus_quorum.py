@@ -181,6 +181,11 @@ class Quorum:
                     raise  # else another founder was faster, and its entry has arrived
         return await self.leader()
 
+    async def bootstrap_one(self, node: Node) -> None:
+        """Found a quorum of one server, and wait until it leads."""
+        await node.running.bootstrap([node.server])
+        await self.leader([node])
+
     async def leader(self, among: Sequence[Node] | None = None) -> Node:
         """Wait until one of these servers leads."""
         nodes = among if among is not None else self.alive
@@ -226,5 +231,5 @@ class Quorum:
         return Server(node.id, node.server.address, Suffrage.NONVOTER)
 
 
-Check = Callable[[MakeConsensus], Awaitable[None]]
-"""A check of one clause."""
+Check = Callable[[MakeConsensus, int], Awaitable[None]]
+"""A check of one clause: of a consensus, with as many servers as it may have in a check."""

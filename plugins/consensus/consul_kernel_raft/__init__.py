@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consul_kernel.contracts.consensus import Consensus, ConsensusContext, ConsensusPlugin
+from consul_kernel.contracts.consensus import Consensus, ConsensusCapability, ConsensusContext, ConsensusPlugin
 from consul_kernel.hookspecs import hookimpl
 
 from .config import RaftConfig
@@ -23,5 +23,6 @@ def consul_kernel_register_consensus() -> ConsensusPlugin:
         api=1,
         create=_create,
         config_type=RaftConfig,
+        capabilities=frozenset({ConsensusCapability.MULTI_SERVER}),
         summary="Raft with pre-vote, leader lease, snapshots and membership changes",
     )

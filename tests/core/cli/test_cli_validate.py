@@ -40,3 +40,11 @@ def test_a_plugin_that_is_not_installed(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_client_needs_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, _ = validate(tmp_path, 'store "of-some-server" {}\n', capsys)
     assert code == 0
+
+
+def test_a_consensus_of_one_server_expects_no_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = validate(tmp_path, 'server = true\nbootstrap_expect = 3\nconsensus "solo" {}\n', capsys)
+    assert code == 1
+    text = "it is for one server alone, and cannot wait for bootstrap_expect = 3"
+    assert f'agent.hcl:4: consensus "solo": {text}' in err
+    assert validate(tmp_path, 'server = true\nbootstrap_expect = 1\nconsensus "solo" {}\n', capsys)[0] == 0

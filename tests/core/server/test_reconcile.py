@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from consul_kernel.agent.tags import lan_tags
+from consul_kernel.agent.tags import lan_tags, server_tags
 from consul_kernel.contracts.consensus import Configuration, Consensus, Server
 from consul_kernel.contracts.errors import LeadershipLostError, RpcError
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
+from consul_kernel.server.quorum import QuorumMembers
 from consul_kernel.server.reconcile import AT_ONCE, UNKNOWN_GRACE_MS, Reconciler
 from consul_kernel.structs import methods
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
@@ -128,9 +129,9 @@ def pool() -> list[Member]:
 def reconciler(catalog: FakeCatalog, quorum: FakeQuorum, pool: list[Member], clock: Clock) -> Reconciler:
     return Reconciler(
         call=catalog.call,
-        consensus=cast("Consensus", quorum),
-        members=lambda: pool,
-        node_id="id-self",
+        quorum=QuorumMembers(
+            consensus=cast("Consensus", quorum), members=lambda: pool, node_id="id-self", several=True
+        ),
         node_name="self",
         datacenter="dc1",
         now_ms=clock,
@@ -313,3 +314,18 @@ async def test_what_changed_is_seen_among_those_at_rest(reconciler: Reconciler, 
     await reconciler.reconcile_all(pool)
     assert [write.node for write in catalog.writes[4:]] == ["b", "c", "d"]
     assert (catalog.nodes["b"].node or Node()).address == "127.0.0.10"
+
+
+async def test_nobody_joins_a_consensus_of_one_server(
+    quorum: FakeQuorum, pool: list[Member], caplog: pytest.LogCaptureFixture
+) -> None:
+    members = QuorumMembers(consensus=cast("Consensus", quorum), members=lambda: pool, node_id="id-self", several=False)
+    other = member("s2", server=True)
+    tags = server_tags(other)
+    assert tags is not None
+    for _ in range(3):
+        await members.join(other, tags)
+    assert len(quorum.configuration.servers) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "server s2 cannot join: the consensus of this server is for one server alone"
+    ]

@@ -34,7 +34,7 @@ def _run(arguments: Arguments) -> int:
 
 def _part_errors(arguments: Arguments) -> list[str]:
     """What the plugins say of their blocks: only they know their keys, so they are loaded for it."""
-    from consul_kernel.agent.composition import choose, wanted_blocks
+    from consul_kernel.agent.composition import choose
     from consul_kernel.config.load import ConfigErrors, ConfigSource, load_config
     from consul_kernel.contracts.errors import PluginLoadError
     from consul_kernel.plugins import PluginManager
@@ -42,7 +42,7 @@ def _part_errors(arguments: Arguments) -> list[str]:
     file_format = arguments.text("config-format")
     try:
         config = load_config([ConfigSource(Path(path), format=file_format) for path in arguments.positional])
-        choose(wanted_blocks(config), PluginManager())
+        choose(config, PluginManager())
     except (ConfigErrors, PluginLoadError) as error:
         return str(error).splitlines()
     return []

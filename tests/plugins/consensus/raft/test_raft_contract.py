@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from consul_kernel.contracts.consensus import Consensus, ConsensusContext
-from consul_kernel.testing.consensus_kit import ConsensusContractTests
+from consul_kernel.testing.consensus_kit import (
+    CHECKS,
+    MULTI_SERVER_CHECKS,
+    SINGLE_SERVER_CHECKS,
+    ConsensusContractTests,
+    checks_of,
+)
 from consul_kernel.testing.consensus_quorum import MakeConsensus
 from consul_kernel_raft import consul_kernel_register_consensus
 
+PLUGIN = consul_kernel_register_consensus()
+
 
 class TestRaft(ConsensusContractTests):
+    plugin = PLUGIN
+
     @pytest.fixture
     def make_consensus(self) -> MakeConsensus:
-        plugin = consul_kernel_register_consensus()
-
         def make(context: ConsensusContext) -> Consensus:
-            return plugin.create(context, plugin.config_type())
+            return PLUGIN.create(context, PLUGIN.config_type())
 
         return make
+
+
+def test_the_descriptor_brings_the_checks() -> None:
+    assert checks_of(PLUGIN) == CHECKS + MULTI_SERVER_CHECKS
+    assert checks_of(dataclasses.replace(PLUGIN, capabilities=frozenset())) == CHECKS + SINGLE_SERVER_CHECKS
+    with pytest.raises(ValueError, match="time-travel"):
+        checks_of(dataclasses.replace(PLUGIN, capabilities=frozenset({"time-travel"})))

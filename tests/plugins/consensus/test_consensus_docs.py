@@ -1,0 +1,23 @@
+"""The kit has a check for each clause of the contract's document, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from consul_kernel.testing.consensus_kit import CHECKS, MULTI_SERVER_CHECKS, SINGLE_SERVER_CHECKS
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "contracts" / "consensus.md"
+
+
+def test_every_clause_has_a_check() -> None:
+    clauses = re.findall(r"^(\d+)\.(\d+) ", DOCUMENT.read_text(), re.MULTILINE)
+    several = re.findall(r"^(\d+)\.(\d+) \*\*\(multi-server\)\*\*", DOCUMENT.read_text(), re.MULTILINE)
+    assert sorted(_clauses(CHECKS + MULTI_SERVER_CHECKS + SINGLE_SERVER_CHECKS)) == clauses
+    assert sorted(_clauses(MULTI_SERVER_CHECKS)) == several
+
+
+def _clauses(checks: tuple[object, ...]) -> list[tuple[str, ...]]:
+    names = [str(getattr(check, "__name__", "")) for check in checks]
+    matches = [re.match(r"check_(\d+)_(\d+)_", name) for name in names]
+    return [match.groups() for match in matches if match]
