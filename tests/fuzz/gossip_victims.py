@@ -118,6 +118,8 @@ class CoreVictim:
             return
         self._streams += 1
         effects = self._step(StreamReceived(self._streams, message, PEER))
+        while (deadline := self.swim.deadline_ms()) is not None and deadline <= self.now_ms:
+            effects += self._step(TimerFired())  # whole states are taken in turns
         answers = [effect for effect in effects if isinstance(effect, Answer) and effect.stream_id == self._streams]
         if len(answers) != 1:
             raise FaultError(f"a stream had {len(answers)} answers")
