@@ -1,0 +1,1 @@
+"""Long runs of real processes, behind commands of their own."""
