@@ -18,7 +18,7 @@ class YamuxSettings:
     A few windows: whoever serves a stream reads it as long as it waits for something."""
     keepalive_interval_ms: int = 30_000
     keepalive_timeout_ms: int = 10_000
-    check_timeout_ms: int = 3_000
+    check_timeout_ms: int = 5_000
     """How long a peer may take to answer the ping of somebody who has already waited for an answer."""
     check_interval_ms: int = 1_000
     """Who has answered a ping within this time is not pinged for that."""

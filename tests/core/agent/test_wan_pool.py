@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,19 @@ async def test_one_join_brings_all_servers_of_both_datacenters_together(federati
     assert (tags["t1.dc2"]["dc"], tags["t1.dc2"].get("wan_join_port")) == ("dc2", None)
     stats = s1.describe()["Stats"]
     assert (stats["serf_wan"]["members"], stats["serf_lan"]["members"]) == ("4", "3")
+
+
+async def test_a_server_that_crashed_finds_the_wan_pool_by_what_it_remembers(
+    federation: Federation, tmp_path: Path
+) -> None:
+    ports = dict(zip(("serf_lan", "serf_wan", "server"), free_ports(3), strict=True))
+    s1 = await federation.start("s1", data_dir=str(tmp_path), ports=ports)
+    t1 = await federation.start("t1", "dc2", start_join_wan=[wan_of(s1)])
+    await until(lambda: alive(s1) == {"s1.dc1", "t1.dc2"}, "both know each other")
+    await s1.stop()
+    assert (tmp_path / "serf" / "remote.snapshot").exists()
+    again = await federation.start("s1", data_dir=str(tmp_path), ports=ports)
+    await until(lambda: alive(again) == alive(t1) == {"s1.dc1", "t1.dc2"}, "both know each other again")
 
 
 async def test_who_is_in_no_wan_pool_says_why(federation: Federation) -> None:

@@ -72,6 +72,7 @@ COMMANDS = (
         "Makes a failed member leave",
         _force_leave,
         (*CLIENT_FLAGS, Flag("prune", FlagType.BOOL, "Forget the member at once.")),
-        "Counts a failed member as left. A member that is still alive comes back by itself.",
+        "Counts a failed member as left, a server in both pools: NAME in the LAN pool and NAME.DATACENTER in the WAN "
+        "pool. A member that is still alive comes back by itself.",
     ),
 )

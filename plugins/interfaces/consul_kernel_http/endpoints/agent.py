@@ -36,7 +36,7 @@ async def members(exchange: Exchange) -> Answer:
 
 async def join(exchange: Exchange) -> Answer:
     """Join the pool of the agent at an address."""
-    await exchange.agent.join([exchange.suffix], wan=exchange.query.get("wan") == "1")
+    await exchange.agent.join([exchange.suffix], wan=bool(exchange.query.get("wan")))
     return exchange.empty()
 
 
