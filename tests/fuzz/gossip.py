@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import logging
 import multiprocessing
@@ -40,7 +41,7 @@ from fuzz.mutations import Mutator
 BATCH_INPUTS = 5_000
 CHECK_EVERY = 2_500
 KEYS = (b"0123456789abcdef0123456789abcdef", b"fedcba9876543210fedcba9876543210")
-GROWTH_MAX_BYTES = 16 << 20
+GROWTH_MAX_BYTES = 8 << 20
 """Of what a process holds after its leanest batch: from the second third of its batches to the last."""
 _LARGE_STATES_SHARE = 0.05
 """One costs as much as a thousand packets."""
@@ -181,8 +182,17 @@ def run_batch(seed: int, number: int) -> Outcome:
     """One batch, in whatever process."""
     outcome = Batch(seed, number).run(BATCH_INPUTS)
     gc.collect()
+    give_back()
     outcome.process, outcome.resident_bytes = os.getpid(), psutil.Process().memory_info().rss
     return outcome
+
+
+def give_back() -> None:
+    """Let glibc return what is free, so that a process is as large as what it holds."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def run_quietly() -> None:
@@ -240,6 +250,7 @@ def _growth(resident: list[int]) -> int:
 
 def report(seed: int, count: int, processes: int) -> int:
     """Run the batches, with a line of progress; 1 after a fault."""
+    os.environ["MALLOC_ARENA_MAX"] = "1"  # of the processes to come: what every thread's arena keeps is no growth
     batches = -(-count // BATCH_INPUTS)
     found = Report(batches * BATCH_INPUTS)
     with multiprocessing.get_context("spawn").Pool(processes, run_quietly) as pool:

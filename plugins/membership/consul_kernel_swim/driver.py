@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from consul_kernel.contracts.errors import (
 )
 from consul_kernel.contracts.membership import Member, MembershipContext, MemberStatus
 from consul_kernel.contracts.membership_capabilities import KeyOperation, KeyringOutcome, QueryOutcome, QueryRequest
-from consul_kernel.contracts.transport import Address, Listener, PacketEndpoint, Stream
+from consul_kernel.contracts.transport import Address, CountingEndpoint, Listener, PacketEndpoint, Stream
 from consul_kernel.structs.coordinate import Coordinate
 
 from .callbacks import Callbacks
@@ -32,23 +32,21 @@ from .core.events import (
     Effect,
     ForceLeave,
     GiveUp,
-    Input,
     Join,
     Keep,
     Leave,
     Notify,
     OperateKeyring,
-    PacketReceived,
     SendPacket,
     SendUserEvent,
     SetTags,
     Started,
-    TimerFired,
     Warn,
 )
 from .core.keyring import Keyring
 from .core.swim import Swim
 from .framing import Framing
+from .pump import Pump
 from .sealing import make_sealing
 from .snapshot import Recalled
 from .snapshot_keeper import SnapshotKeeper
@@ -56,10 +54,6 @@ from .stream_exchanges import StreamExchanges
 
 logger = logging.getLogger("consul_kernel.swim")
 
-_INBOX_MAX: Final = 8_192
-_STEPS_PER_TURN: Final = 256
-_TURN_S: Final = 0.005
-"""After so long the others of the event loop have their turn, though there is more in the inbox."""
 _NODES_PER_MEMBER: Final = 2
 _JOINS_AT_ONCE: Final = 16
 _BIND_ATTEMPTS: Final = 16
@@ -88,27 +82,23 @@ class SwimMembership:
         self._swim: Swim | None = None
         self._packets: PacketEndpoint | None = None
         self._listener: Listener | None = None
-        self._inbox: deque[Input] = deque()
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._counters: Counter[str] = Counter()
+        self._pump = Pump(context, self._counters, self._perform, self._after_turn)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at_ms = -1
-        self._commands = Commands(self._post)
+        self._commands = Commands(self._pump.post)
         self._giving_up: asyncio.Task[None] | None = None
         self._closed = False
         self._complaints = Complaints(context.pool)
         self._snapshot: SnapshotKeeper | None = None
-        self._counters: Counter[str] = Counter()
         self._exchanges = StreamExchanges(
-            context, self._framing, self._settings.tcp_timeout_ms, self._post, self._complaints, self._counters
+            context, self._framing, self._settings.tcp_timeout_ms, self._pump.post, self._complaints, self._counters
         )
 
     # --- life ---
 
     async def start(self) -> None:
         """Bind packets and streams to one port, and become a pool of one."""
-        if self._closed or self._task is not None:
+        if self._closed or self._pump.is_started:
             raise PluginStartError("this membership was started before")
         await self._bind()
         assert self._listener is not None
@@ -133,9 +123,7 @@ class SwimMembership:
         if context.snapshot_path is not None:
             self._snapshot = await SnapshotKeeper.open(context.snapshot_path, keeps_left=context.rejoin_after_leave)
         recalled = Recalled() if self._snapshot is None else self._snapshot.recalled
-        self._step(Started(*recalled.clocks))
-        self._rearm()
-        self._task = asyncio.create_task(self._run(), name=f"swim-{context.pool}")
+        self._pump.start(self._swim, Started(*recalled.clocks))
         self._spawn(self._rejoin(recalled), "swim-rejoin")
 
     async def _rejoin(self, recalled: Recalled) -> None:
@@ -180,11 +168,10 @@ class SwimMembership:
     async def aclose(self) -> None:
         """Stop at once. Idempotent."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        tasks = [task for task in (self._task, *self._tasks) if task is not None and not task.done()]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
+        await self._pump.aclose()
         if self._packets is not None:
             self._packets.close()
         if self._listener is not None:
@@ -220,7 +207,7 @@ class SwimMembership:
         errors = await asyncio.gather(*(join_one(address) for address in addresses))
         joined = sum(error is None for error in errors)
         if joined:
-            self._post(AnnounceJoin())
+            self._pump.post(AnnounceJoin())
         elif addresses:
             causes = zip(addresses, errors, strict=True)
             raise MembershipError(", ".join(f"Failed to join {address}: {error}" for address, error in causes))
@@ -267,6 +254,9 @@ class SwimMembership:
             "unsealed_taken": self._sealing.unsealed_taken,
             "warnings_suppressed": self._complaints.suppressed,
         }
+        endpoint: object = self._packets
+        if isinstance(endpoint, CountingEndpoint):
+            counters |= {f"send_failures_{cause}": count for cause, count in endpoint.send_failures.items()}
         figures.update({name: str(count) for name, count in sorted(counters.items()) if count})
         return figures
 
@@ -278,68 +268,21 @@ class SwimMembership:
             raise MembershipError("the membership has not been started")
         return self._swim
 
-    # --- stepping ---
+    # --- what comes and what is to be done ---
 
     def _receive(self, packet: bytes, source: Address) -> None:
-        """Take a packet off the network. When the inbox is full it is dropped, as the network might have done."""
-        if len(self._inbox) >= _INBOX_MAX:
-            self._counters["inbox_overflows"] += 1
-            return
+        """Take a packet off the network."""
         try:
-            arrived_us = None if self._context.now_us is None else self._context.now_us()
-            self._post(PacketReceived(self._sealing.open_packet(packet), source, arrived_us))
+            plain = self._sealing.open_packet(packet)
         except (PeerProtocolError, CipherError) as error:
             self._counters["packets_refused"] += 1
             self._complaints.refused("packet", source.host, str(error), self._context.now_ms())
+        else:
+            self._pump.post_packet(plain, source)
 
-    def _post(self, event: Input) -> None:
-        self._inbox.append(event)
-        self._wake.set()
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if self._inbox:
-                ends_at = loop.time() + _TURN_S
-                for _ in range(min(_STEPS_PER_TURN, len(self._inbox))):
-                    self._step(self._inbox.popleft())
-                    if loop.time() >= ends_at:
-                        break
-                if self._inbox:
-                    self._wake.set()
-                    await asyncio.sleep(0)
-            else:
-                self._step(TimerFired())
-            if self._snapshot is not None:
-                self._snapshot.note_clocks(self._core().lamport_times())
-            self._rearm()
-
-    def _step(self, event: Input) -> None:
-        try:
-            now_us = None if self._context.now_us is None else self._context.now_us()
-            for effect in self._core().step(event, self._context.now_ms(), now_us):
-                self._perform(effect)
-        except Exception:
-            # A fault of ours in one input must not stop the agent's failure detection.
-            self._counters["step_faults"] += 1
-            logger.exception("pool %s: a fault while handling %s", self._context.pool, type(event).__name__)
-
-    def _rearm(self) -> None:
-        """One timer for the core's next deadline."""
-        deadline_ms = self._core().deadline_ms()
-        if deadline_ms is None or (deadline_ms == self._timer_at_ms and self._timer is not None):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        delay_ms = max(0, deadline_ms - self._context.now_ms())
-        self._timer_at_ms = deadline_ms
-        self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._timer_fired)
-
-    def _timer_fired(self) -> None:
-        self._timer = None
-        self._wake.set()
+    def _after_turn(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.note_clocks(self._core().lamport_times())
 
     def _perform(self, effect: Effect) -> None:
         match effect:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from consul_kernel.contracts.membership import GossipEvent, MemberEvent
 from consul_kernel.contracts.membership_capabilities import (
@@ -19,8 +20,7 @@ from .streams import StreamMessage
 # --- inputs ---
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """Begin: become a pool of one, and start the timers.
 
     The Lamport times are the last ones seen in an earlier life; what is not later than they are is old news.
@@ -31,25 +31,24 @@ class Started:
     query_time: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(Struct, frozen=True):
     """The deadline may have passed; too early is harmless."""
 
 
-@dataclass(frozen=True, slots=True)
-class PacketReceived:
+class PacketReceived(Struct, frozen=True, gc=False):
     """One packet in plain form: opened and without its label.
 
     `arrived_us` is when it came off the network, on the finer clock of `step`; without it, the step's time counts.
+    `is_late`: it had to wait there, since this agent was busy or stood still, and measures no way.
     """
 
     packet: bytes
     source: Address
     arrived_us: int | None = None
+    is_late: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StreamReceived:
+class StreamReceived(Struct, frozen=True):
     """A peer opened a stream and sent this; answered by one `Answer` with the same `stream_id`."""
 
     stream_id: int
@@ -57,44 +56,38 @@ class StreamReceived:
     source: Address
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyReceived:
+class ReplyReceived(Struct, frozen=True):
     """The answer to the `Dial` of this id."""
 
     dial_id: int
     message: StreamMessage
 
 
-@dataclass(frozen=True, slots=True)
-class DialFailed:
+class DialFailed(Struct, frozen=True):
     """The `Dial` of this id came to nothing."""
 
     dial_id: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(Struct, frozen=True):
     """Exchange states with one address and take over what it knows."""
 
     command_id: int
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceJoin:
+class AnnounceJoin(Struct, frozen=True):
     """Tell everybody that this agent has joined: once after a round of joins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(Struct, frozen=True):
     """Leave on purpose; done when that has been sent, or after the bounded waits."""
 
     command_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ForceLeave:
+class ForceLeave(Struct, frozen=True):
     """Turn a failed member into a left one, everywhere."""
 
     command_id: int
@@ -102,16 +95,14 @@ class ForceLeave:
     prune: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SetTags:
+class SetTags(Struct, frozen=True):
     """Replace this agent's tags; done when that has been sent, or after the broadcast timeout."""
 
     command_id: int
-    tags: Mapping[str, str] = field(hash=False)
+    tags: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class SendUserEvent:
+class SendUserEvent(Struct, frozen=True):
     """Spread a named message."""
 
     command_id: int
@@ -120,16 +111,14 @@ class SendUserEvent:
     coalesce: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AskQuery:
+class AskQuery(Struct, frozen=True):
     """Ask the pool; done with a `QueryOutcome`."""
 
     command_id: int
     request: QueryRequest
 
 
-@dataclass(frozen=True, slots=True)
-class OperateKeyring:
+class OperateKeyring(Struct, frozen=True):
     """Work on every ring of the pool; done with a `KeyringOutcome`."""
 
     command_id: int
@@ -144,16 +133,14 @@ Input = Started | TimerFired | PacketReceived | StreamReceived | ReplyReceived |
 # --- effects ---
 
 
-@dataclass(frozen=True, slots=True)
-class SendPacket:
+class SendPacket(Struct, frozen=True, gc=False):
     """Seal, label and send one packet."""
 
     to: Address
     packet: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(Struct, frozen=True):
     """Open a stream, send the request, read one message; report ReplyReceived or DialFailed within the time."""
 
     dial_id: int
@@ -162,31 +149,27 @@ class Dial:
     timeout_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """Answer an incoming stream, or close it without a word when `reply` is None."""
 
     stream_id: int
     reply: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
+class Notify(Struct, frozen=True):
     """Tell the application. `is_kept`: a `Keep` has told of it before."""
 
     event: GossipEvent
     is_kept: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(Struct, frozen=True):
     """Take note of a member's change, for a later life; the application is told later, if at all."""
 
     event: MemberEvent
 
 
-@dataclass(frozen=True, slots=True)
-class CommandDone:
+class CommandDone(Struct, frozen=True):
     """A local command is finished; `error` says what was wrong with it, `outcome` what was found."""
 
     command_id: int
@@ -194,15 +177,13 @@ class CommandDone:
     outcome: QueryOutcome | KeyringOutcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Warn:
+class Warn(Struct, frozen=True):
     """Something that an operator should read."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(Struct, frozen=True):
     """This agent has no place in the pool any more: stop without a word."""
 
     reason: str

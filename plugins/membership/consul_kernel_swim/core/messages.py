@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
@@ -240,6 +241,9 @@ class _Alive(Struct, gc=False, rename="pascal"):
     vsn: Octets = NIL
 
 
+_ALIVE_KEPT_BYTES: Final = 1024
+_ALIVES_KEPT: Final = 1024
+
 _read_ping: Final = StructReader(_Ping).read
 _read_indirect_ping: Final = StructReader(_IndirectPing).read
 _read_ack: Final = StructReader(_Ack).read
@@ -268,9 +272,17 @@ def _decode_ack(body: bytes) -> Ack:
 
 
 def _decode_alive(body: bytes) -> Alive:
+    """A rumour comes a dozen times: the records of the latest are kept, as the same objects."""
+    return _known_alive(body) if len(body) <= _ALIVE_KEPT_BYTES else _read_alive_body(body)
+
+
+def _read_alive_body(body: bytes) -> Alive:
     wire = _read_alive(body)
     host = _checked_host(octets(wire.addr))
     return Alive(wire.incarnation, wire.node, host, wire.port, octets(wire.meta), octets(wire.vsn))
+
+
+_known_alive: Final = lru_cache(_ALIVES_KEPT)(_read_alive_body)
 
 
 def _checked_host(host: bytes) -> bytes:

@@ -175,10 +175,11 @@ class Prober:
 
     # --- answers ---
 
-    def acked(self, ack: Ack, arrived_us: int) -> None:
+    def acked(self, ack: Ack, arrived_us: int | None) -> None:
         """Somebody answered a ping of ours. Late and unknown ones are ignored.
 
-        What comes before others were asked came directly, and measures the way there and back.
+        What comes before others were asked came directly, and measures the way there and back, unless it is not known
+        when it came (`arrived_us` None).
         """
         help_ = self._helped.pop(ack.sequence, None)
         if help_ is not None:
@@ -195,7 +196,7 @@ class Prober:
         if self._timeout is not None:
             self._timeout.cancel()
         self._awareness.adjust(-1)
-        if round_.is_direct:
+        if round_.is_direct and arrived_us is not None:
             round_trip_us = max(0, arrived_us - round_.sent_us)
             if not self._coordinates.measured(round_.node.name, ack.payload, round_trip_us):
                 self._env.count("coordinates_refused")

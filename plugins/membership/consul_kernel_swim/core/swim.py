@@ -222,7 +222,8 @@ class Swim:
             case Ping():
                 self._prober.pinged(message, source)
             case Ack():
-                self._prober.acked(message, self._env.now_us if event.arrived_us is None else event.arrived_us)
+                arrived_us = self._env.now_us if event.arrived_us is None else event.arrived_us
+                self._prober.acked(message, None if event.is_late else arrived_us)
             case Alive():
                 self._rules.alive(message)
             case User():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from consul_kernel.contracts.errors import MembershipError, PeerProtocolError
@@ -21,8 +22,12 @@ def encode_tags(tags: Mapping[str, str]) -> bytes:
     return meta
 
 
-def decode_tags(meta: bytes) -> dict[str, str]:
-    """The tags of a peer; what is not UTF-8 in them is replaced. Raises PeerProtocolError."""
+@lru_cache(maxsize=4096)
+def decode_tags(meta: bytes) -> Mapping[str, str]:
+    """The tags of a peer; what is not UTF-8 in them is replaced. Raises PeerProtocolError.
+
+    They are read when a member is checked, joins, and is checked again in every exchange: kept, and never changed.
+    """
     if meta[:1] != _TAGS_MAGIC:
         return {"role": meta.decode(errors="replace")}
     tags = unpack(meta[1:])
