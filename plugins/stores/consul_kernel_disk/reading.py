@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import lmdb
+
+from consul_kernel.contracts.errors import StoreError
+
 from .keys import CHUNK_BYTES, first_root_after, long_key, node_end, root_node, table_of
+from .values import CHECKSUM_BYTES, RESIDUE, DamagedValueError, checked, crc32
 
 Transaction = Any
 """An lmdb.Transaction without `buffers`, so that keys and values are bytes; lmdb's types cannot say so."""
+Failed = Callable[[Exception], StoreError]
+"""What an error of LMDB, or of a value's checksum, means to who called."""
+
+READ_ERRORS = (lmdb.Error, DamagedValueError)
 
 MAX_TABLES_CACHED = 1024
 
@@ -26,34 +35,39 @@ class RootNodes(dict[str, bytes]):
 ROOT_NODES = RootNodes()
 
 
-def read_value(transaction: Transaction, table: str, key: bytes) -> bytes | None:
-    """The value of a key, or None."""
+def read_value(transaction: Transaction, table: str, key: bytes, failed: Failed) -> bytes | None:
+    """The value of a key, or None. Raises what `failed` gives, as every read does."""
     if len(key) <= CHUNK_BYTES:
         key = ROOT_NODES[table] + key
     else:
         key = long_key(table, key)
-    value: bytes | None = transaction.get(key)
-    return value
+    try:
+        found: bytes | None = transaction.get(key)
+        return None if found is None else checked(found)
+    except READ_ERRORS as error:
+        raise failed(error) from error
 
 
 def read_range(
-    transaction: Transaction, table: str, start: bytes, stop: bytes | None, reverse: bool
+    transaction: Transaction, table: str, start: bytes, stop: bytes | None, reverse: bool, failed: Failed
 ) -> Iterator[tuple[bytes, bytes]]:
     """Pairs of a table with `start <= key < stop`, in order or in reverse."""
-    if reverse:
-        return _walk_back(transaction, ROOT_NODES[table], b"", start, stop)
-    return _walk(transaction, ROOT_NODES[table], b"", start, stop)
+    walk = _walk_back if reverse else _walk
+    return walk(transaction, ROOT_NODES[table], b"", start, stop, failed)
 
 
-def read_tables(transaction: Transaction) -> Sequence[str]:
+def read_tables(transaction: Transaction, failed: Failed) -> Sequence[str]:
     """Names of the tables that hold a key: one seek for each."""
     found: list[str] = []
-    with transaction.cursor() as cursor:
-        while cursor.set_range(first_root_after(found[-1] if found else None)):
-            table = table_of(cursor.key())
-            if table is None:
-                break
-            found.append(table)
+    try:
+        with transaction.cursor() as cursor:
+            while cursor.set_range(first_root_after(found[-1] if found else None)):
+                table = table_of(cursor.key())
+                if table is None:
+                    break
+                found.append(table)
+    except READ_ERRORS as error:
+        raise failed(error) from error
     return sorted(found)
 
 
@@ -81,42 +95,54 @@ def _child_bounds(chunk: bytes, start: bytes, stop: bytes | None) -> tuple[bytes
 
 
 def _walk(
-    transaction: Transaction, node: bytes, split_off: bytes, start: bytes, stop: bytes | None
+    transaction: Transaction, node: bytes, split_off: bytes, start: bytes, stop: bytes | None, failed: Failed
 ) -> Iterator[tuple[bytes, bytes]]:
     """A node's pairs in order, its children's in their places."""
     bound = _bound(node, stop)
     width = len(node)
     longest = width + CHUNK_BYTES
-    with transaction.cursor() as cursor:
-        if not cursor.set_range(_first(node, start)):
-            return
-        for lmdb_key, value in cursor.iternext():
-            if lmdb_key >= bound:
+    try:
+        with transaction.cursor() as cursor:
+            if not cursor.set_range(_first(node, start)):
                 return
-            if len(lmdb_key) <= longest:
-                yield split_off + lmdb_key[width:], value
-            else:
-                chunk = lmdb_key[width:longest]
-                yield from _walk(transaction, value, split_off + chunk, *_child_bounds(chunk, start, stop))
+            for lmdb_key, value in cursor.iternext():
+                if lmdb_key >= bound:
+                    return
+                if len(lmdb_key) <= longest:
+                    if crc32(value) != RESIDUE:
+                        checked(value)
+                    yield split_off + lmdb_key[width:], value[:-CHECKSUM_BYTES]
+                else:
+                    chunk = lmdb_key[width:longest]
+                    bounds = _child_bounds(chunk, start, stop)
+                    yield from _walk(transaction, value, split_off + chunk, *bounds, failed)
+    except READ_ERRORS as error:
+        raise failed(error) from error
 
 
 def _walk_back(
-    transaction: Transaction, node: bytes, split_off: bytes, start: bytes, stop: bytes | None
+    transaction: Transaction, node: bytes, split_off: bytes, start: bytes, stop: bytes | None, failed: Failed
 ) -> Iterator[tuple[bytes, bytes]]:
     """A node's pairs in reverse order, its children's in their places."""
     first = _first(node, start)
     width = len(node)
     longest = width + CHUNK_BYTES
-    with transaction.cursor() as cursor:
-        # One step back from the first key at or beyond the bound.
-        there = cursor.prev() if cursor.set_range(_bound(node, stop)) else cursor.last()
-        if not there:
-            return
-        for lmdb_key, value in cursor.iterprev():
-            if lmdb_key < first:
+    try:
+        with transaction.cursor() as cursor:
+            # One step back from the first key at or beyond the bound.
+            there = cursor.prev() if cursor.set_range(_bound(node, stop)) else cursor.last()
+            if not there:
                 return
-            if len(lmdb_key) <= longest:
-                yield split_off + lmdb_key[width:], value
-            else:
-                chunk = lmdb_key[width:longest]
-                yield from _walk_back(transaction, value, split_off + chunk, *_child_bounds(chunk, start, stop))
+            for lmdb_key, value in cursor.iterprev():
+                if lmdb_key < first:
+                    return
+                if len(lmdb_key) <= longest:
+                    if crc32(value) != RESIDUE:
+                        checked(value)
+                    yield split_off + lmdb_key[width:], value[:-CHECKSUM_BYTES]
+                else:
+                    chunk = lmdb_key[width:longest]
+                    bounds = _child_bounds(chunk, start, stop)
+                    yield from _walk_back(transaction, value, split_off + chunk, *bounds, failed)
+    except READ_ERRORS as error:
+        raise failed(error) from error

@@ -20,6 +20,8 @@ from .writer import TEMPORARY_SUFFIX
 logger = logging.getLogger(__name__)
 
 MARKER = "open"
+DAMAGED = "damaged"
+"""In the place of a boot id: no boot's."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -42,20 +44,31 @@ class StateFolder:
         self._boot_id = ""
         self._marker = folder / MARKER
         self._opened = False
+        self._damaged = False
 
     def open(self) -> None:
         """Open the state, discarding it first where it cannot be trusted. Raises OSError and lmdb.Error."""
         self._boot_id = read_boot_id() if self._given_boot_id is None else self._given_boot_id
         self._files.make_folder(self._folder)
         if not self._trusted():
-            self._discard("the machine stopped while the state was open")
-        self._mark()
+            self._discard("the machine stopped while it was open, or it was damaged")
+        self._mark(self._boot_id or "unknown")
         try:
             self._state.open()
         except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.PageNotFoundError) as error:
             self._discard(str(error))
             self._state.open()
         self._opened = True
+
+    def distrust(self) -> None:
+        """What was read of the state is not what was written: the next start builds it again."""
+        if self._opened and not self._damaged:
+            self._damaged = True
+            logger.error("%s: the state is damaged; the next start builds it again", self._folder)
+            try:
+                self._mark(DAMAGED)
+            except OSError as error:
+                logger.error("%s: this could not be noted: %s", self._marker, error)
 
     def has_state(self) -> bool:
         """Whether a state was ever opened here; the log is begun before that."""
@@ -66,6 +79,8 @@ class StateFolder:
         self._state.close()
         if self._opened:
             self._opened = False
+            if self._damaged:
+                return
             self._files.remove(self._marker)
             self._files.flush_folder(self._folder)
 
@@ -88,9 +103,9 @@ class StateFolder:
     def _state_files(self) -> list[Path]:
         return [path for path in self._folder.glob("*.mdb") if path.is_file()]
 
-    def _mark(self) -> None:
+    def _mark(self, text: str) -> None:
         """Durable before the state's first page can be; at no moment is there none where there was one."""
-        data = (self._boot_id or "unknown").encode()
+        data = text.encode()
         temporary = self._marker.with_suffix(TEMPORARY_SUFFIX)
         if temporary.exists():
             self._files.remove(temporary)

@@ -28,7 +28,7 @@ class DiskStore:
         self._path = Path(config.path) if config.path else context.data_dir
         folder = self._path or Path()
         self._files = files = files or Files()
-        self._state = DiskState(folder / "state", map_bytes=config.map_bytes)
+        self._state = DiskState(folder / "state", map_bytes=config.map_bytes, on_damage=self._state_is_damaged)
         self._state_folder = StateFolder(folder / "state", files, self._state, boot_id)
         self._log = DiskLog(
             folder / "raft" / "log",
@@ -86,6 +86,9 @@ class DiskStore:
             raise StoreError(f"{self._path}: the state could not be flushed: {error}") from error
         finally:
             lock.release()
+
+    def _state_is_damaged(self) -> None:
+        self._state_folder.distrust()
 
     async def _open(self) -> None:
         await self._snapshots.start()

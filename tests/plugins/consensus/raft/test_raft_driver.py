@@ -84,6 +84,28 @@ def test_a_leader_whose_disk_hangs_is_replaced_and_follows_when_it_goes_on() -> 
     run(Quorum(make), scenario)
 
 
+def test_a_leader_whose_log_refuses_is_replaced_and_acknowledges_nothing_more() -> None:
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        await leader.running.propose(b"before", timeout_ms=5000)
+        leader.log.failing = True
+        for _ in range(3):
+            with pytest.raises(ConsensusError):
+                await leader.running.propose(b"refused", timeout_ms=5000)
+        assert not leader.running.is_leader
+        assert [str(failure) for failure in leader.failures] == ["no space left on device"]
+        successor = await quorum.leader(quorum.followers(leader))
+        await successor.running.propose(b"after", timeout_ms=5000)
+        # The one that was on its way may have been committed by the others, the later ones were never proposed.
+        assert successor.commands in ([b"before", b"after"], [b"before", b"refused", b"after"])
+        leader.log.failing = False
+        await quorum.stop(leader)
+        await quorum.start(leader)
+        await quorum.until_equal()
+
+    run(Quorum(make), scenario)
+
+
 def test_a_partition_that_heals_keeps_the_leader_and_loses_nothing() -> None:
     async def scenario(quorum: Quorum) -> None:
         leader = await quorum.bootstrap()

@@ -218,11 +218,15 @@ async def _recover(target: Path, memory: Memory, pending: Step) -> None:
 
 
 class FailingFiles(Files):
-    """Refuses its n-th operation, and everything after it: a full disk, or one that is going."""
+    """Refuses its n-th operation, and everything after it: a full disk, or one that is going.
 
-    def __init__(self, count: int, code: int) -> None:
+    Of the write that fails about `written` bytes get to the disk, in whole sectors: a kernel gives up between pages.
+    """
+
+    def __init__(self, count: int, code: int, written: int = 0) -> None:
         self.left = count
         self._code = code
+        self._written = written
 
     def _use(self) -> None:
         self.left -= 1
@@ -234,6 +238,9 @@ class FailingFiles(Files):
         return super().create(path, size)
 
     def write(self, descriptor: int, data: bytes, offset: int) -> None:
+        if self.left == 0:
+            end = (offset + self._written) // SECTOR_BYTES * SECTOR_BYTES
+            super().write(descriptor, data[: max(0, end - offset)], offset)
         self._use()
         super().write(descriptor, data, offset)
 
@@ -245,13 +252,24 @@ class FailingFiles(Files):
         self._use()
         super().flush_folder(path)
 
+    def rename(self, old: Path, new: Path) -> None:
+        self._use()
+        super().rename(old, new)
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-async def test_a_failed_write_is_the_last(quick_path: Path, code: int) -> None:
+    def remove(self, path: Path) -> None:
+        self._use()
+        super().remove(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "written"), [(errno.ENOSPC, 0), (errno.ENOSPC, 700), (errno.EIO, 0), (errno.EIO, 1100)]
+)
+async def test_a_failed_write_is_the_last(quick_path: Path, code: int, written: int) -> None:
     """After one failure the log refuses everything; a new start has everything that was acknowledged."""
-    for count in range(40):
+    failed_compactions = 0
+    for count in range(60):
         folder = quick_path / str(count)
-        files = FailingFiles(1 << 30, code)
+        files = FailingFiles(1 << 30, code, written)
         store = DiskStore(StoreContext(data_dir=folder), CONFIG, files)
         await store.start()
         files.left = count
@@ -262,8 +280,10 @@ async def test_a_failed_write_is_the_last(quick_path: Path, code: int) -> None:
                     entries(acknowledged + 1, acknowledged + 1, 1, b"x" * 1000), HardState(acknowledged)
                 )
                 acknowledged += 1
+                await store.log.compact(acknowledged - 4)
             except StoreError as error:
                 failure = str(error)
+        failed_compactions += store.log.first_index > 1
         assert os.strerror(code) in failure
         assert store.log.last_index == acknowledged
         files.left = 1 << 30
@@ -276,10 +296,13 @@ async def test_a_failed_write_is_the_last(quick_path: Path, code: int) -> None:
         again = DiskStore(StoreContext(data_dir=folder), CONFIG)
         await again.start()
         assert acknowledged <= again.log.last_index <= acknowledged + 1
-        assert list(again.log.entries(1, acknowledged, 1 << 30)) == [
-            entry for index in range(1, acknowledged + 1) for entry in entries(index, index, 1, b"x" * 1000)
+        first = again.log.first_index
+        assert first <= max(1, acknowledged - 3)
+        assert list(again.log.entries(first, acknowledged, 1 << 30)) == [
+            entry for index in range(first, acknowledged + 1) for entry in entries(index, index, 1, b"x" * 1000)
         ]
         await again.aclose()
+    assert failed_compactions > 10
 
 
 async def test_a_snapshot_that_cannot_be_written_is_nothing(tmp_path: Path) -> None:

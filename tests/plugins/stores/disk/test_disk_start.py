@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from consul_kernel.contracts.errors import CorruptStoreError, PluginStartError, 
 from consul_kernel.contracts.store import LogEntry, StoreContext
 from consul_kernel_disk.config import DiskConfig
 from consul_kernel_disk.files import Files
+from consul_kernel_disk.state import DiskState
 from consul_kernel_disk.store import DiskStore
 
 
@@ -194,19 +196,99 @@ async def test_a_state_that_was_cut_short_is_built_again(tmp_path: Path) -> None
     await store.aclose()
 
 
-async def test_damaged_pages_of_the_state_are_a_store_error(tmp_path: Path) -> None:
+async def _filled(tmp_path: Path) -> None:
     store = make(tmp_path)
-    await store.start()
+    await _fill(store)
     with store.state.write() as batch:
         for number in range(200):
-            batch.put("kv", b"%d" % number, bytes(1000))
+            batch.put("kv", b"%03d" % number, b"value %03d " % number * 50)
+        batch.put("kv", b"long" * 200, b"of a long key" * 50)
     await store.aclose()
+
+
+def _damage(tmp_path: Path, text: bytes) -> None:
+    """Turn one bit of each copy of a text in the state."""
     path = tmp_path / "state" / "data.mdb"
-    path.write_bytes(path.read_bytes()[: 2 * 4096].ljust(path.stat().st_size, b"\xa5"))
+    data = path.read_bytes()
+    assert text in data
+    path.write_bytes(data.replace(text, bytes([text[0] ^ 1]) + text[1:]))
+
+
+def _read_in_batch(state: DiskState) -> None:
+    with state.write() as batch:
+        batch.get("kv", b"123")
+
+
+READS: dict[str, Callable[[DiskState], object]] = {
+    "get": lambda state: state.get("kv", b"123"),
+    "long": lambda state: state.get("kv", b"long" * 200),
+    "range": lambda state: list(state.range("kv")),
+    "reverse": lambda state: list(state.range("kv", reverse=True)),
+    "snapshot": lambda state: list(state.snapshot().range("kv", b"1")),
+    "batch": _read_in_batch,
+}
+
+
+@pytest.mark.parametrize("way", READS)
+async def test_a_bit_that_turned_in_a_value_is_noticed_and_the_state_built_again(tmp_path: Path, way: str) -> None:
+    await _filled(tmp_path)
+    _damage(tmp_path, b"of a long key" if way == "long" else b"value 123 ")
     store = make(tmp_path)
     await store.start()
-    with pytest.raises(CorruptStoreError, match="remove this folder and start it again"):
-        store.state.get("kv", b"1")
+    state = store.state
+    assert state.get("kv", b"122") == b"value 122 " * 50
+    with pytest.raises(CorruptStoreError, match="restart the agent"):
+        READS[way](state)
+    await store.aclose()
+    store = make(tmp_path)
+    await store.start()
+    assert store.state.tables() == []
+    assert store.log.last_index == 1
+    with store.state.write() as batch:
+        batch.put("kv", b"k", b"v")
+    await store.aclose()
+    store = make(tmp_path)
+    await store.start()
+    assert store.state.get("kv", b"k") == b"v", "once rebuilt, it is trusted again"
+    await store.aclose()
+
+
+async def test_pages_of_the_state_that_are_none_are_noticed(tmp_path: Path) -> None:
+    await _filled(tmp_path)
+    path = tmp_path / "state" / "data.mdb"
+    data = path.read_bytes()
+    page = data.index(b"value 150 ") // 4096 * 4096
+    path.write_bytes(data[:page] + b"\xa5" * 4096 + data[page + 4096 :])
+    store = make(tmp_path)
+    await store.start()
+    with pytest.raises(CorruptStoreError, match="restart the agent"):
+        list(store.state.range("kv"))
+    await store.aclose()
+    store = make(tmp_path)
+    await store.start()
+    assert store.state.tables() == []
+    await store.aclose()
+
+
+@pytest.mark.parametrize("version", [b"", b"3"])
+async def test_a_state_of_another_format_is_built_again(
+    tmp_path: Path, version: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("consul_kernel_disk.state.FORMAT", version)
+        await _filled(tmp_path)
+    store = make(tmp_path)
+    await store.start()
+    assert store.state.tables() == []
+    assert f"its format is {version.decode()}, this version reads 2" in caplog.text
+    with store.state.write() as batch:
+        batch.clear()
+    with store.state.write() as batch:
+        batch.put("kv", b"k", b"v")
+    await store.aclose()
+    store = make(tmp_path)
+    await store.start()
+    assert store.state.get("kv", b"k") == b"v"
     await store.aclose()
 
 
@@ -235,23 +317,26 @@ async def test_the_map_grows_within_a_batch(tmp_path: Path) -> None:
     await store.aclose()
 
 
-async def test_a_full_map_under_a_snapshot_undoes_the_batch(tmp_path: Path) -> None:
-    """The map cannot grow under a reader: StoreError, nothing half done, and it works once the reader is gone."""
+async def test_a_map_that_has_to_grow_ends_the_snapshots(tmp_path: Path) -> None:
+    """A map cannot grow under a reader, and what is written must not wait for one: snapshots are taken again."""
     store = make(tmp_path, map_bytes=1 << 20)
     await store.start()
     with store.state.write() as batch:
-        batch.put("kv", b"a", b"1")
-    view = store.state.snapshot()
-
-    def overfill() -> None:
-        with store.state.write() as batch:
-            for number in range(1000):
-                batch.put("kv", b"%05d" % number, b"x" * 10_000)
-
-    with pytest.raises(StoreError, match="map_bytes"):
-        overfill()
-    assert list(store.state.range("kv")) == [(b"a", b"1")] == list(view.range("kv"))
+        for number in range(10):
+            batch.put("kv", b"old %d" % number, b"1")
+    view, other = store.state.snapshot(), store.state.snapshot()
+    pairs = view.range("kv")
+    assert next(pairs) == (b"old 0", b"1")
+    with store.state.write() as batch:
+        for number in range(1000):
+            batch.put("kv", b"%05d" % number, b"x" * 10_000)
+    for read in (lambda: next(pairs), lambda: list(view.range("kv")), lambda: other.get("kv", b"old 1"), view.tables):
+        with pytest.raises(StoreError):
+            read()
     view.close()
-    overfill()
-    assert len(list(store.state.range("kv"))) == 1001
+    with pytest.raises(StoreError, match="map had to grow"):
+        view.get("kv", b"old 0")
+    view = store.state.snapshot()
+    assert len(list(view.range("kv"))) == 1010
+    view.close()
     await store.aclose()
