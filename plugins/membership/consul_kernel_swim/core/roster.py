@@ -210,17 +210,23 @@ class Roster:
         if record.member.status is not MemberStatus.LEAVING:
             self._erase(record)
             return
-        if record.is_pruned:
-            return
-        record.is_pruned = True
+        if not record.is_pruned:
+            record.is_pruned = True
+            self._prune_later(record)
 
-        def erase() -> None:
+    def _prune_later(self, record: _Record) -> None:
+        """Erase who is leaving when it has left: as long as SWIM finds it there, it stays listed."""
+
+        def look() -> None:
+            if record.member.status is MemberStatus.LEAVING:
+                self._prune_later(record)
+                return
             record.is_pruned = False
-            if record.member.status is not MemberStatus.ALIVE:
+            if record.member.status in _GONE:
                 self._erase(record)
 
         settings = self._env.settings
-        self._env.after(settings.broadcast_timeout_ms + settings.leave_propagate_delay_ms, erase)
+        self._env.after(settings.broadcast_timeout_ms + settings.leave_propagate_delay_ms, look)
 
     # --- time ---
 
