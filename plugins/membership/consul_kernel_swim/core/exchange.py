@@ -115,12 +115,7 @@ class Exchanges:
         self._env.dial(address, request, self._env.settings.tcp_timeout_ms, replied, done)
 
     def _take_reply(self, reply: PushPull, join: bool, skip_events: bool, done: Done) -> Job:
-        try:
-            error = yield from self._merge(reply, join=join, skip_events=skip_events)
-        except PeerProtocolError as fault:
-            self._env.count("malformed")
-            error = str(fault)
-        done(error)
+        done((yield from self._merge(reply, join=join, skip_events=skip_events)))
 
     def serve(self, stream_id: int, request: PushPull) -> None:
         """Answer a peer that sent its state, and take that over; while too much is waiting, close without a word."""
@@ -132,11 +127,7 @@ class Exchanges:
         """Our state as it is before theirs is taken over; a peer whose state is refused gets ours all the same."""
         answer = yield from self._local(join=request.join)
         self._env.effects.append(Answer(stream_id, answer))
-        try:
-            error = yield from self._merge(request, join=request.join, skip_events=False)
-        except PeerProtocolError:
-            self._env.count("malformed")
-            return
+        error = yield from self._merge(request, join=request.join, skip_events=False)
         if error is not None:
             self._env.warn(f"a peer's state was not merged: {error}")
 
@@ -166,9 +157,16 @@ class Exchanges:
             if self._backlog.spend(_MERGED_AT_ONCE + changes * _CHANGE_UNITS):
                 yield
         if remote.user_state:
-            work = self._keeper.merge_state(remote.user_state, skip_events=skip_events)
-            yield from self._backlog.paced(work, 1)
+            yield from self._merge_user_state(remote.user_state, skip_events=skip_events)
         return None
+
+    def _merge_user_state(self, state: bytes, *, skip_events: bool) -> Job:
+        """What cannot be read of it is left out, as in Serf; the nodes count all the same."""
+        try:
+            yield from self._backlog.paced(self._keeper.merge_state(state, skip_events=skip_events), 1)
+        except PeerProtocolError as error:
+            self._env.count("malformed")
+            self._env.warn(f"the upper layer's part of a peer's state was not merged: {error}")
 
     def _check_versions(self, remote: Sequence[RemoteNode]) -> Generator[None, None, str | None]:
         spoken = SpokenVersions()

@@ -172,7 +172,7 @@ def test_serfs_part_is_merged_in_turns() -> None:
     assert len(quiet) >= 2_000 // UNITS_PER_TURN
 
 
-def test_serfs_part_that_cannot_be_read_is_counted_and_ends_the_join() -> None:
+def test_serfs_part_that_cannot_be_read_is_left_out() -> None:
     bench = Bench()
     bench.do(StreamReceived(1, state_of(3, user_state=b"\x02\xc1"), PEER))
     assert bench.swim.counters["malformed"] == 1
@@ -180,9 +180,16 @@ def test_serfs_part_that_cannot_be_read_is_counted_and_ends_the_join() -> None:
     bench.do(Join(7, PEER))
     dial = next(effect for effect in bench.effects if isinstance(effect, Dial))
     bench.do(ReplyReceived(dial.dial_id, state_of(3, user_state=b"\x02\xc1")))
-    done = next(effect for effect in bench.effects if isinstance(effect, CommandDone))
-    assert done.error is not None
-    assert "not msgpack" in done.error
+    assert CommandDone(7) in bench.effects
+    assert bench.swim.counters["malformed"] == 2
+    assert any("not msgpack" in effect.text for effect in bench.effects if isinstance(effect, Warn))
+
+
+def test_state_of_another_upper_layer_is_left_out() -> None:
+    bench = Bench()
+    bench.do(StreamReceived(1, state_of(3, user_state=b"another"), PEER))
+    assert len(bench.swim.members()) == 4
+    assert bench.swim.counters["malformed"] == 1
 
 
 # --- how much may wait ---
