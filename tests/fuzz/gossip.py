@@ -76,23 +76,24 @@ class Batch:
         self._campaign = campaign(rng) if campaign is not None else None
         self._campaign_streams = campaign in STREAM_CAMPAIGNS
         self._maker = Maker(rng, rising=number % 4 == 3)
-        self._mutator = Mutator(
-            rng,
-            (*PACKETS, *STREAMS),
-            (
-                add_checksum,
-                compress_message,
-                lambda data: join_messages([data[:30_000]] * 2),
-                lambda data: bytes((7, rng.choice((0, 1, 2, 255)))) + len(data).to_bytes(4, "big")[2:] + data,
-                lambda data: b"\x08\x09" + data,
-                lambda data: b"\x0a" + len(data).to_bytes(4, "big") + data,
-                lambda data: b"\xf4\x04blue" + data,
-            ),
+        # What is sealed is another each time: choices about it must not change the course of the rest.
+        self._aside = aside = random.Random(f"{seed}/{number}/aside")
+        wrappers = (
+            add_checksum,
+            compress_message,
+            lambda data: join_messages([data[:30_000]] * 2),
+            lambda data: b"\x07\x01" + len(data).to_bytes(4, "big")[2:] + data,
+            lambda data: b"\x07\xff" + len(data).to_bytes(4, "big")[2:] + data,
+            lambda data: b"\x08\x09" + data,
+            lambda data: b"\x0a" + len(data).to_bytes(4, "big") + data,
+            lambda data: b"\xf4\x04blue" + data,
         )
+        self._mutator = Mutator(rng, (*PACKETS, *STREAMS), wrappers)
+        self._forger = Mutator(aside, (*PACKETS, *STREAMS), wrappers)
         self._core = CoreVictim(rng)
         ciphers = installed_ciphers(KEYS)
         self._sealed = [
-            SealedVictim(rng, cipher, label) for cipher in (None, *ciphers.values()) for label in (b"", b"blue")
+            SealedVictim(aside, cipher, label) for cipher in (None, *ciphers.values()) for label in (b"", b"blue")
         ]
         self.last_input = b""
 
@@ -132,7 +133,7 @@ class Batch:
             self._core.packet(packet)
         elif kind < 0.8:
             self.last_input = stream = self._stream()
-            self._core.stream(self._in_chunks(stream))
+            self._core.stream(self._in_chunks(stream, rng))
         elif kind < 0.93:
             self._sealed_packet(rng.choice(self._sealed))
         else:
@@ -159,14 +160,14 @@ class Batch:
         data = self._rng.choice(STREAMS) if self._rng.random() < 0.3 else self._maker.stream()
         return data if self._rng.random() < 0.3 else self._mutator.mutate(data)
 
-    def _in_chunks(self, data: bytes) -> list[bytes]:
-        size = self._rng.choice((1, 7, 100, 1400, 65_536)) if len(data) < 2_000 else self._rng.choice((500, 65_536))
+    def _in_chunks(self, data: bytes, rng: random.Random) -> list[bytes]:
+        size = rng.choice((1, 7, 100, 1400, 65_536)) if len(data) < 2_000 else rng.choice((500, 65_536))
         return [data[start : start + size] for start in range(0, len(data), size)]
 
     def _sealed_packet(self, victim: SealedVictim) -> None:
         plain = self._maker.packet()
         sealed = victim.seal_packet(plain)
-        self.last_input = forged = self._mutator.mutate(sealed)
+        self.last_input = forged = self._forger.mutate(sealed)
         victim.honest(plain, sealed)
         if forged != sealed:
             victim.forged(forged, sealed)
@@ -174,8 +175,8 @@ class Batch:
     def _sealed_stream(self, victim: SealedVictim, loop: asyncio.AbstractEventLoop) -> None:
         served = self._rng.random() < 0.5
         sealed = victim.seal_stream(self._stream(), dialling=served)
-        self.last_input = arrived = sealed if self._rng.random() < 0.3 else self._mutator.mutate(sealed)
-        victim.stream(sealed, self._in_chunks(arrived), loop, served=served)
+        self.last_input = arrived = sealed if self._rng.random() < 0.3 else self._forger.mutate(sealed)
+        victim.stream(sealed, self._in_chunks(arrived, self._aside), loop, served=served)
 
 
 def run_batch(seed: int, number: int) -> Outcome:
