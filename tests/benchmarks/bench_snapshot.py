@@ -17,7 +17,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -38,7 +38,6 @@ from consul_kernel_disk.config import DiskConfig  # noqa: E402
 from consul_kernel_memory.store import MemoryStore  # noqa: E402
 from harness.agents import AgentProcess, Cluster  # noqa: E402
 
-ROUNDS = 3
 PIECE = 256 * 1024
 
 
@@ -103,8 +102,9 @@ class Figures:
         self._turns = turns
         self.best: dict[str, tuple[float, float, float]] = {}
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def step(self, name: str) -> AsyncIterator[None]:
+        await asyncio.sleep(0.01)  # what came before is not this step's
         self._turns.take_ms()
         wall, cpu = time.perf_counter(), time.process_time()
         yield
@@ -142,29 +142,30 @@ async def one_round(state: ReplicatedState, folder: Path, archive: Path, figures
         for piece in pieces_of(archive):
             yield piece
 
-    with figures.step("receive and verify"):
+    async with figures.step("receive and verify"):
         received = await receive(sent(), spool_folder=folder)
-    with figures.step("stage and replace"):
+    async with figures.step("stage and replace"):
         await restore(received, propose)
     await received.aclose()
-    with figures.step("remove what was replaced"):
+    async with figures.step("remove what was replaced"):
         while state.remove_waste(512):
             await asyncio.sleep(0)
-    with figures.step("save: records to a spool"):
+    async with figures.step("save: records to a spool"):
         saved = await save_state(state, term=1, configuration=Configuration(), spool_folder=folder)
-    with figures.step("save: pack"):
+    async with figures.step("save: pack"):
         async for _ in saved.pieces():
             pass
     await saved.aclose()
     raft = folder / "raft.bin"
-    with figures.step("raft snapshot: take"):
+    await asyncio.to_thread(raft.unlink, missing_ok=True)
+    async with figures.step("raft snapshot: take"):
         view = state.snapshot()
         with raft.open("wb") as file:
             for chunk in view.chunks():
                 await asyncio.to_thread(file.write, chunk)
         view.close()
     source = StoredSnapshot(raft, state.applied_index)
-    with figures.step("raft snapshot: restore"):
+    async with figures.step("raft snapshot: restore"):
         await state.restore(source)
     source.close()
     while state.remove_waste(4096):
@@ -181,7 +182,7 @@ def bare_packing(state: Path) -> float:
     return time.process_time() - cpu
 
 
-async def in_process(folder: Path, archive: Path, state_file: Path) -> None:
+async def in_process(folder: Path, archive: Path, state_file: Path, rounds: int) -> None:
     bare = bare_packing(state_file)
     for name in ("disk", "memory"):
         turns = LongestTurn()
@@ -189,7 +190,7 @@ async def in_process(folder: Path, archive: Path, state_file: Path) -> None:
         store = create(StoreContext(data_dir=folder / "data"), DiskConfig()) if name == "disk" else MemoryStore()
         await store.start()
         state, figures = ReplicatedState(store.state), Figures(turns)
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             await one_round(state, folder, archive, figures)
         say(f"{name} store")
         figures.report()
@@ -217,7 +218,7 @@ def ask(agent: AgentProcess, method: str, body: Path | None = None) -> tuple[flo
     return time.perf_counter() - begun, size
 
 
-def over_http(folder: Path, archive: Path) -> None:
+def over_http(folder: Path, archive: Path, rounds: int) -> None:
     for count in (1, 3):
         cluster = Cluster(folder / f"servers{count}")
         try:
@@ -225,14 +226,14 @@ def over_http(folder: Path, archive: Path) -> None:
             servers[0].wait_leader()
             leader = cluster.leader()
             restores, saves = [], []
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 restores.append(ask(leader, "PUT", archive)[0])
                 time.sleep(1)
                 saves.append(ask(leader, "GET")[0])
             relayed = [ask(each, "GET")[0] for each in servers if each is not leader]
         finally:
             cluster.close()
-        say(f"{count} server{'s' if count > 1 else ''} over HTTP, best of {ROUNDS}")
+        say(f"{count} server{'s' if count > 1 else ''} over HTTP, best of {rounds}")
         say(f"  restore {min(restores):.2f} s, save {min(saves):.2f} s")
         if relayed:
             say(f"  save through a follower {min(relayed):.2f} s")
@@ -242,6 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--value-bytes", type=int, default=45)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-http", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -249,9 +251,9 @@ def main() -> None:
         archive, state = make_archive(folder, arguments.keys, arguments.value_bytes)
         sizes = [file.stat().st_size / 1e6 for file in (state, archive)]
         say(f"{arguments.keys} keys, {sizes[0]:.0f} MB of state, {sizes[1]:.0f} MB packed")
-        asyncio.run(in_process(folder, archive, state))
+        asyncio.run(in_process(folder, archive, state, arguments.rounds))
         if not arguments.no_http:
-            over_http(folder, archive)
+            over_http(folder, archive, arguments.rounds)
 
 
 if __name__ == "__main__":

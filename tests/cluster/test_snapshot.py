@@ -45,9 +45,9 @@ def keys(agent: AgentProcess) -> dict[str, tuple[bytes, int]]:
     return {entry["Key"]: (base64.b64decode(entry["Value"] or ""), entry["ModifyIndex"]) for entry in entries}
 
 
-def formed(cluster: Cluster) -> tuple[AgentProcess, AgentProcess, AgentProcess]:
+def formed(cluster: Cluster, **config: Any) -> tuple[AgentProcess, AgentProcess, AgentProcess]:
     """The leader and two followers."""
-    servers = cluster.servers(3)
+    servers = cluster.servers(3, **config)
     for server in servers:
         server.wait_leader()
     leader = cluster.leader()
@@ -151,14 +151,65 @@ def test_a_real_consuls_archive_is_served_by_every_server_and_survives_their_res
         wait_for(lambda server=server: keys(server) == after, f"the same keys on {server.name}")  # type: ignore[misc]
 
 
-def test_a_server_that_was_away_during_a_restore_follows_it(cluster: Cluster) -> None:
-    leader, first, second = formed(cluster)
+COMPACTING = {
+    "raft_snapshot_threshold": 8,
+    "raft_snapshot_interval": "100ms",
+    "raft_trailing_logs": 1,
+    "store": {"disk": {"segment_bytes": 4096}},
+}
+
+
+@pytest.mark.parametrize("config", [{}, COMPACTING], ids=["by the log", "by a snapshot"])
+def test_a_server_that_was_away_during_a_restore_follows_it(cluster: Cluster, config: dict[str, Any]) -> None:
+    leader, first, second = formed(cluster, **config)
     assert leader.ask("PUT", "/v1/kv/a", b"1").status == 200
     archive = leader.ask("GET", "/v1/snapshot").body
     assert leader.ask("PUT", "/v1/kv/b", b"2").status == 200
     second.kill()
+    assert first.ask("PUT", "/v1/snapshot", (DATA / "consul-1.10.11.snap").read_bytes()).status == 200
     assert first.ask("PUT", "/v1/snapshot", archive).status == 200
-    assert first.ask("PUT", "/v1/kv/c", b"3").status == 200
+    for number in range(20):
+        assert first.ask("PUT", "/v1/kv/c", b"%d" % number * 500).status == 200
+    if config:
+        for server in (leader, first):
+            wait_for(lambda server=server: server.log_text().count("taken up to entry") > 1, "snapshots")  # type: ignore[misc]
+            server.kill()  # so that it has no older entries in memory either
+        for server in (leader, first):
+            server.start()
     second.start()
     wait_for(lambda: list(keys(second)) == ["a", "c"], "what the others have")
     assert keys(second) == keys(leader) == keys(first)
+    assert keys(second)["c"][1] > 228
+    if config:
+        assert "received from" in second.log_text()
+        assert "state restored from snapshot" in second.log_text()
+
+
+def test_another_datacenter_is_saved_and_restored_from_here(cluster: Cluster) -> None:
+    (there,) = cluster.servers(1, prefix="t", datacenter="dc2")
+    (here,) = cluster.servers(1, datacenter="dc1", retry_join_wan=[there.wan])
+    for server in (here, there):
+        server.wait_leader()
+    wait_for(lambda: sorted(here.get("/v1/catalog/datacenters")) == ["dc1", "dc2"], "both datacenters")
+    assert there.ask("PUT", "/v1/kv/theirs", b"1").status == 200
+    archive = here.ask("GET", "/v1/snapshot?dc=dc2")
+    assert archive.headers["x-consul-knownleader"] == "true"
+    assert there.ask("DELETE", "/v1/kv/theirs").status == 200
+    assert here.ask("PUT", "/v1/snapshot?dc=dc2", archive.body).status == 200
+    assert list(keys(there)) == ["theirs"]
+    assert keys(here) == {}
+    unknown = here.ask("GET", "/v1/snapshot?dc=dc9")
+    assert (unknown.status, unknown.body) == (500, b"No path to datacenter")
+
+
+def test_a_consensus_without_elections_restores_too(cluster: Cluster) -> None:
+    server = cluster.agent("s1", server=True, consensus={"solo": {}}).start()
+    server.wait_leader()
+    assert server.ask("PUT", "/v1/snapshot", (DATA / "consul-1.10.11.snap").read_bytes()).status == 200
+    assert server.ask("PUT", "/v1/kv/new", b"1").status == 200
+    before = keys(server)
+    assert len(before) == 206
+    assert before["new"][1] > 228
+    server.kill()
+    server.start()
+    wait_for(lambda: keys(server) == before, "the same keys after a crash")

@@ -21,6 +21,7 @@ STAGED_PREFIX = "staged/"
 """Before the name of a table that is staged, where a snapshot has to tell it from the state's."""
 
 MAX_NAMES_CACHED = 1024
+WASTE_BYTES = 1024 * 1024
 
 _CURRENT = b"generation"
 _STAGED = b"staged_generation"
@@ -117,7 +118,7 @@ def unused_generation(names: Iterable[str], taken: Iterable[int]) -> int:
 
 
 def remove_waste(store: StateStore, kept: frozenset[int], rows_max: int) -> bool:
-    """Remove at most `rows_max` rows of generations that are not kept; whether there was one."""
+    """Remove at most `rows_max` rows of generations that are not kept, and about WASTE_BYTES; whether there was one."""
     for name in store.tables():
         if name != NOTES_TABLE and split_name(name)[0] not in kept:
             with store.write() as writer:
@@ -133,9 +134,10 @@ def has_waste(store: StateStore, kept: frozenset[int]) -> bool:
 
 
 def _first_keys(store: StateReader, name: str, count: int) -> list[bytes]:
-    keys = []
-    for key, _ in store.range(name):
+    keys, size = [], 0
+    for key, value in store.range(name):
         keys.append(key)
-        if len(keys) == count:
+        size += len(value)
+        if len(keys) == count or size >= WASTE_BYTES:
             break
     return keys
