@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from consul_kernel.contracts.errors import ConsulKernelError, LeadershipLostError, NotLeaderError, RpcError
+from consul_kernel.contracts.errors import (
+    ConsulKernelError,
+    LeadershipLostError,
+    NotLeaderError,
+    RpcError,
+    StoreError,
+)
 from consul_kernel.server.snapshots import MAX_ARRIVING, MAX_SAVES, ServerSnapshots
 from consul_kernel.server.waste import WasteRemover
 from consul_kernel.snapshot.archive import ArchiveError
 from consul_kernel.snapshot.encoding import encode_record
 from consul_kernel.snapshot.records import RecordType
+from consul_kernel.snapshot.saver import MAX_ATTEMPTS
 from consul_kernel.state import CommandType
 from consul_kernel.state.commands import encode_command
 from consul_kernel.state.restore import RestoreOp, RestoreRequest
+from consul_kernel.state.snapshot import FrozenState
+from consul_kernel.state.tables import Reader
 from consul_kernel.structs.kv import DirEntry, KeyRequest
 from consul_kernel.structs.methods import KVS_GET
 from consul_kernel.structs.snapshot import SnapshotRequest
@@ -153,6 +162,48 @@ async def test_so_many_archives_are_saved_at_once_and_no_more(world: ServerWorld
         await each.archive.aclose()
         await each.archive.aclose()
     assert await world.save()
+
+
+class EndingReader:
+    """Reads of a view that the store ends after so many."""
+
+    def __init__(self, reader: Reader, reads: int) -> None:
+        self._reader = reader
+        self._reads = reads
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        return self._reader.get(table, key)
+
+    def range(
+        self, table: str, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        for pair in self._reader.range(table, start, stop, reverse=reverse):
+            self._reads -= 1
+            if self._reads < 0:
+                raise StoreError("the snapshot was ended")
+            yield pair
+
+
+@pytest.mark.parametrize("ended", [1, MAX_ATTEMPTS])
+async def test_a_view_that_the_store_ends_is_taken_again(world: ServerWorld, ended: int) -> None:
+    await world.restore(ARCHIVE)
+    state, freeze = world.endpoints.state, world.endpoints.state.freeze
+    views: list[FrozenState] = []
+
+    def freezing() -> FrozenState:
+        views.append(freeze())
+        if len(views) <= ended:
+            views[-1].reader = EndingReader(views[-1].reader, 700)  # type: ignore[assignment]
+        return views[-1]
+
+    state.freeze = freezing  # type: ignore[method-assign]
+    if ended < MAX_ATTEMPTS:
+        assert unpack(await world.save())[0].index == 5001
+    else:
+        with pytest.raises(StoreError, match="the snapshot was ended"):
+            await world.save()
+    assert len(views) == min(ended + 1, MAX_ATTEMPTS)
+    world.leave_nothing()
 
 
 async def test_a_disk_that_cannot_be_written_is_told(world: ServerWorld) -> None:
