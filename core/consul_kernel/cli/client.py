@@ -109,6 +109,10 @@ class AgentClient:
         """A JSON document by another method."""
         return self._request(method, path, query, json.dumps(document).encode())
 
+    def post(self, path: str, query: Mapping[str, str | None] | None = None) -> Answer:
+        """POST nothing."""
+        return self._request("POST", path, query, b"")
+
     def download(self, path: str, sink: BinaryIO) -> Mapping[str, str]:
         """GET a body of any length into a file; the headers. OSError when the file cannot be written."""
         connection = self._connect()

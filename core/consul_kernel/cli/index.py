@@ -30,6 +30,9 @@ COMMANDS = {
     "kv put": Entry("kv_write", "Writes a key"),
     "leave": Entry("pool", "Makes the agent leave the pool and stop"),
     "members": Entry("members", "Lists the members of the pool"),
+    "operator raft list-peers": Entry("operator_raft", "Lists the servers of the quorum"),
+    "operator raft remove-peer": Entry("operator_raft", "Removes a server from the quorum"),
+    "operator raft transfer-leader": Entry("operator_raft", "Hands leadership to another server"),
     "plugins": Entry("plugins", "Lists installed plugins"),
     "rtt": Entry("rtt", "Estimates the round-trip time between two nodes"),
     "services deregister": Entry("services", "Deregisters services from the agent"),
@@ -44,6 +47,8 @@ COMMANDS = {
 GROUPS = {
     "catalog": "Reads the catalog",
     "kv": "Reads and writes keys",
+    "operator": "Looks after the servers",
+    "operator raft": "Shows and changes the quorum",
     "services": "Registers services with the agent",
     "snapshot": "Saves, restores and inspects the state of the servers",
 }

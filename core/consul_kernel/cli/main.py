@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _find(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The longest name of a command or group that the arguments begin with, and what follows it."""
-    for words in (2, 1):
+    for words in (3, 2, 1):
         name = " ".join(arguments[:words])
         if len(arguments) >= words and (name in COMMANDS or name in GROUPS):
             return name, arguments[words:]
@@ -98,7 +98,7 @@ def _unknown_command() -> int:
 
 def overview() -> str:
     """All commands, one line each."""
-    entries = {name: entry.synopsis for name, entry in COMMANDS.items() if " " not in name} | GROUPS
+    entries = _children("")
     return (
         "Usage: consul-kernel [--version] [--help] <command> [<args>]\n"
         "       consul-kernel -config <file> …          (the same as `consul-kernel agent …`)\n\n"
@@ -108,13 +108,19 @@ def overview() -> str:
 
 def group_help(group: str) -> str:
     """The commands of a group."""
-    prefix = f"{group} "
-    entries = {name.removeprefix(prefix): entry.synopsis for name, entry in COMMANDS.items() if name.startswith(prefix)}
+    entries = _children(f"{group} ")
     return (
         f"Usage: consul-kernel {group} <subcommand> [options] [args]\n\n"
         f"  {GROUPS[group]}.\n\n"
         f"Subcommands:\n{_list(entries)}"
     )
+
+
+def _children(prefix: str) -> dict[str, str]:
+    """The commands and groups that are one word longer, by that word."""
+    synopses = {name: entry.synopsis for name, entry in COMMANDS.items()} | GROUPS
+    below = {name.removeprefix(prefix): text for name, text in synopses.items() if name.startswith(prefix)}
+    return {name: text for name, text in below.items() if " " not in name}
 
 
 def _list(entries: dict[str, str]) -> str:

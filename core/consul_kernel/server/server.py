@@ -293,6 +293,7 @@ class RaftServer:
             datacenter_maps=parts.datacenters.maps,
             update_coordinate=lambda update: self._coordinate_updates.add(update),
             leader_address=self.leader_address,
+            servers=parts.servers,
         )
 
     def leader_address(self) -> str:

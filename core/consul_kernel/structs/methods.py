@@ -19,6 +19,12 @@ from .health import IndexedCheckServiceNodes
 from .keyring import KeyringRequest, KeyringResponses
 from .kv import IndexedDirEntries, IndexedKeyList, KeyListRequest, KeyRequest, KVSRequest
 from .node import IndexedNodes, IndexedNodeServiceList, IndexedNodeServices
+from .operator import (
+    RaftConfiguration,
+    RaftRemovePeerRequest,
+    TransferLeaderRequest,
+    TransferLeaderResponse,
+)
 from .query import (
     ChecksInStateRequest,
     DatacenterRequest,
@@ -88,6 +94,15 @@ COORDINATE_NODE = Method("Coordinate.Node", NodeSpecificRequest, IndexedCoordina
 
 INTERNAL_EVENT_FIRE = Method("Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY)
 INTERNAL_KEYRING_OPERATION = Method("Internal.KeyringOperation", KeyringRequest, KeyringResponses, Route.ANY)
+
+OPERATOR_RAFT_GET_CONFIGURATION = Method(
+    "Operator.RaftGetConfiguration", DCSpecificRequest, RaftConfiguration, Route.READ
+)
+OPERATOR_RAFT_REMOVE_PEER_BY_ADDRESS = Method(
+    "Operator.RaftRemovePeerByAddress", RaftRemovePeerRequest, Empty, Route.WRITE
+)
+OPERATOR_RAFT_REMOVE_PEER_BY_ID = Method("Operator.RaftRemovePeerByID", RaftRemovePeerRequest, Empty, Route.WRITE)
+OPERATOR_TRANSFER_LEADER = Method("Operator.TransferLeader", TransferLeaderRequest, TransferLeaderResponse, Route.WRITE)
 
 METHODS: dict[str, Method[Any, Any]] = {
     value.name: value for value in list(globals().values()) if isinstance(value, Method)

@@ -13,6 +13,7 @@ from .endpoints import (
     health,
     kv,
     operator,
+    operator_raft,
     snapshot,
     status,
 )
@@ -82,5 +83,8 @@ ROUTES = (
             "DELETE": operator.remove_key,
         },
     ),
+    _get("/v1/operator/raft/configuration", operator_raft.configuration),
+    Route("/v1/operator/raft/peer", {"DELETE": operator_raft.remove_peer}),
+    Route("/v1/operator/raft/transfer-leader", {"POST": operator_raft.transfer_leader}),
     Route("/v1/snapshot", {"GET": snapshot.save, "PUT": snapshot.restore}),
 )

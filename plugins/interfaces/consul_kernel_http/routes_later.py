@@ -62,8 +62,6 @@ _METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/operator/autopilot/configuration": "GET PUT",
     "/v1/operator/autopilot/health": "GET",
     "/v1/operator/autopilot/state": "GET",
-    "/v1/operator/raft/configuration": "GET",
-    "/v1/operator/raft/peer": "DELETE",
     "/v1/query": "GET POST",
     "/v1/query/": "GET PUT DELETE",
     "/v1/session/create": "PUT",

@@ -29,7 +29,7 @@ def test_no_or_an_unknown_command_is_127_with_the_overview_on_stderr(run: Run, a
 def test_help_is_0_on_stdout(run: Run, flag: str) -> None:
     ran = run(flag)
     assert (ran.code, ran.err) == (0, "")
-    assert all(name in ran.out for name in ("agent", "members", *GROUPS))
+    assert all(name in ran.out for name in ("agent", "members", *(group for group in GROUPS if " " not in group)))
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

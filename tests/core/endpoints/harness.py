@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from consul_kernel.agent.tags import ServerTags
 from consul_kernel.contracts.consensus import Configuration, ConsensusStatus, Role, Server
 from consul_kernel.contracts.transport import Stream
 from consul_kernel.rpc.endpoints import EndpointTable
@@ -39,6 +40,8 @@ class SoleConsensus:
         self.leader: Server | None = Server("id", "127.0.0.1:8300")
         self.propose_error: Exception | None = None
         self.verify_error: Exception | None = None
+        self.change_error: Exception | None = None
+        self.transferred_to: list[str | None] = []
         self.verified = 0
         self.proposals: list[bytes] = []
         self.configuration = Configuration((Server("id", "127.0.0.1:8300"),), 1)
@@ -77,9 +80,16 @@ class SoleConsensus:
 
     async def add_server(self, server: Server) -> None: ...
 
-    async def remove_server(self, server_id: str) -> None: ...
+    async def remove_server(self, server_id: str) -> None:
+        if self.change_error is not None:
+            raise self.change_error
+        kept = tuple(server for server in self.configuration.servers if server.id != server_id)
+        self.configuration = Configuration(kept, self.configuration.index + 1)
 
-    async def transfer_leadership(self, to: str | None = None) -> None: ...
+    async def transfer_leadership(self, to: str | None = None) -> None:
+        if self.change_error is not None:
+            raise self.change_error
+        self.transferred_to.append(to)
 
     async def take_snapshot(self) -> None: ...
 
@@ -102,6 +112,7 @@ class Endpoints:
         self.elsewhere_reply: KeyringResponses | Exception = KeyringResponses()
         self.maps: list[DatacenterMap] = []
         self.coordinate_updates: list[NodeCoordinate] = []
+        self.servers: list[ServerTags] = []
         self.table = EndpointTable()
         self.context = EndpointContext(
             state=self.state,
@@ -122,6 +133,7 @@ class Endpoints:
             datacenter_maps=lambda: self.maps,
             update_coordinate=self.coordinate_updates.append,
             leader_address=lambda: "127.0.0.1:8300",
+            servers=lambda: self.servers,
         )
         attach_endpoints(self.table, self.context)
 

@@ -16,6 +16,7 @@ from consul_kernel.structs.event import EventFireRequest
 from consul_kernel.structs.keyring import KeyringRequest
 from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
 from consul_kernel.structs.methods import METHODS
+from consul_kernel.structs.operator import RaftRemovePeerRequest, TransferLeaderRequest
 from consul_kernel.structs.query import (
     ChecksInStateRequest,
     DatacenterRequest,
@@ -64,6 +65,8 @@ requests: dict[type[Any], st.SearchStrategy[Any]] = {
     Empty: st.just(Empty()),
     DatacenterRequest: st.just(DatacenterRequest()),
     QueryOptions: st.builds(QueryOptions, **options),
+    RaftRemovePeerRequest: st.builds(RaftRemovePeerRequest, address=text, id=text),
+    TransferLeaderRequest: st.builds(TransferLeaderRequest, id=text),
     DCSpecificRequest: st.builds(DCSpecificRequest, node_meta_filters=maps, **options),
     NodeSpecificRequest: st.builds(NodeSpecificRequest, node=text, **options),
     ChecksInStateRequest: st.builds(ChecksInStateRequest, state=text, node_meta_filters=maps, **options),

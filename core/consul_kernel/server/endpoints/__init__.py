@@ -10,6 +10,7 @@ from .coordinate import CoordinateEndpoint
 from .health import HealthEndpoint
 from .internal import Internal
 from .kvs import KVS
+from .operator import Operator
 from .status import Status
 
 __all__ = ["EndpointContext", "attach_endpoints"]
@@ -23,3 +24,4 @@ def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:
     KVS(context).attach(table)
     CoordinateEndpoint(context).attach(table)
     Internal(context).attach(table)
+    Operator(context).attach(table)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from consul_kernel.agent.tags import ServerTags
 from consul_kernel.contracts.consensus import Consensus
 from consul_kernel.contracts.errors import (
     LeadershipLostError,
@@ -41,6 +42,8 @@ class EndpointContext:
     datacenter_maps: Callable[[], Sequence[DatacenterMap]]
     update_coordinate: Callable[[NodeCoordinate], None]
     leader_address: Callable[[], str]
+    servers: Callable[[], Sequence[ServerTags]]
+    """Those of this datacenter that gossip has alive, this one among them."""
     default_query_time_ms: int = 300_000
     max_query_time_ms: int = 600_000
     propose_timeout_ms: int = 30_000
