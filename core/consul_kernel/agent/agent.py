@@ -190,6 +190,8 @@ class Agent:
         logger.info("leaving the pool")
         self._router.is_leaving = True
         server, drain_s = self._server, self._config.leave_drain_time_ms / 1000
+        # Or it would register this agent anew after the leader has taken it out of the catalog.
+        await self._leave_step(self._registry.anti_entropy.aclose(), LEAVE_STEP_TIMEOUT_S)
         if server is not None:
             await self._leave_step(server.prepare_leave(), LEAVE_STEP_TIMEOUT_S)
         if self._pools.wan is not None and await self._leave_step(self._pools.wan.leave(), LEAVE_STEP_TIMEOUT_S):

@@ -67,3 +67,20 @@ async def test_who_is_told_twice_leaves_once(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.gather(agent.leave(), agent.leave())
     assert len(told) == 1
     assert agent.stopped.is_set()
+
+
+async def test_the_catalog_is_told_nothing_more_once_the_pool_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that still registered itself while the news of its leaving spreads would stay in the catalog."""
+    agent = await started()
+    running: list[bool] = []
+    leave = agent._parts.membership.leave
+
+    async def look() -> None:
+        running.append(any(task.get_name() == "anti-entropy" for task in asyncio.all_tasks()))
+        await leave()
+
+    monkeypatch.setattr(agent._parts.membership, "leave", look)
+    assert any(task.get_name() == "anti-entropy" for task in asyncio.all_tasks())
+    async with asyncio.timeout(5):
+        await agent.leave()
+    assert running == [False]
