@@ -10,8 +10,8 @@ from .errors import WireError
 
 MIB = 1024 * 1024
 
-MAX_UNFINISHED_BYTES = 128 * MIB
-MAX_UNFINISHED_BYTES_PER_HOST = 64 * MIB
+MAX_PENDING_BYTES = 256 * MIB
+MAX_PENDING_BYTES_PER_HOST = 128 * MIB
 MAX_UNREAD_BYTES = 256 * MIB
 MAX_UNREAD_BYTES_PER_HOST = 32 * MIB
 UNREAD_SHARE_BYTES = 1 * MIB
@@ -66,10 +66,10 @@ class Complaints:
             self._logger.warning(text, *arguments)
 
 
-class UnfinishedRequests:
-    """Bytes of requests that are still arriving: of all callers, and of each host."""
+class PendingRequests:
+    """Bytes of requests that are still arriving or being carried out: of all callers, and of each host."""
 
-    def __init__(self, limit: int = MAX_UNFINISHED_BYTES, limit_per_host: int = MAX_UNFINISHED_BYTES_PER_HOST) -> None:
+    def __init__(self, limit: int = MAX_PENDING_BYTES, limit_per_host: int = MAX_PENDING_BYTES_PER_HOST) -> None:
         self.limit = limit
         self.limit_per_host = limit_per_host
         self.held = 0
@@ -81,9 +81,9 @@ class UnfinishedRequests:
             return
         held = self._by_host.get(host, 0) + amount
         if amount > 0 and held > self.limit_per_host:
-            raise WireError(f"unfinished requests of {host} hold more than {self.limit_per_host} bytes")
+            raise WireError(f"pending requests of {host} hold more than {self.limit_per_host} bytes")
         if amount > 0 and self.held + amount > self.limit:
-            raise WireError(f"unfinished requests hold more than {self.limit} bytes")
+            raise WireError(f"pending requests hold more than {self.limit} bytes")
         self.held += amount
         if held:
             self._by_host[host] = held

@@ -11,7 +11,7 @@ from consul_kernel.contracts.errors import ConsulKernelError, TransportError
 from consul_kernel.contracts.transport import Stream
 from consul_kernel.structs.settings import LimitSettings
 
-from .bounds import Complaints, Tally, UnfinishedRequests, UnreadReplies
+from .bounds import Complaints, PendingRequests, Tally, UnreadReplies
 from .call_stream import READ_BYTES
 from .endpoints import Dispatch, EndpointTable
 from .errors import WireError
@@ -56,7 +56,7 @@ class RpcServer:
         snapshot_serve: Callable[[Stream], Awaitable[None]] | None = None,
         limits: LimitSettings | None = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
-        unfinished: UnfinishedRequests | None = None,
+        pending: PendingRequests | None = None,
         unread: UnreadReplies | None = None,
         settings: YamuxSettings = DEFAULT_SETTINGS,
     ) -> None:
@@ -64,7 +64,7 @@ class RpcServer:
 
         `snapshot_serve` those on which an archive is sent.
 
-        One request has at most `max_request_bytes`; `unfinished` and `unread` bound all of them and their replies.
+        One request has at most `max_request_bytes`; `pending` and `unread` bound all of them and their replies.
         """
         self._endpoints = endpoints
         self._dispatch = dispatch
@@ -72,7 +72,7 @@ class RpcServer:
         self._snapshot_serve = snapshot_serve
         self._limits = limits or LimitSettings()
         self._max_request_bytes = max_request_bytes
-        self._unfinished = unfinished or UnfinishedRequests()
+        self._pending = pending or PendingRequests()
         self._unread = unread or UnreadReplies()
         self._settings = settings
         self._complaints = Complaints(_log)
@@ -160,7 +160,7 @@ class RpcServer:
 
     async def _serve_calls(self, stream: Stream) -> None:
         """Answer calls strictly one after the other, as net/rpc does, until the peer ends or errs."""
-        requests = _Requests(stream, self._max_request_bytes, self._unfinished)
+        requests = _Requests(stream, self._max_request_bytes, self._pending)
         unread, host = self._unread, stream.peer.host
         name, sequence = "", 0
         try:
@@ -172,7 +172,10 @@ class RpcServer:
                     return
                 if unread.held and unread.is_full(host):
                     await unread.wait_for_room(host)
+                requests.begin(len(body))
                 encode_answer, goes_on = await self._answer(header, body)
+                del body
+                requests.end()
                 if unread.held and unread.is_full(host):
                     await unread.wait_for_room(host)
                 await self._send(stream, encode_answer())
@@ -226,49 +229,72 @@ def _encode_reply(sequence: int, name: str, reply: object) -> bytes:
 
 
 class _Requests:
-    """Messages of one stream. What came and is no whole message yet counts against bounds that all streams share."""
+    """Messages of one stream. What came and was not carried out yet counts against bounds that all streams share."""
 
-    def __init__(self, stream: Stream, limit: int, unfinished: UnfinishedRequests) -> None:
+    def __init__(self, stream: Stream, limit: int, pending: PendingRequests) -> None:
         self._stream = stream
         self._host = stream.peer.host
         self._messages = MessageReader(limit)
-        self._unfinished = unfinished
+        self._pending = pending
         self._held = 0
+        self._begun = 0
         self._patience: asyncio.TimerHandle | None = None
 
     async def next(self) -> bytes | None:
         """The next message, or None at the end of the stream. Raises WireError when it is too long to take."""
         message = self._messages.next()
         while message is None:
-            if self._patience is None and not self._messages.is_empty:
-                loop = asyncio.get_running_loop()
-                self._patience = loop.call_later(REQUEST_TIMEOUT_MS / 1000, self._give_up)
+            if not self._messages.is_empty:
+                self._wait_for_rest()
             data = await self._stream.read(READ_BYTES)
             if not data:
                 return None
             self._messages.feed(data)
             message = self._messages.next()
-            self._count()
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-        if self._held:
+        if self._held > self._messages.buffered_bytes:
             self._count()
         return message
 
+    def begin(self, size: int) -> None:
+        """A request of this size is about to be carried out. Raises WireError where it is too much, or too much waits
+
+        behind it.
+        """
+        self._count()
+        if size >= UNCOUNTED_BYTES:
+            self._pending.take(self._host, size)
+            self._begun = size
+
+    def end(self) -> None:
+        """It was."""
+        if self._begun:
+            self._pending.take(self._host, -self._begun)
+            self._begun = 0
+
     def close(self) -> None:
         """Nothing more is read."""
-        self._unfinished.take(self._host, -self._held)
+        self.end()
+        self._pending.take(self._host, -self._held)
         self._held = 0
         if self._patience is not None:
             self._patience.cancel()
+
+    def _wait_for_rest(self) -> None:
+        """The beginning of a message is here: it counts, and has its time."""
+        self._count()
+        if self._patience is None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(REQUEST_TIMEOUT_MS / 1000, self._give_up)
 
     def _count(self) -> None:
         buffered = self._messages.buffered_bytes
         if buffered < UNCOUNTED_BYTES:
             buffered = 0
         if buffered != self._held:
-            self._unfinished.take(self._host, buffered - self._held)
+            self._pending.take(self._host, buffered - self._held)
             self._held = buffered
 
     def _give_up(self) -> None:

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from consul_kernel.rpc.bounds import MAX_WARNINGS_PER_MINUTE, Complaints, Tally, UnfinishedRequests, UnreadReplies
+from consul_kernel.rpc.bounds import MAX_WARNINGS_PER_MINUTE, Complaints, PendingRequests, Tally, UnreadReplies
 from consul_kernel.rpc.errors import WireError
 from consul_kernel.testing.virtual_time import run_virtual
 
@@ -22,19 +22,19 @@ def test_a_tally_forgets_who_has_none() -> None:
     assert (tally.total, tally._by_host) == (0, {})
 
 
-def test_unfinished_requests_are_bounded_for_all_and_for_each() -> None:
-    unfinished = UnfinishedRequests(limit=100, limit_per_host=60)
-    unfinished.take("a", 60)
-    with pytest.raises(WireError, match="unfinished requests of a hold more than 60 bytes"):
-        unfinished.take("a", 1)
-    unfinished.take("b", 40)
-    with pytest.raises(WireError, match="unfinished requests hold more than 100 bytes"):
-        unfinished.take("b", 1)
-    assert unfinished.held == 100
-    unfinished.take("a", -60)
-    unfinished.take("b", 20)
-    unfinished.take("b", -60)
-    assert (unfinished.held, unfinished._by_host) == (0, {})
+def test_pending_requests_are_bounded_for_all_and_for_each() -> None:
+    pending = PendingRequests(limit=100, limit_per_host=60)
+    pending.take("a", 60)
+    with pytest.raises(WireError, match="pending requests of a hold more than 60 bytes"):
+        pending.take("a", 1)
+    pending.take("b", 40)
+    with pytest.raises(WireError, match="pending requests hold more than 100 bytes"):
+        pending.take("b", 1)
+    assert pending.held == 100
+    pending.take("a", -60)
+    pending.take("b", 20)
+    pending.take("b", -60)
+    assert (pending.held, pending._by_host) == (0, {})
 
 
 def test_callers_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:

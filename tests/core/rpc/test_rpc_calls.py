@@ -347,22 +347,22 @@ def test_first_byte_one_goes_to_consensus() -> None:
     run_virtual(program())
 
 
-def test_unfinished_requests_share_a_budget() -> None:
+def test_pending_requests_share_a_budget() -> None:
     async def program() -> None:
         server, pool, network = await _start()
-        server.server._unfinished.limit = 2_000_000
+        server.server._pending.limit = 2_000_000
         started = b"\x00" + msgpack.packb({"Seq": 1, "ServiceMethod": "KVS.Get"}) + b"\x81\xa3Key\xdb\x00\x0e\x00\x00"
         streams = [await network.transport("10.0.0.66").dial(server.entry.address, timeout_ms=1000) for _ in range(4)]
         for stream in streams:
             stream.write(started + bytes(700_000))
         answers = await asyncio.gather(*(asyncio.wait_for(stream.read(1000), 5) for stream in streams[2:]))
-        assert all(b"unfinished requests hold more" in answer for answer in answers)
-        assert 1_400_000 < server.server._unfinished.held < 1_500_000
+        assert all(b"pending requests hold more" in answer for answer in answers)
+        assert 1_400_000 < server.server._pending.held < 1_500_000
         assert await pool.call(server.entry.address, STATUS_PING, Empty(), timeout_ms=TIMEOUT_MS) == Empty()
         for stream in streams:
             stream.close()
         await asyncio.sleep(1)
-        assert server.server._unfinished.held == 0
+        assert server.server._pending.held == 0
         await pool.aclose()
 
     run_virtual(program())

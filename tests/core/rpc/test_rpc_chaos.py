@@ -102,7 +102,7 @@ def test_calls_end_and_writes_happen_once(seed: int) -> None:
             await one.aclose()
         await asyncio.sleep(60)
         assert all(node.server._connections.total == node.server._streams.total == 0 for node in nodes)
-        assert all(node.server._unfinished.held == node.server._unread.held == 0 for node in nodes)
+        assert all(node.server._pending.held == node.server._unread.held == 0 for node in nodes)
         return repr((sorted(carried_out), sorted(outcomes.items()), virtual_now_ms()))
 
     assert run_virtual(program()) == run_virtual(program())

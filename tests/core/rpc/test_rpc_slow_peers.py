@@ -16,7 +16,7 @@ import pytest
 from consul_kernel.contracts.errors import TransportError
 from consul_kernel.contracts.transport import Stream
 from consul_kernel.rpc import server as server_module
-from consul_kernel.rpc.bounds import UnfinishedRequests, UnreadReplies
+from consul_kernel.rpc.bounds import PendingRequests, UnreadReplies
 from consul_kernel.rpc.client import ConnectionPool
 from consul_kernel.rpc.errors import RpcTransportError
 from consul_kernel.rpc.yamux import YamuxSession
@@ -117,7 +117,7 @@ def test_half_requests_are_bounded_and_given_up_after_a_minute() -> None:
     async def program() -> None:
         server, network = await _start()
         limit = 5_000_000
-        server.server._unfinished = UnfinishedRequests(limit_per_host=limit)
+        server.server._pending = PendingRequests(limit_per_host=limit)
         session = await _session(network, server)
         head = msgpack.packb({"Seq": 1, "ServiceMethod": "KVS.Get"}) + b"\x81\xa3Key\xdb\x00\x0c\x00\x00"
         streams = [session.open_stream() for _ in range(100)]
@@ -125,11 +125,11 @@ def test_half_requests_are_bounded_and_given_up_after_a_minute() -> None:
             stream.write(head + bytes(200 * KIB))
             await asyncio.sleep(0.001)
         await asyncio.sleep(1)
-        assert limit * 0.9 < server.server._unfinished.held <= limit
+        assert limit * 0.9 < server.server._pending.held <= limit
         assert server.server._streams.of(HOSTILE) <= limit / (200 * KIB) + 1
         assert await _ping(network, server) < 50
         await asyncio.sleep(60)
-        assert (server.server._unfinished.held, server.server._streams.total) == (0, 0)
+        assert (server.server._pending.held, server.server._streams.total) == (0, 0)
         await session.aclose()
 
     run_virtual(program())
@@ -264,6 +264,33 @@ def test_what_gossip_says_of_a_host_ends_the_wait_for_it_and_a_false_word_does_n
         with pytest.raises(RpcTransportError, match="does not answer"):
             await waiting
         assert virtual_now_ms() - begun < 5_100
+        await pool.aclose()
+
+    run_virtual(program())
+
+
+def test_long_requests_that_wait_are_bounded() -> None:
+    """A blocking query holds what was asked, for as long as it takes."""
+
+    async def program() -> None:
+        server, network = await _start()
+        server.server._pending = PendingRequests(limit_per_host=3_000_000)
+
+        async def block(request: KeyRequest) -> IndexedDirEntries:
+            await asyncio.sleep(100)
+            return IndexedDirEntries(index=1)
+
+        server.endpoints.on_get = block
+        pool = ConnectionPool(network.transport(HOSTILE))
+        query = KeyRequest(key=bytes(500_000), min_query_index=1, max_query_time=10**12)
+        asked = [pool.call(server.entry.address, KVS_GET, query, timeout_ms=700_000) for _ in range(20)]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [str(result) for result in results if isinstance(result, Exception)]
+        assert len(refused) == 15
+        assert set(refused) == {
+            "rpc error making call: rpc: pending requests of 10.0.0.66 hold more than 3000000 bytes"
+        }
+        assert server.server._pending.held == 0
         await pool.aclose()
 
     run_virtual(program())
