@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consul_kernel.rpc.errors import WireError
@@ -197,6 +197,7 @@ _texts = st.text(st.characters(codec="utf-8"), max_size=40)
 _indexes = st.integers(0, 2**64 - 1)
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         KVSRequest,
@@ -232,6 +233,7 @@ _services = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         RegisterRequest,
@@ -253,6 +255,7 @@ def test_every_method_has_both_plans(name: str) -> None:
     assert decode(method.reply, encode(method.reply())) == method.reply()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_never_raises_anything_else(data: bytes) -> None:
     reader = MessageReader(limit=100)
@@ -268,6 +271,7 @@ def test_garbage_never_raises_anything_else(data: bytes) -> None:
         return
 
 
+@settings(deadline=None)
 @given(st.lists(st.recursive(st.none() | st.booleans() | st.integers(-5, 2**40) | _texts, st.lists), max_size=6))
 def test_messages_are_cut_however_they_arrive(values: list[Any]) -> None:
     messages = [msgpack.packb(value, use_bin_type=False) for value in values]
