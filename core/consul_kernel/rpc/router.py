@@ -166,6 +166,8 @@ class Router:
                 except RpcError as error:
                     if isinstance(error, RpcTransportError):
                         self._directory.doubt(server)
+                    else:
+                        self._directory.trust(server)  # an error, too, is an answer
                     if not _may_retry(error, method):
                         raise
                     failure = error
@@ -247,11 +249,11 @@ class Router:
 
 
 def _may_retry(error: NotLeaderError | RpcError, method: Method[Any, Any]) -> bool:
-    """Whether a call may be made again: nothing was carried out, or it is a read that was cut off."""
+    """Whether a call may be made again: nothing was carried out, or it was cut off and twice is as good as once."""
     if isinstance(error, NotLeaderError | RpcUnreachableError):
         return True
     if isinstance(error, RpcTransportError):
-        return method.route is not Route.WRITE
+        return method.is_repeatable
     text = str(error)
     return NO_LEADER in text or NOT_THE_LEADER in text
 

@@ -59,6 +59,13 @@ class Method(Generic[RequestT, ReplyT]):
     request: type[RequestT]
     reply: type[ReplyT]
     route: Route
+    counts_each_time: bool = False
+    """For Route.ANY: whether a second time does more than the first."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a call of which nobody knows if it was carried out may be made again."""
+        return self.route is not Route.WRITE and not self.counts_each_time
 
 
 Call = Callable[[Method[Any, Any], Any], Awaitable[Any]]
@@ -92,7 +99,9 @@ COORDINATE_LIST_DATACENTERS = Method("Coordinate.ListDatacenters", Empty, list[D
 COORDINATE_LIST_NODES = Method("Coordinate.ListNodes", DCSpecificRequest, IndexedCoordinates, Route.READ)
 COORDINATE_NODE = Method("Coordinate.Node", NodeSpecificRequest, IndexedCoordinates, Route.READ)
 
-INTERNAL_EVENT_FIRE = Method("Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY)
+INTERNAL_EVENT_FIRE = Method(
+    "Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY, counts_each_time=True
+)
 INTERNAL_KEYRING_OPERATION = Method("Internal.KeyringOperation", KeyringRequest, KeyringResponses, Route.ANY)
 
 OPERATOR_RAFT_GET_CONFIGURATION = Method(

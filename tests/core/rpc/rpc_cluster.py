@@ -15,8 +15,16 @@ from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
 from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.rpc.router import Router
 from consul_kernel.rpc.server import RpcServer
+from consul_kernel.structs.event import EventFireRequest, EventFireResponse
 from consul_kernel.structs.kv import IndexedDirEntries, KeyRequest, KVSRequest
-from consul_kernel.structs.methods import KVS_APPLY, KVS_GET, STATUS_LEADER, STATUS_PEERS, STATUS_PING
+from consul_kernel.structs.methods import (
+    INTERNAL_EVENT_FIRE,
+    KVS_APPLY,
+    KVS_GET,
+    STATUS_LEADER,
+    STATUS_PEERS,
+    STATUS_PING,
+)
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.record import Empty
 from consul_kernel.structs.settings import LimitSettings
@@ -55,7 +63,7 @@ class DecidedConsensus:
 
 @dataclass
 class Endpoints:
-    """Answers that tell who gave them, and a few that err."""
+    """Answers that tell who gave them, and a few that err; an event takes an hour to fire."""
 
     name: str
     calls: list[Any] = field(default_factory=list)
@@ -72,6 +80,11 @@ class Endpoints:
         self.calls.append(request)
         return await self.on_apply(request) if self.on_apply is not None else True
 
+    async def fire(self, request: EventFireRequest) -> EventFireResponse:
+        self.calls.append(request)
+        await asyncio.sleep(3600)
+        return EventFireResponse()
+
     async def leader(self, request: DatacenterRequest) -> str:
         return self.name
 
@@ -86,6 +99,7 @@ class Endpoints:
         table = EndpointTable()
         table.attach(KVS_GET, self.get)
         table.attach(KVS_APPLY, self.apply)
+        table.attach(INTERNAL_EVENT_FIRE, self.fire)
         table.attach(STATUS_LEADER, self.leader)
         table.attach(STATUS_PEERS, self.peers)
         table.attach(STATUS_PING, self.ping)

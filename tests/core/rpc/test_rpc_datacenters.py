@@ -9,8 +9,9 @@ import pytest
 
 from consul_kernel.contracts.errors import RpcError
 from consul_kernel.rpc.errors import RpcTransportError, RpcUnreachableError
+from consul_kernel.structs.event import EventFireRequest
 from consul_kernel.structs.kv import IndexedDirEntries, KeyRequest, KVSRequest
-from consul_kernel.structs.methods import KVS_APPLY, KVS_GET, STATUS_LEADER
+from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE, KVS_APPLY, KVS_GET, STATUS_LEADER
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.testing.memory_network import MemoryNetwork
 from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
@@ -162,6 +163,43 @@ def test_a_read_that_breaks_off_is_made_elsewhere_and_a_write_is_not() -> None:
         assert answered_by(await reading) == "t2"
         assert [type(request) for request in there[1].endpoints.calls] == [KeyRequest]
         assert await here[1].router.call(KVS_APPLY, WRITE) is True
+
+    run_virtual(program())
+
+
+@pytest.mark.parametrize("datacenter", ["dc2", "dc1"])
+def test_an_event_that_breaks_off_is_not_fired_again(datacenter: str) -> None:
+    """Any server may fire it, but nobody knows whether the one that was asked has done so."""
+
+    async def program() -> None:
+        network, here, there = await federation()
+        client, _ = make_client(network, *here)
+        servers, caller = (there, here[0].router) if datacenter == "dc2" else (here, client)
+        firing = asyncio.create_task(caller.call(INTERNAL_EVENT_FIRE, EventFireRequest(datacenter=datacenter)))
+        await asyncio.sleep(1)
+        (victim,) = (node for node in servers if node.endpoints.calls)
+        network.crash(victim.host)
+        with pytest.raises(RpcTransportError) as caught:
+            await firing
+        assert not isinstance(caught.value, RpcUnreachableError)
+        assert sum(len(node.endpoints.calls) for node in servers) == 1
+
+    run_virtual(program())
+
+
+def test_an_error_is_an_answer_that_ends_the_doubt() -> None:
+    async def program() -> None:
+        _, here, there = await federation()
+
+        async def refuse(request: KVSRequest) -> bool:
+            raise RpcError("Must provide key")
+
+        there[0].endpoints.on_apply = refuse
+        for node in there:
+            here[0].directory.doubt(node.entry)
+        with pytest.raises(RpcError, match="Must provide key"):
+            await here[0].router.call(KVS_APPLY, WRITE)
+        assert [server.name for server in here[0].directory.doubtful()] == ["t2", "t3"]
 
     run_virtual(program())
 
