@@ -131,14 +131,25 @@ class Pump:
             await asyncio.sleep(0)
 
     def _step(self, swim: Swim, event: Input, now_ms: int) -> None:
+        """A fault of ours in one input, or in one effect, must not stop the agent's failure detection.
+
+        Nor may it take other effects along: among them may be the end that a command waits for.
+        """
         try:
             now_us = None if self._context.now_us is None else self._context.now_us()
-            for effect in swim.step(event, now_ms, now_us):
-                self._perform(effect)
+            effects = swim.step(event, now_ms, now_us)
         except Exception:
-            # A fault of ours in one input must not stop the agent's failure detection.
-            self._counters["step_faults"] += 1
-            logger.exception("pool %s: a fault while handling %s", self._context.pool, type(event).__name__)
+            self._note_fault(event)
+            return
+        for effect in effects:
+            try:
+                self._perform(effect)
+            except Exception:
+                self._note_fault(effect)
+
+    def _note_fault(self, what: Input | Effect) -> None:
+        self._counters["step_faults"] += 1
+        logger.exception("pool %s: a fault while handling %s", self._context.pool, type(what).__name__)
 
     def _rearm(self, swim: Swim) -> None:
         """One timer for the core's next deadline."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from .environment import Environment
@@ -23,7 +24,7 @@ Job = Generator[None, None, None]
 class Backlog:
     """Jobs take turns, whoever has waited longest first, one turn a step. `weight_max` bounds what they hold.
 
-    A job must not raise.
+    A job should not raise; one that does is dropped, the others go on.
     """
 
     def __init__(self, env: Environment, weight_max: int) -> None:
@@ -66,12 +67,16 @@ class Backlog:
     def _turn(self) -> None:
         job, weight = self._jobs[0]
         self._units = UNITS_PER_TURN
+        is_over = True
         try:
-            next(job)
-        except StopIteration:
-            self._jobs.popleft()
-            self._weight -= weight
-        else:
-            self._jobs.rotate(-1)
-        if self._jobs:
-            self._env.after(0, self._turn)
+            with suppress(StopIteration):
+                next(job)
+                is_over = False
+        finally:
+            if is_over:
+                self._jobs.popleft()
+                self._weight -= weight
+            else:
+                self._jobs.rotate(-1)
+            if self._jobs:
+                self._env.after(0, self._turn)

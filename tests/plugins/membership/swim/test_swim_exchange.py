@@ -239,6 +239,31 @@ def test_jobs_are_bounded_and_take_turns() -> None:
     assert len(course) == 3 * 256
 
 
+def test_job_that_raises_is_dropped_and_the_others_go_on() -> None:
+    env = Bench().swim._env
+    backlog = Backlog(env, 10)
+    course: list[str] = []
+
+    def job(*, fails: bool) -> Job:
+        yield
+        if fails:
+            raise RuntimeError("a fault of ours")
+        course.append("done")
+
+    assert backlog.start(job(fails=True), 9)
+    assert backlog.start(job(fails=False), 1)
+    with pytest.raises(RuntimeError, match="ours"):
+        for _ in range(3):
+            env.timers.run_due(env.now_ms)
+    for _ in range(2):
+        env.timers.run_due(env.now_ms)
+    assert course == ["done"]
+    assert len(backlog) == 0
+    assert backlog.start(job(fails=False), 10), "what it held is free again"
+    assert backlog.start(job(fails=False), 0)
+    assert not backlog.start(job(fails=False), 1)
+
+
 def test_state_of_too_many_nodes_is_refused_by_its_header() -> None:
     encoded = state_of(20).encode()
     assert StreamDecoder(nodes_max=20).feed(encoded) == state_of(20)

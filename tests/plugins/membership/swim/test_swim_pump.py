@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from consul_kernel.contracts.errors import MembershipError, TransportError
-from consul_kernel.contracts.membership import GossipEvent, MembershipContext, MemberStatus
+from consul_kernel.contracts.membership import GossipEvent, MemberEvent, MembershipContext, MemberStatus
 from consul_kernel.contracts.transport import Address, Listener, PacketEndpoint, ReceivePacket, ServeStream, Stream
 from consul_kernel.structs.coordinate import Coordinate
 from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
 from consul_kernel_swim import SwimConfig, SwimMembership
 from consul_kernel_swim.core.coordinates import encode_coordinate
 from consul_kernel_swim.core.messages import Ack, Alive, Ping, Suspect, decode_message
-from consul_kernel_swim.core.packets import split_packet
+from consul_kernel_swim.core.packets import join_messages, split_packet
 from consul_kernel_swim.core.settings import PROTOCOL_VERSIONS
 from consul_kernel_tcp.transport import TcpTransport
 
@@ -208,6 +208,26 @@ def test_a_ping_is_answered_before_the_gossip_that_waits() -> None:
         first = decode_message(split_packet(bench.transport.sent[0][0])[0][0])
         assert isinstance(first, Ack)
         assert first.sequence == 7
+        await bench.membership.aclose()
+
+    run_virtual(program())
+
+
+def test_a_fault_in_one_effect_takes_no_other_along() -> None:
+    events: list[GossipEvent] = []
+
+    async def program() -> None:
+        bench = Bench(events.append)
+        await bench.start_with_peer()
+
+        def fail(packet: bytes, to: Address) -> None:
+            raise RuntimeError("a fault of the transport's")
+
+        bench.transport.send = fail  # type: ignore[method-assign]
+        bench.transport.deliver(join_messages([Ping(7, "own", PEER, "peer").encode(), alive("n")]))
+        await asyncio.sleep(0.01)
+        assert [event.member.name for event in events if isinstance(event, MemberEvent)] == ["own", "peer", "n"]
+        assert bench.stat("step_faults") == "1"
         await bench.membership.aclose()
 
     run_virtual(program())
