@@ -18,11 +18,13 @@ from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.coordinate import CoordinateBatch
 from consul_kernel.structs.kv import KVSRequest
 from consul_kernel.structs.query import DatacenterRequest
+from consul_kernel.structs.session import SessionRequest
 
 from .coordinates import update_coordinates
 from .kv import apply_kvs, reap_tombstones
 from .registration import deregister, register
 from .restore import RestoreRequest, apply_restore
+from .session_commands import apply_session
 from .transaction import Transaction
 
 IGNORABLE = 0x80
@@ -40,12 +42,13 @@ class CorruptCommandError(ConsulKernelError):
 class CommandType(IntEnum):
     """The first octet of a command. Below 64 the numbers are Consul's; gaps belong to nouns that have their own issues
 
-    (sessions, ACL, queries, …).
+    (ACL, queries, …).
     """
 
     REGISTER = 0
     DEREGISTER = 1
     KVS = 2
+    SESSION = 3
     TOMBSTONE = 5
     RESTORE = 64
     COORDINATES = 6 | IGNORABLE
@@ -76,6 +79,7 @@ COMMANDS: dict[int, Command] = {
     CommandType.REGISTER: Command(RegisterRequest, register),
     CommandType.DEREGISTER: Command(DeregisterRequest, deregister),
     CommandType.KVS: Command(KVSRequest, apply_kvs),
+    CommandType.SESSION: Command(SessionRequest, apply_session),
     CommandType.TOMBSTONE: Command(TombstoneRequest, _reap),
     CommandType.RESTORE: Command(RestoreRequest, apply_restore),
     CommandType.COORDINATES: Command(CoordinateBatch, update_coordinates),

@@ -16,14 +16,13 @@ from consul_kernel.contracts.store import MAX_KEY_BYTES
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 
 from .keys import after_prefix, fold, pack, pack_index, unpack_index
+from .sessions import find_session
 from .tables import KeySet, Reader, Table, Writer, bump_index, table_index
 from .transaction import Transaction
 from .watches import KEY, Topic
 
 MAX_KV_KEY_BYTES = MAX_KEY_BYTES - 8
 """The longest key that can be stored: a tombstone's place in the order of indexes takes eight octets."""
-
-UUID_CHARACTERS = 36
 
 CACHED_ENTRIES = 8192
 CACHED_VALUE_BYTES = 4096
@@ -187,29 +186,74 @@ def _check_and_delete(transaction: Transaction, entry: DirEntry) -> bool:
     return True
 
 
-def _lock(_: Transaction, entry: DirEntry) -> bool:
-    """Refused: no session exists on a server that does not have them, so the one that is named is unknown."""
+def _lock(transaction: Transaction, entry: DirEntry) -> bool:
+    """Write an entry and hold it, unless another session does. `lock_index` counts how often it changed hands."""
+    _require_session(entry)
+    if find_session(transaction, entry.session) is None:
+        raise RequestError(f'invalid session "{entry.session}"')
+    existing = _entries.get(transaction, entry.key)
+    if existing is None:
+        lock_index = 1
+    elif not existing.session:
+        lock_index = existing.lock_index + 1
+    elif _is_held_by(existing, entry.session):
+        lock_index = existing.lock_index
+    else:
+        return False
+    _write(transaction, replace(entry, lock_index=lock_index), existing, session=entry.session)
+    return True
+
+
+def _unlock(transaction: Transaction, entry: DirEntry) -> bool:
+    """Write an entry and let go of it, if the session holds it."""
+    _require_session(entry)
+    existing = _entries.get(transaction, entry.key)
+    if existing is None or not _is_held_by(existing, entry.session):
+        return False
+    _write(transaction, replace(entry, lock_index=existing.lock_index), existing, session="")
+    return True
+
+
+def _require_session(entry: DirEntry) -> None:
     if not entry.session:
         raise RequestError("missing session")
-    if len(entry.session) != UUID_CHARACTERS:
-        raise RequestError(f"failed session lookup: index error: UUID must be {UUID_CHARACTERS} characters")
-    raise RequestError(f'invalid session "{entry.session}"')
 
 
-def _unlock(_: Transaction, entry: DirEntry) -> bool:
-    """False: no session holds a key."""
-    if not entry.session:
-        raise RequestError("missing session")
-    return False
+def _is_held_by(entry: DirEntry, session: str) -> bool:
+    return fold(entry.session) == fold(session)
 
 
-def _write(transaction: Transaction, entry: DirEntry, existing: DirEntry | None) -> None:
-    """Write an entry unless it is there already. A session that holds the key goes on holding it."""
+def release_held(transaction: Transaction, session: str) -> list[bytes]:
+    """Let go of all keys that a session holds, and leave them as they are; the keys in order."""
+    keys = _held_by(transaction, session)
+    for key in keys:
+        existing = _entries.get(transaction, key)
+        if existing is not None:
+            _write(transaction, existing, existing, session="")
+    return keys
+
+
+def delete_held(transaction: Transaction, session: str) -> list[bytes]:
+    """Delete all keys that a session holds; the keys in order."""
+    keys = _held_by(transaction, session)
+    for key in keys:
+        _remove(transaction, key)
+    return keys
+
+
+def _held_by(transaction: Transaction, session: str) -> list[bytes]:
+    prefix = pack(fold(session))
+    return sorted(key for _, key in transaction.range(_HELD_TABLE, prefix, after_prefix(prefix)))
+
+
+def _write(transaction: Transaction, entry: DirEntry, existing: DirEntry | None, *, session: str | None = None) -> None:
+    """Write an entry unless it is there already. Who holds the key goes on holding it, unless `session` is given."""
     if not entry.key:
         raise RequestError("Must provide key")
+    held_by = existing.session if existing else ""
     stored = replace(
         entry,
-        session=existing.session if existing else "",
+        session=held_by if session is None else session,
         value=entry.value or None,
         create_index=existing.create_index if existing else transaction.index,
         modify_index=existing.modify_index if existing else 0,
@@ -217,7 +261,12 @@ def _write(transaction: Transaction, entry: DirEntry, existing: DirEntry | None)
     if stored == existing:
         return
     stored.modify_index = transaction.index
-    _entries.put(transaction, entry.key, stored)
+    if existing is not None and held_by and stored.session != held_by:
+        transaction.delete(_HELD_TABLE, _held_row(existing))
+    if stored.session and stored.session != held_by:
+        put_entry(transaction, stored)
+    else:
+        _entries.put(transaction, entry.key, stored)
     bump_index(transaction, _KVS)
     transaction.touch(KEY, entry.key)
 

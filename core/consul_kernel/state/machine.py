@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from consul_kernel.contracts.errors import ConsulKernelError, RequestError
 from consul_kernel.contracts.store import SnapshotSource, StateStore
@@ -23,13 +24,19 @@ from .generations import (
 )
 from .keys import pack_index, unpack_index
 from .kv import KeyValues, tombstones_index
+from .lock_delays import LockDelays
 from .machine_table import index_offset
 from .restore import restore_under_way
+from .sessions import Sessions
 from .snapshot import FrozenState, MachineSnapshot, SnapshotReader
 from .transaction import Transaction
 from .watches import Watches
 
 _APPLIED = b"applied_index"
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 class OutOfOrderError(ConsulKernelError):
@@ -39,11 +46,12 @@ class OutOfOrderError(ConsulKernelError):
 class ReplicatedState:
     """The contract's `StateMachine`, and where endpoints read.
 
-    `kv`, `catalog` and `coordinates` answer queries from the last completed batch; `watches` tells when to ask again.
-    Reads are synchronous and run in the event loop that applies commands, so one query never sees half a batch.
+    `kv`, `catalog`, `coordinates` and `sessions` answer queries from the last completed batch; `watches` tells when to
+    ask again. Reads are synchronous and run in the event loop that applies commands, so one query never sees half a
+    batch. Time has no part in what the state becomes; `now_ms` is only for `lock_delays`.
     """
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, now_ms: Callable[[], int] = _monotonic_ms) -> None:
         self._store = store
         self._generations = Generations.load(store)
         self._loading: frozenset[int] = frozenset()
@@ -54,6 +62,8 @@ class ReplicatedState:
         self.kv = KeyValues(self.reader)
         self.catalog = Catalog(self.reader)
         self.coordinates = Coordinates(self.reader)
+        self.sessions = Sessions(self.reader)
+        self.lock_delays = LockDelays(now_ms)
         applied = store.get(NOTES_TABLE, _APPLIED)
         self._applied_index = 0 if applied is None else unpack_index(applied)
         self.waste = asyncio.Event()
@@ -101,6 +111,8 @@ class ReplicatedState:
         topics = set(transaction.topics)
         self.kv.forget(topics)
         self.catalog.forget(topics, transaction.instances)
+        if transaction.lock_delays:
+            self.lock_delays.begin(transaction.lock_delays)
         self.watches.wake(topics)
         return results
 
@@ -189,4 +201,5 @@ class ReplicatedState:
             self.reader.names = TableNames(generations.current)
             self.kv.forget_all()
             self.catalog.forget_all()
+            self.lock_delays.clear()
             self.watches.wake_all()

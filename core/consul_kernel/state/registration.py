@@ -17,11 +17,11 @@ from consul_kernel.structs.service import NodeService, Weights
 from . import catalog_tables as rows
 from .coordinates import delete_coordinates
 from .keys import encode_text, fold, pack
+from .session_commands import MISSING_NODE, end_sessions_of_check, end_sessions_of_node
 from .tables import bump_index, remove_index
 from .transaction import Transaction
 from .watches import CHECK_STATUS, NODE, NODE_CHECKS, SERVICE, SERVICE_CHECKS, SERVICE_HEALTH, TABLE
 
-MISSING_NODE = "Missing node registration"
 MISSING_SERVICE = "Missing service registration"
 MAX_WEIGHT = 65535
 
@@ -118,6 +118,7 @@ def delete_node(transaction: Transaction, key: bytes) -> None:
     for check, _ in list(rows.checks.scan(transaction, key)):
         delete_check(transaction, check)
     delete_coordinates(transaction, node.node)
+    end_sessions_of_node(transaction, key)
     rows.nodes.delete(transaction, key)
     if node.id:
         transaction.delete(rows.NODE_IDS, fold(node.id))
@@ -216,6 +217,8 @@ def put_check(transaction: Transaction, check: HealthCheck) -> None:
     )
     if stored == existing:
         return
+    if stored.status == CheckStatus.CRITICAL:
+        end_sessions_of_check(transaction, key)
     if existing is not None:
         _unlink_check(transaction, key, existing)
         if existing.service_id.lower() != stored.service_id.lower():
@@ -231,6 +234,7 @@ def delete_check(transaction: Transaction, key: bytes) -> None:
     check = rows.checks.get(transaction, key)
     if check is None:
         return
+    end_sessions_of_check(transaction, key)
     rows.checks.delete(transaction, key)
     _unlink_check(transaction, key, check)
     _bump_owner(transaction, check)

@@ -16,11 +16,13 @@ class Transaction:
 
     Each command begins with `begin(log_index)`. `rollback` takes back what the current command wrote and touched;
     earlier commands of the batch stay. `topics` and `instances` grow over the batch: what waits are to be
-    woken, and which service instances (keys of the services table) look different now. `generations` and `offset`
-    are the state's as of now; who made the batch takes them over once it is complete.
+    woken, and which service instances (keys of the services table) look different now; so does `lock_delays`: keys
+    that lost their session, each with the nanoseconds for which it should not be locked again. `generations` and
+    `offset` are the state's as of now; who made the batch takes them over once it is complete.
     """
 
     __slots__ = (
+        "_delays_mark",
         "_instances_mark",
         "_names",
         "_topics_mark",
@@ -29,6 +31,7 @@ class Transaction:
         "generations",
         "index",
         "instances",
+        "lock_delays",
         "offset",
         "topics",
     )
@@ -45,6 +48,7 @@ class Transaction:
         """The state's index of the current command."""
         self.topics: list[Topic] = []
         self.instances: list[bytes] = []
+        self.lock_delays: list[tuple[bytes, int]] = []
         self.generations = generations
         self.offset = offset
         """What is added to a log index, so that indexes go on after those that a restored state had."""
@@ -53,6 +57,7 @@ class Transaction:
         self._undo: list[tuple[str, bytes, bytes | None]] = []
         self._topics_mark = 0
         self._instances_mark = 0
+        self._delays_mark = 0
 
     def begin(self, log_index: int) -> None:
         """Start the command at a log index."""
@@ -60,6 +65,7 @@ class Transaction:
         self._undo.clear()
         self._topics_mark = len(self.topics)
         self._instances_mark = len(self.instances)
+        self._delays_mark = len(self.lock_delays)
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """As `StateReader.get`, with the writes so far."""
@@ -101,6 +107,7 @@ class Transaction:
                 self._writer.put(name, key, before)
         del self.topics[self._topics_mark :]
         del self.instances[self._instances_mark :]
+        del self.lock_delays[self._delays_mark :]
 
     # --- replacing the whole state; not undone by `rollback`: to be called once nothing can be refused any more ---
 

@@ -35,6 +35,7 @@ from .query import (
 )
 from .record import Empty
 from .service import IndexedServiceNodes, IndexedServices
+from .session import IndexedSessions, SessionRequest, SessionSpecificRequest
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -98,6 +99,11 @@ COORDINATE_UPDATE = Method("Coordinate.Update", CoordinateUpdateRequest, Empty, 
 COORDINATE_LIST_DATACENTERS = Method("Coordinate.ListDatacenters", Empty, list[DatacenterMap], Route.ANY)
 COORDINATE_LIST_NODES = Method("Coordinate.ListNodes", DCSpecificRequest, IndexedCoordinates, Route.READ)
 COORDINATE_NODE = Method("Coordinate.Node", NodeSpecificRequest, IndexedCoordinates, Route.READ)
+SESSION_APPLY = Method("Session.Apply", SessionRequest, str, Route.WRITE)
+SESSION_GET = Method("Session.Get", SessionSpecificRequest, IndexedSessions, Route.READ)
+SESSION_LIST = Method("Session.List", SessionSpecificRequest, IndexedSessions, Route.READ)
+SESSION_NODE_SESSIONS = Method("Session.NodeSessions", NodeSpecificRequest, IndexedSessions, Route.READ)
+SESSION_RENEW = Method("Session.Renew", SessionSpecificRequest, IndexedSessions, Route.WRITE)
 
 INTERNAL_EVENT_FIRE = Method(
     "Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY, counts_each_time=True

@@ -44,6 +44,8 @@ class KVS:
             raise RpcError(f"Invalid KVS operation '{request.op}'")
         if not request.dir_ent.key and request.op != KVOp.DELETE_TREE:
             raise RpcError("Must provide key")
+        if request.op == KVOp.LOCK and self._context.state.lock_delays.holds(request.dir_ent.key):
+            return False
         took_effect = await self._context.propose(CommandType.KVS, request, refused="raft apply failed: ")
         return took_effect is True and request.op in CONDITIONAL
 
