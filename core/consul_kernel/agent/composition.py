@@ -223,6 +223,7 @@ def server_settings(config: AgentConfig, node_id: str, *, founds_alone: bool) ->
         rpc_hold_timeout_ms=config.rpc_hold_timeout_ms,
         default_query_time_ms=config.http.default_query_time_ms,
         max_query_time_ms=config.http.max_query_time_ms,
+        session_ttl_min_ms=config.session_ttl_min_ms,
         limits=config.limits,
         spool_folder=config.data_dir,
     )

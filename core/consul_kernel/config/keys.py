@@ -159,7 +159,7 @@ HTTP_KEYS = (
     Key("discovery_max_stale", _T.DURATION, "0s", "Answer discovery reads from any server, at most this old."),
     Key("limits.http_max_conns_per_client", _T.INT, 200, "HTTP connections from one address; 0 is no limit."),
     Key("limits.kv_max_value_size", _T.INT, 524288, "Largest value of a key, bytes."),
-    Key("limits.txn_max_req_len", _T.INT, 524288, "Largest body of a transaction, bytes.", Effect.UNUSED),
+    Key("limits.txn_max_req_len", _T.INT, 524288, "Largest body of a transaction, bytes."),
     Key("limits.rpc_handshake_timeout", _T.DURATION, "5s", "Wait for a connection's first byte."),
     Key("limits.rpc_max_conns_per_client", _T.INT, 100, "Connections between agents from one address; 0 is no limit."),
     Key(
@@ -184,7 +184,7 @@ SERVICE_KEYS = (
     Key("check_update_interval", _T.DURATION, "5m", "How often changed output alone is sent to the servers."),
     Key("check_output_max_size", _T.INT, 4096, "Bytes kept of a check's output."),
     Key("discard_check_output", _T.BOOL, False, "Keep no output of checks."),
-    Key("session_ttl_min", _T.DURATION, "0s", "The shortest TTL of a session.", Effect.UNUSED, default_note="10s"),
+    Key("session_ttl_min", _T.DURATION, "0s", "The shortest TTL of a session.", default_note="10s"),
 )
 
 LOG_KEYS = (

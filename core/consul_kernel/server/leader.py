@@ -11,6 +11,7 @@ from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
 from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, Membership
 
 from .reconcile import Reconciler
+from .session_timers import SessionTimers
 from .tombstones import TombstoneReaper
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ NEW_LEADER_EVENT = "consul:new-leader"
 
 
 class LeaderDuties:
-    """Starts with leadership and ends with it: barrier, announcement, reconciliation, reaping of tombstones."""
+    """Starts with leadership and ends with it: barrier, announcement, time of sessions, reconciliation, tombstones."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class LeaderDuties:
         membership: Membership,
         reconciler: Reconciler,
         reaper: TombstoneReaper,
+        session_timers: SessionTimers,
         abandon_restore: Callable[[], Awaitable[None]],
     ) -> None:
         self._node_name = node_name
@@ -41,6 +43,7 @@ class LeaderDuties:
         self._membership = membership
         self._reconciler = reconciler
         self._reaper = reaper
+        self._session_timers = session_timers
         self._abandon_restore = abandon_restore
         self._changed: dict[str, tuple[Member, bool]] = {}
         self._wake = asyncio.Event()
@@ -75,6 +78,7 @@ class LeaderDuties:
         if self._task is None:
             return
         self._reaper.restart()
+        self._session_timers.restart()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._full_wanted.append(done)
         self._wake.set()
@@ -91,6 +95,7 @@ class LeaderDuties:
             self._ending.add(self._task)
             self._task.add_done_callback(self._ending.discard)
             self._task = None
+        self._session_timers.stop()
         self._answer(list(self._full_wanted))
 
     def _answer(self, wanted: list[asyncio.Future[None]]) -> None:
@@ -106,6 +111,7 @@ class LeaderDuties:
             await self._membership.send_user_event(NEW_LEADER_EVENT, self._node_name.encode())
         except ConsulKernelError as error:
             logger.warning("the start of leadership failed: %s", error)
+        self._session_timers.start()
         full_due_s = 0.0
         retry_s = RECONCILE_RETRY_S
         loop = asyncio.get_running_loop()

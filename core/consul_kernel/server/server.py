@@ -35,10 +35,12 @@ from .bootstrap import AskPeers, Bootstrap
 from .coordinates import CoordinateUpdates
 from .datacenters import Datacenters
 from .endpoints import EndpointContext, attach_endpoints
+from .endpoints.context import SESSION_TTL_MIN_MS
 from .keyring import KeyringOperations
 from .leader import LeaderDuties
 from .quorum import QuorumMembers
 from .reconcile import Reconciler
+from .session_timers import SessionTimers
 from .snapshots import ServerSnapshots
 from .tombstones import TombstoneReaper
 from .waste import WasteRemover
@@ -71,6 +73,7 @@ class ServerSettings:
     rpc_hold_timeout_ms: int
     default_query_time_ms: int
     max_query_time_ms: int
+    session_ttl_min_ms: int
     limits: LimitSettings
     spool_folder: Path | None
     """Where archives wait on their way in and out; None for the system's temporary files."""
@@ -110,7 +113,7 @@ class RaftServer:
         """Recover store and state, and make the rest; nothing is served and nobody is told yet."""
         settings, parts = self._settings, self._parts
         await parts.store.start()
-        self.state = ReplicatedState(parts.store.state)
+        self.state = ReplicatedState(parts.store.state, parts.now_ms)
         self.consensus: Consensus = parts.consensus.create(
             ConsensusContext(
                 server_id=settings.node_id,
@@ -130,7 +133,8 @@ class RaftServer:
             ),
             parts.consensus_config,
         )
-        context = self._endpoint_context()
+        session_timers = SessionTimers(state=self.state, consensus=self.consensus)
+        context = self._endpoint_context(session_timers)
         attach_endpoints(self.endpoints, context)
         self.snapshots = ServerSnapshots(
             context=context, spool_folder=settings.spool_folder, on_restored=self._restored
@@ -154,6 +158,7 @@ class RaftServer:
                 now_ms=parts.now_ms,
             ),
             reaper=TombstoneReaper(state=self.state, consensus=self.consensus, now_ms=parts.now_ms),
+            session_timers=session_timers,
             abandon_restore=self.snapshots.abandon,
         )
         self._bootstrap = Bootstrap(
@@ -269,7 +274,7 @@ class RaftServer:
         stream.write(RAFT_FIRST_BYTE)
         return stream
 
-    def _endpoint_context(self) -> EndpointContext:
+    def _endpoint_context(self, session_timers: SessionTimers) -> EndpointContext:
         settings, parts = self._settings, self._parts
         return EndpointContext(
             state=self.state,
@@ -294,6 +299,8 @@ class RaftServer:
             update_coordinate=lambda update: self._coordinate_updates.add(update),
             leader_address=self.leader_address,
             servers=parts.servers,
+            session_timers=session_timers,
+            session_ttl_min_ms=settings.session_ttl_min_ms or SESSION_TTL_MIN_MS,
         )
 
     def leader_address(self) -> str:

@@ -64,12 +64,6 @@ _METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/operator/autopilot/state": "GET",
     "/v1/query": "GET POST",
     "/v1/query/": "GET PUT DELETE",
-    "/v1/session/create": "PUT",
-    "/v1/session/destroy/": "PUT",
-    "/v1/session/info/": "GET",
-    "/v1/session/list": "GET",
-    "/v1/session/node/": "GET",
-    "/v1/session/renew/": "PUT",
     "/v1/txn": "PUT",
 }
 

@@ -14,6 +14,7 @@ from consul_kernel.contracts.transport import Stream
 from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.server.endpoints import EndpointContext, attach_endpoints
 from consul_kernel.server.keyring import KeyringOperations
+from consul_kernel.server.session_timers import SessionTimers
 from consul_kernel.state import ReplicatedState
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
@@ -113,6 +114,7 @@ class Endpoints:
         self.maps: list[DatacenterMap] = []
         self.coordinate_updates: list[NodeCoordinate] = []
         self.servers: list[ServerTags] = []
+        self.session_timers = SessionTimers(state=self.state, consensus=self.consensus)
         self.table = EndpointTable()
         self.context = EndpointContext(
             state=self.state,
@@ -134,6 +136,7 @@ class Endpoints:
             update_coordinate=self.coordinate_updates.append,
             leader_address=lambda: "127.0.0.1:8300",
             servers=lambda: self.servers,
+            session_timers=self.session_timers,
         )
         attach_endpoints(self.table, self.context)
 

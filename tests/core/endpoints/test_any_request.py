@@ -27,6 +27,7 @@ from consul_kernel.structs.query import (
 )
 from consul_kernel.structs.record import Empty
 from consul_kernel.structs.service import NodeService, Weights
+from consul_kernel.structs.session import ServiceCheck, Session, SessionOp, SessionRequest, SessionSpecificRequest
 from core.endpoints.harness import Endpoints
 
 text = (
@@ -109,6 +110,22 @@ requests: dict[type[Any], st.SearchStrategy[Any]] = {
         segment=text,
         coord=st.none() | st.builds(Coordinate, vec=st.lists(st.floats(), max_size=9), error=st.floats()),
     ),
+    SessionRequest: st.builds(
+        SessionRequest,
+        op=st.sampled_from(list(SessionOp)) | text,
+        session=st.builds(
+            Session,
+            id=text,
+            node=text,
+            behavior=st.sampled_from(["", "release", "delete", "odd"]),
+            ttl=st.sampled_from(["", "15s", "1s", "odd"]),
+            lock_delay=number,
+            node_checks=tags,
+            service_checks=st.none() | st.lists(st.builds(ServiceCheck, id=text), max_size=2),
+            checks=tags,
+        ),
+    ),
+    SessionSpecificRequest: st.builds(SessionSpecificRequest, session_id=text, session=text, **options),
     EventFireRequest: st.builds(EventFireRequest, name=text, payload=octets),
     KeyringRequest: st.builds(
         KeyringRequest,

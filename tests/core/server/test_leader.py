@@ -16,6 +16,7 @@ from consul_kernel.contracts.transport import Address
 from consul_kernel.server import leader
 from consul_kernel.server.leader import NEW_LEADER_EVENT, LeaderDuties
 from consul_kernel.server.reconcile import Reconciler
+from consul_kernel.server.session_timers import SessionTimers
 from consul_kernel.server.tombstones import TombstoneReaper
 
 ELECTED = LeaderChange(term=1, leader=None, is_self=True)
@@ -24,6 +25,23 @@ DEPOSED = LeaderChange(term=2, leader=None, is_self=False)
 
 def member(name: str, status: MemberStatus = MemberStatus.ALIVE) -> Member:
     return Member(name=name, address=Address("127.0.0.9", 8301), tags={}, status=status)
+
+
+class FakeTimers:
+    """Remembers whether the time of sessions is counted, and how often that began anew."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.restarted = 0
+
+    def start(self) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+    def restart(self) -> None:
+        self.restarted += 1
 
 
 class World:
@@ -36,12 +54,14 @@ class World:
         self.barrier_error: ConsulKernelError | None = None
         self.abandoned = 0
         self.restarted = 0
+        self.session_timers = FakeTimers()
         self.duties = LeaderDuties(
             node_name="self",
             consensus=cast("Consensus", self),
             membership=cast("Membership", self),
             reconciler=cast("Reconciler", self),
             reaper=cast("TombstoneReaper", self),
+            session_timers=cast("SessionTimers", self.session_timers),
             abandon_restore=self.abandon_restore,
         )
 

@@ -54,6 +54,7 @@ def leaving(consensus: FakeConsensus) -> RaftServer:
         rpc_hold_timeout_ms=1,
         default_query_time_ms=1,
         max_query_time_ms=1,
+        session_ttl_min_ms=0,
         limits=LimitSettings(),
         spool_folder=None,
     )

@@ -11,6 +11,7 @@ from .health import HealthEndpoint
 from .internal import Internal
 from .kvs import KVS
 from .operator import Operator
+from .session import SessionEndpoint
 from .status import Status
 
 __all__ = ["EndpointContext", "attach_endpoints"]
@@ -23,5 +24,6 @@ def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:
     HealthEndpoint(context).attach(table)
     KVS(context).attach(table)
     CoordinateEndpoint(context).attach(table)
+    SessionEndpoint(context).attach(table)
     Internal(context).attach(table)
     Operator(context).attach(table)

@@ -16,12 +16,14 @@ from consul_kernel.contracts.errors import (
     RequestError,
     RpcError,
 )
+from consul_kernel.server.session_timers import SessionTimers
 from consul_kernel.state.commands import CommandType, encode_command
 from consul_kernel.state.machine import ReplicatedState
 from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
 from consul_kernel.structs.keyring import KeyringRequest, KeyringResponses
 from consul_kernel.structs.query import DatacenterRequest
 
+SESSION_TTL_MIN_MS = 10_000
 NO_LEADER = "No cluster leader"
 """The router knows this text: nothing has happened, and the call may be tried again."""
 
@@ -44,6 +46,8 @@ class EndpointContext:
     leader_address: Callable[[], str]
     servers: Callable[[], Sequence[ServerTags]]
     """Those of this datacenter that gossip has alive, this one among them."""
+    session_timers: SessionTimers
+    session_ttl_min_ms: int = SESSION_TTL_MIN_MS
     default_query_time_ms: int = 300_000
     max_query_time_ms: int = 600_000
     propose_timeout_ms: int = 30_000
