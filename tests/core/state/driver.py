@@ -11,6 +11,7 @@ from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.coordinate import Coordinate, CoordinateBatch, NodeCoordinate
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 from consul_kernel.structs.query import DatacenterRequest
+from consul_kernel.structs.session import Session, SessionOp, SessionRequest
 
 Dump = dict[str, list[tuple[bytes, bytes]]]
 
@@ -50,6 +51,11 @@ class StateDriver:
         """Tell where a node stands."""
         place = NodeCoordinate(node=node, coord=Coordinate(vec=[distance_s, *[0.0] * 7]))
         return self.apply(CommandType.COORDINATES, CoordinateBatch(updates=[place]))
+    def create_session(self, session: Session) -> Any:
+        return self.apply(CommandType.SESSION, SessionRequest(op=SessionOp.CREATE, session=session))
+
+    def destroy_session(self, session_id: str) -> Any:
+        return self.apply(CommandType.SESSION, SessionRequest(op=SessionOp.DESTROY, session=Session(id=session_id)))
 
     def reap(self, up_to: int) -> Any:
         return self.apply(CommandType.TOMBSTONE, TombstoneRequest(reap_index=up_to))

@@ -21,6 +21,7 @@ from consul_kernel.state.prepared_queries import queries, queries_by_name, queri
 from consul_kernel.state.restore import RESTORE_TABLE
 from consul_kernel.state.sessions import sessions, sessions_by_check, sessions_by_node
 from consul_kernel.state.unserved import UNSERVED_TABLE
+from consul_kernel.state.lock_delays import MAX_DELAYS
 from consul_kernel.state.watches import MAX_WATCHES
 from core.state.driver import StateDriver
 from core.state.test_machine import busy
@@ -46,7 +47,7 @@ RESTORED = {
 
 
 def test_every_table_is_told(driver: StateDriver) -> None:
-    busy(driver, 3)
+    busy(driver, 36)
     section = PAGE.split("## Tables")[1].split("\n## ")[0]
     told = re.findall(r"^\| `([a-z._]+)` \|", section, re.MULTILINE)
     assert set(told) == set(driver.dump()) | RESTORED
@@ -54,7 +55,7 @@ def test_every_table_is_told(driver: StateDriver) -> None:
 
 
 def test_the_figures_are_those_of_the_code() -> None:
-    for figure in (MAX_WATCHES, CACHED_ENTRIES, CACHED_SERVICES, CACHED_INSTANCES):
+    for figure in (MAX_WATCHES, CACHED_ENTRIES, CACHED_SERVICES, CACHED_INSTANCES, MAX_DELAYS):
         assert f"{figure:,}" in PAGE
     assert f"{MAX_KV_KEY_BYTES} octets" in PAGE
     assert f"the last {CACHED_FILTERS}" in PAGE

@@ -19,6 +19,7 @@ from consul_kernel.structs.catalog import RegisterRequest
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 from consul_kernel.structs.service import NodeService
+from consul_kernel.structs.session import Session
 from consul_kernel_memory.store import MemoryStore
 from core.state.driver import BytesSource, StateDriver
 
@@ -33,7 +34,8 @@ def busy(driver: StateDriver, seed: int, count: int = 300) -> StateDriver:
     statuses = ["passing", "warning", "critical", ""]
     for _ in range(count):
         node, name = f"n{rng.randrange(4)}", f"s{rng.randrange(3)}"
-        match rng.randrange(8):
+        session_id = f"aaaaaaaa-0001-0000-0000-00000000000{rng.randrange(4)}"
+        match rng.randrange(10):
             case 0 | 1:
                 driver.kv(rng.choice([KVOp.SET, KVOp.CAS]), b"k/%d" % rng.randrange(20), rng.randbytes(9))
             case 2:
@@ -54,6 +56,19 @@ def busy(driver: StateDriver, seed: int, count: int = 300) -> StateDriver:
                 driver.register(RegisterRequest(node=node, address="10.0.0.1", check=check))
             case 6:
                 driver.place(node, rng.random())
+            case 7:
+                entry = DirEntry(key=b"k/%d" % rng.randrange(20), value=rng.randbytes(9), session=session_id)
+                driver.apply(CommandType.KVS, KVSRequest(op=rng.choice([KVOp.LOCK, KVOp.UNLOCK]), dir_ent=entry))
+            case 8:
+                session = Session(
+                    id=session_id,
+                    node=node,
+                    behavior=rng.choice(["release", "delete"]),
+                    node_checks=rng.choice([None, ["c1"]]),
+                    lock_delay=rng.randrange(2),
+                )
+                if isinstance(driver.create_session(session), RequestError) and not rng.randrange(3):
+                    driver.destroy_session(session_id)
             case _:
                 ids = {0: {}, 1: {"service_id": f"{name}-1"}, 2: {"check_id": "c1"}}
                 driver.deregister(node, **ids[rng.randrange(3)])
@@ -79,6 +94,12 @@ def index_tables_agree(driver: StateDriver) -> None:
         name.removeprefix(b"service.").decode() for name, _ in dump.get("index", []) if name.startswith(b"service.")
     }
     assert indexed == set(catalog.services()[1])
+    sessions = driver.state.sessions.all()[1]
+    assert sizes.get("sessions.node", 0) == sizes.get("sessions", 0) == len(sessions)
+    assert sizes.get("sessions.check", 0) == sum(len(session.node_checks or ()) for session in sessions)
+    held = [entry.session for entry in driver.state.kv.entries(b"")[1] if entry.session]
+    assert sizes.get("kvs.session", 0) == len(held)
+    assert set(held) <= {session.id for session in sessions}
     assert sizes.get("tombstones", 0) == sizes.get("tombstones.index", 0)
 
 
