@@ -19,6 +19,7 @@ from consul_kernel.structs.coordinate import CoordinateBatch
 from consul_kernel.structs.kv import KVSRequest
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.session import SessionRequest
+from consul_kernel.structs.txn import TxnRequest
 
 from .coordinates import update_coordinates
 from .kv import apply_kvs, reap_tombstones
@@ -26,6 +27,7 @@ from .registration import deregister, register
 from .restore import RestoreRequest, apply_restore
 from .session_commands import apply_session
 from .transaction import Transaction
+from .txn import apply_txn
 
 IGNORABLE = 0x80
 """Added to a type, this says that a server which does not know the type may skip the command."""
@@ -50,6 +52,7 @@ class CommandType(IntEnum):
     KVS = 2
     SESSION = 3
     TOMBSTONE = 5
+    TXN = 8
     RESTORE = 64
     COORDINATES = 6 | IGNORABLE
 
@@ -81,6 +84,7 @@ COMMANDS: dict[int, Command] = {
     CommandType.KVS: Command(KVSRequest, apply_kvs),
     CommandType.SESSION: Command(SessionRequest, apply_session),
     CommandType.TOMBSTONE: Command(TombstoneRequest, _reap),
+    CommandType.TXN: Command(TxnRequest, apply_txn),
     CommandType.RESTORE: Command(RestoreRequest, apply_restore),
     CommandType.COORDINATES: Command(CoordinateBatch, update_coordinates),
 }

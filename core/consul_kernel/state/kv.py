@@ -129,6 +129,16 @@ def put_tombstone(writer: Writer, key: bytes, index: int) -> None:
     _tombstones_by_index.add(writer, packed + key)
 
 
+def find_entry(reader: Reader, key: bytes) -> DirEntry | None:
+    """One entry, also of a transaction under way."""
+    return _entries.get(reader, key) if 0 < len(key) <= MAX_KV_KEY_BYTES else None
+
+
+def entries_under(reader: Reader, prefix: bytes) -> list[DirEntry]:
+    """The entries under a prefix in the order of their keys, also of a transaction under way."""
+    return [entry for _, entry in _entries.scan(reader, prefix)] if len(prefix) <= MAX_KV_KEY_BYTES else []
+
+
 def scan_entries(reader: Reader) -> Iterator[tuple[bytes, DirEntry]]:
     """All entries in the order of their keys."""
     return _entries.scan(reader)

@@ -30,11 +30,17 @@ def register(transaction: Transaction, request: RegisterRequest) -> None:
     """Register a node, and with it a service and checks. RequestError when any part is refused."""
     _register_node(transaction, request)
     if request.service is not None:
-        put_service(transaction, request.node, request.service)
+        try:
+            put_service(transaction, request.node, request.service)
+        except RequestError as error:
+            raise RequestError(f"failed inserting service: {error}") from None
     for check in (*((request.check,) if request.check else ()), *(request.checks or ())):
         if check.node != request.node:
             raise RequestError(f'check node "{check.node}" does not match node "{request.node}"')
-        put_check(transaction, check)
+        try:
+            put_check(transaction, check)
+        except RequestError as error:
+            raise RequestError(f'failed inserting check: {error} on node "{check.node}"') from None
 
 
 def deregister(transaction: Transaction, request: DeregisterRequest) -> None:
@@ -51,9 +57,7 @@ def deregister(transaction: Transaction, request: DeregisterRequest) -> None:
 
 
 def _register_node(transaction: Transaction, request: RegisterRequest) -> None:
-    key = rows.node_key(request.node)
-    existing = rows.nodes.get(transaction, key)
-    if existing is not None and request.skip_node_update:
+    if request.skip_node_update and rows.nodes.get(transaction, rows.node_key(request.node)) is not None:
         return
     node = Node(
         id=request.id,
@@ -63,8 +67,18 @@ def _register_node(transaction: Transaction, request: RegisterRequest) -> None:
         tagged_addresses=request.tagged_addresses,
         meta=request.node_meta,
     )
+    try:
+        put_node(transaction, node)
+    except RequestError as error:
+        raise RequestError(f"failed inserting node: {error}") from None
+
+
+def put_node(transaction: Transaction, node: Node) -> None:
+    """Add or replace a node, which may take over the name of another or give up its own."""
+    key = rows.node_key(node.node)
+    existing = rows.nodes.get(transaction, key)
     if existing is None or not _is_same_node(existing, node):
-        _put_node(transaction, key, node, existing)
+        _put_changed_node(transaction, key, node, existing)
 
 
 def _is_same_node(old: Node, new: Node) -> bool:
@@ -72,7 +86,7 @@ def _is_same_node(old: Node, new: Node) -> bool:
     return old == replace(new, node=old.node, create_index=old.create_index, modify_index=old.modify_index)
 
 
-def _put_node(transaction: Transaction, key: bytes, node: Node, existing: Node | None) -> None:
+def _put_changed_node(transaction: Transaction, key: bytes, node: Node, existing: Node | None) -> None:
     before = existing
     if node.id:
         renamed_key = transaction.get(rows.NODE_IDS, fold(node.id))
@@ -85,9 +99,8 @@ def _put_node(transaction: Transaction, key: bytes, node: Node, existing: Node |
             delete_node(transaction, renamed_key)
     if existing is not None and existing.id:
         transaction.delete(rows.NODE_IDS, fold(existing.id))
-    node.create_index = before.create_index if before else transaction.index
-    node.modify_index = transaction.index
-    rows.put_node(transaction, node)
+    created = before.create_index if before else transaction.index
+    rows.put_node(transaction, replace(node, create_index=created, modify_index=transaction.index))
     bump_index(transaction, rows.NODES)
     transaction.touch(TABLE, rows.NODES)
     transaction.touch(NODE, rows.topic_name(key))
@@ -103,7 +116,7 @@ def _refuse_taken_name(
     serf = rows.checks.get(transaction, rows.check_key(existing.node, SERF_HEALTH_CHECK_ID))
     if serf is not None and serf.status != CheckStatus.CRITICAL:
         raise RequestError(
-            f"failed inserting node: Error while renaming Node ID: {about}: Node name {node.node} is reserved "
+            f"Error while renaming Node ID: {about}: Node name {node.node} is reserved "
             f"by node {existing.id} with name {existing.node} ({existing.address})"
         )
 
@@ -134,7 +147,7 @@ def put_service(transaction: Transaction, node: str, service: NodeService) -> No
     """Add or replace an instance on a node that exists."""
     node_key = rows.node_key(node)
     if rows.nodes.get(transaction, node_key) is None:
-        raise RequestError(f"failed inserting service: {MISSING_NODE}")
+        raise RequestError(MISSING_NODE)
     key = rows.instance_key(node, service.id)
     existing = rows.services.get(transaction, key)
     stored = replace(
@@ -199,12 +212,12 @@ def put_check(transaction: Transaction, check: HealthCheck) -> None:
     """Add or replace a check on a node, and a service of it, that exist."""
     node_key = rows.node_key(check.node)
     if rows.nodes.get(transaction, node_key) is None:
-        raise RequestError(f'failed inserting check: {MISSING_NODE} on node "{check.node}"')
+        raise RequestError(MISSING_NODE)
     service: NodeService | None = None
     if check.service_id:
         service = rows.services.get(transaction, rows.instance_key(check.node, check.service_id))
         if service is None:
-            raise RequestError(f'failed inserting check: {MISSING_SERVICE} on node "{check.node}"')
+            raise RequestError(MISSING_SERVICE)
     key = rows.check_key(check.node, check.check_id)
     existing = rows.checks.get(transaction, key)
     stored = replace(

@@ -36,6 +36,7 @@ from .query import (
 from .record import Empty
 from .service import IndexedServiceNodes, IndexedServices
 from .session import IndexedSessions, SessionRequest, SessionSpecificRequest
+from .txn import TxnReadRequest, TxnReadResponse, TxnRequest, TxnResponse
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -104,6 +105,9 @@ SESSION_GET = Method("Session.Get", SessionSpecificRequest, IndexedSessions, Rou
 SESSION_LIST = Method("Session.List", SessionSpecificRequest, IndexedSessions, Route.READ)
 SESSION_NODE_SESSIONS = Method("Session.NodeSessions", NodeSpecificRequest, IndexedSessions, Route.READ)
 SESSION_RENEW = Method("Session.Renew", SessionSpecificRequest, IndexedSessions, Route.WRITE)
+
+TXN_APPLY = Method("Txn.Apply", TxnRequest, TxnResponse, Route.WRITE)
+TXN_READ = Method("Txn.Read", TxnReadRequest, TxnReadResponse, Route.READ)
 
 INTERNAL_EVENT_FIRE = Method(
     "Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY, counts_each_time=True

@@ -26,6 +26,8 @@ _CONSISTENCY = (
 )
 _META = b"X-Consul-Index: %d\r\nX-Consul-Knownleader: %s\r\nX-Consul-Lastcontact: %d\r\nX-Consul-Query-Backend: %s\r\n"
 
+_KNOWN = b"X-Consul-Knownleader: %s\r\nX-Consul-Lastcontact: %d\r\n"
+
 UNKNOWN_META_HEAD = _META % (1, b"false", 0, b"blocking-query")
 """What catalog and health endpoints say when the call failed."""
 
@@ -78,6 +80,14 @@ def meta_head(meta: QueryMeta, *, streaming: bool = False) -> bytes:
         b"true" if meta.known_leader else b"false",
         max(meta.last_contact, 0) // _NANOSECONDS_PER_MS,
         b"streaming" if streaming else b"blocking-query",
+    )
+
+
+def known_head(meta: QueryMeta) -> bytes:
+    """Of these, the lines about freshness alone, where there is nothing to wait for."""
+    return _KNOWN % (
+        b"true" if meta.known_leader else b"false",
+        max(meta.last_contact, 0) // _NANOSECONDS_PER_MS,
     )
 
 

@@ -17,6 +17,7 @@ from .endpoints import (
     session,
     snapshot,
     status,
+    txn,
 )
 from .endpoints.catalog import tells_meta
 from .exchange import Endpoint
@@ -55,6 +56,7 @@ ROUTES = (
     _get("/v1/session/info/", tells_meta(session.info)),
     _get("/v1/session/node/", tells_meta(session.of_node)),
     _get("/v1/session/list", tells_meta(session.list_sessions)),
+    _put("/v1/txn", txn.txn),
     _get("/v1/status/leader", status.leader),
     _get("/v1/status/peers", status.peers),
     _get("/v1/agent/self", agent.self_description),

@@ -64,7 +64,6 @@ _METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/operator/autopilot/state": "GET",
     "/v1/query": "GET POST",
     "/v1/query/": "GET PUT DELETE",
-    "/v1/txn": "PUT",
 }
 
 ROUTES_LATER = tuple(

@@ -17,6 +17,7 @@ from consul_kernel.structs.keyring import KeyringRequest
 from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
 from consul_kernel.structs.methods import METHODS
 from consul_kernel.structs.operator import RaftRemovePeerRequest, TransferLeaderRequest
+from consul_kernel.structs.node import Node
 from consul_kernel.structs.query import (
     ChecksInStateRequest,
     DatacenterRequest,
@@ -28,6 +29,18 @@ from consul_kernel.structs.query import (
 from consul_kernel.structs.record import Empty
 from consul_kernel.structs.service import NodeService, Weights
 from consul_kernel.structs.session import ServiceCheck, Session, SessionOp, SessionRequest, SessionSpecificRequest
+from consul_kernel.structs.txn import (
+    TxnCheckOp,
+    TxnKVOp,
+    TxnKVVerb,
+    TxnNodeOp,
+    TxnOp,
+    TxnReadRequest,
+    TxnRequest,
+    TxnServiceOp,
+    TxnSessionOp,
+    TxnVerb,
+)
 from core.endpoints.harness import Endpoints
 
 text = (
@@ -136,6 +149,27 @@ requests: dict[type[Any], st.SearchStrategy[Any]] = {
         relay_factor=number,
     ),
 }
+ops = st.builds(
+    TxnOp,
+    kv=st.none()
+    | st.builds(
+        TxnKVOp,
+        verb=st.sampled_from(list(TxnKVVerb)) | text,
+        dir_ent=st.builds(DirEntry, key=octets, value=st.none() | octets, modify_index=number, session=text),
+    ),
+    node=st.none()
+    | st.builds(
+        TxnNodeOp,
+        verb=st.sampled_from(list(TxnVerb)) | text,
+        node=st.builds(Node, id=text, node=text, address=text, modify_index=number),
+    ),
+    service=st.none()
+    | st.builds(TxnServiceOp, verb=st.sampled_from(list(TxnVerb)) | text, node=text, service=services),
+    check=st.none() | st.builds(TxnCheckOp, verb=st.sampled_from(list(TxnVerb)) | text, check=checks),
+    session=st.none() | st.builds(TxnSessionOp, verb=text, session=st.builds(Session, id=text)),
+)
+requests[TxnRequest] = st.builds(TxnRequest, ops=st.none() | st.lists(ops, max_size=3))
+requests[TxnReadRequest] = st.builds(TxnReadRequest, ops=st.none() | st.lists(ops, max_size=3), **options)
 calls = st.sampled_from(sorted(METHODS)).flatmap(
     lambda name: st.tuples(st.just(METHODS[name]), requests[METHODS[name].request])
 )

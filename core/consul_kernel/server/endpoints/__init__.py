@@ -13,6 +13,7 @@ from .kvs import KVS
 from .operator import Operator
 from .session import SessionEndpoint
 from .status import Status
+from .txn import TxnEndpoint
 
 __all__ = ["EndpointContext", "attach_endpoints"]
 
@@ -25,5 +26,6 @@ def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:
     KVS(context).attach(table)
     CoordinateEndpoint(context).attach(table)
     SessionEndpoint(context).attach(table)
+    TxnEndpoint(context).attach(table)
     Internal(context).attach(table)
     Operator(context).attach(table)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-
 from msgspec.structs import replace
 
 from consul_kernel.contracts.errors import RpcError
@@ -14,7 +11,6 @@ from consul_kernel.state.commands import CommandType
 from consul_kernel.state.keys import fold
 from consul_kernel.state.watches import NODE, SERVICE, TABLE, Topic
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
-from consul_kernel.structs.check import HealthCheck, HealthCheckDefinition
 from consul_kernel.structs.methods import (
     CATALOG_DEREGISTER,
     CATALOG_LIST_DATACENTERS,
@@ -40,12 +36,11 @@ from consul_kernel.structs.service import IndexedServiceNodes, IndexedServices, 
 from .blocking import answer
 from .context import EndpointContext
 from .nearness import sort_by_distance
+from .registering import prepare_check, prepare_service, require_node
 from .selecting import has_tags, select_matching, wanted_tags
 
 NODES_TOPIC: Topic = (TABLE, b"nodes")
 SERVICES_TOPIC: Topic = (TABLE, b"services")
-_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_UUID_CHARACTERS = 36
 
 
 class CatalogEndpoint:
@@ -70,16 +65,19 @@ class CatalogEndpoint:
 
     async def register(self, request: RegisterRequest) -> Empty:
         """Register a node, and with it a service and checks."""
-        _check_node(request)
+        if not request.address and not request.skip_node_update:
+            require_node(request.node)
+            raise RpcError("Must provide address if SkipNodeUpdate is not set")
+        require_node(request.node, request.id)
         checks = [*(request.checks or ()), *((request.check,) if request.check else ())]
         await self._context.propose(
             CommandType.REGISTER,
             replace(
                 request,
                 datacenter=request.datacenter or self._context.datacenter,
-                service=_prepare_service(request.service) if request.service else None,
+                service=prepare_service(request.service) if request.service else None,
                 check=None,
-                checks=[_prepare_check(check, request.node) for check in checks] or None,
+                checks=[prepare_check(check, request.node) for check in checks] or None,
             ),
         )
         return Empty()
@@ -199,57 +197,3 @@ class CatalogEndpoint:
 def is_unmodified(request: QueryOptions, index: int) -> bool:
     """Whether the caller has this answer already and said that it need not be sent again."""
     return request.allow_not_modified_response and 0 < request.min_query_index == index
-
-
-def _check_node(request: RegisterRequest) -> None:
-    if not request.node:
-        raise RpcError("Must provide node")
-    if not request.address and not request.skip_node_update:
-        raise RpcError("Must provide address if SkipNodeUpdate is not set")
-    if request.id and not _UUID.fullmatch(request.id):
-        wrong = "uuid string is wrong length" if len(request.id) != _UUID_CHARACTERS else "uuid is improperly formatted"
-        raise RpcError(f"Bad node ID: {wrong}")
-
-
-def _prepare_service(service: NodeService) -> NodeService:
-    """The service as it goes into the log. RpcError when it is wrong in itself."""
-    service_id = service.id or service.service
-    if service_id and not service.service:
-        raise RpcError("Must provide service name with ID")
-    if not service_id:
-        raise RpcError("Must provide service name")
-    if _is_any_address(service.address):
-        raise RpcError("Invalid service address")
-    return replace(service, id=service_id)
-
-
-def _is_any_address(address: str) -> bool:
-    """Whether it is 0.0.0.0 or ::, where nobody can be reached."""
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_unspecified
-    except ValueError:
-        return False
-
-
-def _prepare_check(check: HealthCheck, node: str) -> HealthCheck:
-    """The check as it goes into the log."""
-    check_id = check.check_id or check.name
-    if not check_id:
-        raise RpcError("Must provide check ID or name")
-    kind = check.type or _check_type(check.definition)
-    return replace(check, node=check.node or node, check_id=check_id, type=kind)
-
-
-def _check_type(definition: HealthCheckDefinition) -> str:
-    """What kind of check is defined, "" where nothing says so."""
-    kinds = (
-        ("grpc", definition.grpc),
-        ("http", definition.http),
-        ("ttl", definition.ttl > 0),
-        ("tcp", definition.tcp),
-        ("alias", definition.alias_node or definition.alias_service),
-        ("docker", definition.docker_container_id and definition.script_args),
-        ("script", definition.script_args),
-        ("h2ping", definition.h2ping),
-    )
-    return next((kind for kind, is_defined in kinds if is_defined), "")

@@ -42,7 +42,7 @@ _EMPTY_DEFINITION = DefinitionView()
 
 
 class CheckView(msgspec.Struct, rename=go_name, gc=False):
-    """A check. Tags are never `null`."""
+    """A check. Tags are `null` only in answers to transactions."""
 
     node: str
     check_id: str
@@ -52,7 +52,7 @@ class CheckView(msgspec.Struct, rename=go_name, gc=False):
     output: str
     service_id: str
     service_name: str
-    service_tags: list[str]
+    service_tags: list[str] | None
     type: str
     interval: str
     timeout: str

@@ -43,7 +43,7 @@ class NodeServiceView(msgspec.Struct, rename=go_name, gc=False):
     kind: str | UnsetType
     id: str
     service: str
-    tags: list[str]
+    tags: list[str] | None
     address: str
     tagged_addresses: dict[str, ServiceAddress] | UnsetType
     meta: dict[str, str] | None
