@@ -24,6 +24,7 @@ _LATE_MS: Final = 100
 """A timer that is served so much later shows that the agent stood still, or was kept from its work."""
 _CATCHING_UP_MAX: Final = 16
 _NOT_ARMED: Final = -1
+_FAULT: Final = "pool %s: a fault while handling %s"
 
 
 class Pump:
@@ -139,17 +140,15 @@ class Pump:
             now_us = None if self._context.now_us is None else self._context.now_us()
             effects = swim.step(event, now_ms, now_us)
         except Exception:
-            self._note_fault(event)
+            logger.exception(_FAULT, self._context.pool, type(event).__name__)
+            self._counters["step_faults"] += 1
             return
         for effect in effects:
             try:
                 self._perform(effect)
             except Exception:
-                self._note_fault(effect)
-
-    def _note_fault(self, what: Input | Effect) -> None:
-        self._counters["step_faults"] += 1
-        logger.exception("pool %s: a fault while handling %s", self._context.pool, type(what).__name__)
+                logger.exception(_FAULT, self._context.pool, type(effect).__name__)
+                self._counters["step_faults"] += 1
 
     def _rearm(self, swim: Swim) -> None:
         """One timer for the core's next deadline."""

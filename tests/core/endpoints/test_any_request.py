@@ -16,8 +16,8 @@ from consul_kernel.structs.event import EventFireRequest
 from consul_kernel.structs.keyring import KeyringRequest
 from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
 from consul_kernel.structs.methods import METHODS
-from consul_kernel.structs.operator import RaftRemovePeerRequest, TransferLeaderRequest
 from consul_kernel.structs.node import Node
+from consul_kernel.structs.operator import RaftRemovePeerRequest, TransferLeaderRequest
 from consul_kernel.structs.query import (
     ChecksInStateRequest,
     DatacenterRequest,

@@ -51,6 +51,7 @@ class StateDriver:
         """Tell where a node stands."""
         place = NodeCoordinate(node=node, coord=Coordinate(vec=[distance_s, *[0.0] * 7]))
         return self.apply(CommandType.COORDINATES, CoordinateBatch(updates=[place]))
+
     def create_session(self, session: Session) -> Any:
         return self.apply(CommandType.SESSION, SessionRequest(op=SessionOp.CREATE, session=session))
 

@@ -16,12 +16,12 @@ from consul_kernel.state.catalog import CACHED_INSTANCES, CACHED_SERVICES
 from consul_kernel.state.config_entries import config_entries
 from consul_kernel.state.coordinates import coordinates
 from consul_kernel.state.kv import CACHED_ENTRIES, MAX_KV_KEY_BYTES
+from consul_kernel.state.lock_delays import MAX_DELAYS
 from consul_kernel.state.machine_table import MACHINE_TABLE
 from consul_kernel.state.prepared_queries import queries, queries_by_name, queries_by_session
 from consul_kernel.state.restore import RESTORE_TABLE
 from consul_kernel.state.sessions import sessions, sessions_by_check, sessions_by_node
 from consul_kernel.state.unserved import UNSERVED_TABLE
-from consul_kernel.state.lock_delays import MAX_DELAYS
 from consul_kernel.state.watches import MAX_WATCHES
 from core.state.driver import StateDriver
 from core.state.test_machine import busy

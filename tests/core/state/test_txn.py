@@ -161,9 +161,9 @@ def test_nodes_services_and_checks_are_set_read_and_deleted(driver: StateDriver)
         modify_index=driver.index,
     )
     reads = [node("get", "N1"), service("get", "n1", "W"), check("get", "n1", "C")]
-    results, errors = read_txn(driver.state.reader, reads)
+    read, errors = read_txn(driver.state.reader, reads)
     assert errors is None
-    assert [len(results or []), run(driver, *reads).results] == [3, results]
+    assert [len(read or []), run(driver, *reads).results] == [3, read]
     gone = run(
         driver,
         check("delete-cas", "n1", "c", index=driver.index - 1),

@@ -13,6 +13,7 @@ from consul_kernel.structs.methods import (
     SESSION_LIST,
     SESSION_NODE_SESSIONS,
     SESSION_RENEW,
+    Method,
 )
 from consul_kernel.structs.session import IndexedSessions, ServiceCheck, Session, SessionOp
 
@@ -127,15 +128,18 @@ SHOWN = (
 )
 
 
+READS: tuple[Method[Any, IndexedSessions], ...] = (SESSION_GET, SESSION_LIST, SESSION_NODE_SESSIONS)
+
+
 async def test_sessions_are_shown_in_gos_order_of_fields(site: Site) -> None:
     reply = IndexedSessions(index=7, known_leader=True, sessions=[SESSION])
-    for method in (SESSION_GET, SESSION_LIST, SESSION_NODE_SESSIONS):
+    for method in READS:
         site.agent.answer(method, reply)
     for target in ("/v1/session/info/s1", "/v1/session/list", "/v1/session/node/node1"):
         got = await site.get(f"{target}?index=3&wait=5s&stale&dc=dc2")
         assert (got.text, got.headers["X-Consul-Index"]) == (f"[{SHOWN}]", "7")
         assert "X-Consul-Effective-Consistency" not in got.headers
-    for method in (SESSION_GET, SESSION_LIST, SESSION_NODE_SESSIONS):
+    for method in READS:
         request = site.agent.requests(method)[0]
         assert (request.datacenter, request.min_query_index, request.allow_stale) == ("dc2", 3, True)
         assert request.max_query_time == 5 * SECOND
