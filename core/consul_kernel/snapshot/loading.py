@@ -15,8 +15,8 @@ from consul_kernel.state.config_entries import put_config_entry
 from consul_kernel.state.coordinates import put_coordinate
 from consul_kernel.state.keys import fold, pack_index, require_short
 from consul_kernel.state.kv import MAX_KV_KEY_BYTES, put_entry, put_tombstone
-from consul_kernel.state.prepared_queries import put_query
-from consul_kernel.state.sessions import put_session
+from consul_kernel.state.prepared_queries import put_query, query_key
+from consul_kernel.state.sessions import put_session, session_key
 from consul_kernel.state.tables import INDEX_TABLE
 from consul_kernel.state.unserved import put_unserved
 from consul_kernel.structs.autopilot import AutopilotConfig
@@ -34,6 +34,8 @@ from .mesh import decode_config_entry, without_empty_proxy
 from .records import HEADER, RecordType, record_error, type_name
 
 SERVICE_INDEX = b"service."
+_SERVICE, _CHECK = 254, 255
+"""Stand for types of their own where it is remembered what was seen."""
 _TABLES = ("kvs", "nodes", "services", "checks", "sessions", "tombstones")
 """What has an index of its own in every state that has rows there."""
 
@@ -73,7 +75,8 @@ class Loader:
         """Of those, the ones that are only kept."""
         self.last_index = 0
         self._number = 0
-        self._node = ""
+        self._seen: set[bytes] = set()
+        self._held: set[bytes] = set()
         self._indexes: dict[bytes, int] = {}
         self._tables: set[str] = set()
         self._loaders: dict[int, Callable[[bytes], None]] = {
@@ -139,44 +142,55 @@ class Loader:
     def _register(self, record: bytes) -> None:
         request = decode_value(RegisterRequest, record)
         self._require_indexes(request)
-        if request.node != self._node or (request.service is None and request.check is None and not request.checks):
-            catalog_tables.put_node(
-                self.collector,
-                Node(
-                    id=request.id,
-                    node=request.node,
-                    address=request.address,
-                    datacenter=request.datacenter,
-                    tagged_addresses=request.tagged_addresses,
-                    meta=request.node_meta,
-                    create_index=request.create_index,
-                    modify_index=request.modify_index,
-                ),
-            )
-            self._node = request.node
+        if self._is_new(RecordType.REGISTER, catalog_tables.node_key(request.node)):
+            self._put_node(request)
         if request.service is not None:
             self._require_indexes(request.service)
             service = without_empty_proxy(request.service)
             if service.weights is None:
                 service.weights = Weights()
+            self._require_new(_SERVICE, catalog_tables.instance_key(request.node, service.id))
             catalog_tables.put_service(self.collector, request.node, service)
         for check in (*((request.check,) if request.check else ()), *(request.checks or ())):
             self._require_indexes(check)
+            self._require_new(_CHECK, catalog_tables.check_key(check.node, check.check_id))
             catalog_tables.put_check(self.collector, check)
+
+    def _put_node(self, request: RegisterRequest) -> None:
+        """Every record of a node's services and checks repeats it; the first counts."""
+        node = Node(
+            id=request.id,
+            node=request.node,
+            address=request.address,
+            datacenter=request.datacenter,
+            tagged_addresses=request.tagged_addresses,
+            meta=request.node_meta,
+            create_index=request.create_index,
+            modify_index=request.modify_index,
+        )
+        catalog_tables.put_node(self.collector, node)
 
     def _kvs(self, record: bytes) -> None:
         entry = decode_entry(record)
         _require_key(entry.key)
+        if entry.session or self._held:
+            # Of a key that is not held, the last record counts; nothing else is found by it.
+            if entry.key in self._held:
+                raise ValueProblem(f"is there twice: {entry.key[:100]!r}")
+            if entry.session:
+                self._held.add(entry.key)
         put_entry(self.collector, entry)
 
     def _tombstone(self, record: bytes) -> None:
         entry = decode_entry(record)
         _require_key(entry.key)
+        self._require_new(RecordType.TOMBSTONE, entry.key)
         put_tombstone(self.collector, entry.key, entry.modify_index)
 
     def _session(self, record: bytes) -> None:
         session = decode_value(Session, record)
         self._require_indexes(session)
+        self._require_new(RecordType.SESSION, session_key(session.id))
         put_session(self.collector, session)
 
     def _coordinates(self, record: bytes) -> None:
@@ -186,6 +200,7 @@ class Loader:
     def _query(self, record: bytes) -> None:
         query = decode_value(PreparedQuery, record)
         self._require_indexes(query)
+        self._require_new(RecordType.PREPARED_QUERY, query_key(query.id))
         put_query(self.collector, query)
 
     def _autopilot(self, record: bytes) -> None:
@@ -221,6 +236,18 @@ class Loader:
     def _keep(self, kind: int, record: bytes) -> None:
         put_unserved(self.collector, kind, self._number, record)
         self.unserved[kind] += 1
+
+    def _is_new(self, kind: int, key: bytes) -> bool:
+        seen = bytes((kind,)) + key
+        if seen in self._seen:
+            return False
+        self._seen.add(seen)
+        return True
+
+    def _require_new(self, kind: int, key: bytes) -> None:
+        """What is there twice would leave rows behind that find the first by what only the second is."""
+        if not self._is_new(kind, key):
+            raise ValueProblem(f"is there twice: {key[:100]!r}")
 
     @staticmethod
     def _require_indexes(record: RaftIndexed | RegisterRequest) -> None:
