@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import hashlib
 import http.client
 import random
@@ -185,6 +186,8 @@ def bare_packing(state: Path) -> float:
 async def in_process(folder: Path, archive: Path, state_file: Path, rounds: int) -> None:
     bare = bare_packing(state_file)
     for name in ("disk", "memory"):
+        gc.collect()
+        gc.freeze()  # as an agent does when it has started
         turns = LongestTurn()
         watching = asyncio.ensure_future(turns.watch())
         store = create(StoreContext(data_dir=folder / "data"), DiskConfig()) if name == "disk" else MemoryStore()

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consul_kernel.snapshot.archive import ArchiveError
@@ -143,11 +143,11 @@ def test_newer_forms_of_text_and_octets_are_taken() -> None:
     assert (entry.key, entry.value, entry.session) == (b"k" * 40, b"v" * 40, "s" * 40)
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers(-9, 1 << 63) | st.floats(allow_nan=False) | st.text(), st.lists
-    )
-)
+SCALAR = st.none() | st.booleans() | st.integers(-9, 1 << 63) | st.floats(allow_nan=False) | st.text(max_size=40)
+
+
+@settings(max_examples=50)
+@given(st.lists(SCALAR | st.lists(SCALAR | st.dictionaries(st.text(max_size=9), SCALAR, max_size=3), max_size=3)))
 def test_any_value_survives(value: Any) -> None:
     assert decode_any(encode_value(value)) == value
 
