@@ -29,6 +29,8 @@ ROWS_BYTES = 128 * 1024
 """About how many bytes of rows one step carries."""
 STEPS_AHEAD = 4
 """Steps that are proposed and not applied yet."""
+BYTES_AHEAD = 8 * 1024 * 1024
+"""And their rows, at most: a value may be longer than many steps. One step is always proposed."""
 
 
 class ReceivedArchive:
@@ -84,13 +86,13 @@ async def _stage(received: ReceivedArchive, steps: _Steps) -> Loader:
         for kind, record in records.feed(piece):
             loader.add(kind, record)
             if loader.size >= ROWS_BYTES:
-                await steps.add(loader.take())
+                await steps.add(loader.size, loader.take())
                 turn.begin()
             elif turn.is_over:
                 await turn.pass_on()
     records.close()
     loader.finish()
-    await steps.add(loader.take())
+    await steps.add(loader.size, loader.take())
     return loader
 
 
@@ -100,26 +102,33 @@ class _Steps:
     def __init__(self, restore_id: str, propose: Propose) -> None:
         self._id = restore_id
         self._propose = propose
-        self._pending: deque[asyncio.Future[object]] = deque()
+        self._pending: deque[tuple[int, asyncio.Future[object]]] = deque()
+        self._bytes_ahead = 0
         self.count = 0
 
-    async def add(self, rows: dict[str, list[bytes]]) -> None:
+    async def add(self, size: int, rows: dict[str, list[bytes]]) -> None:
         """Propose the next step, once there is room for it. Raises what an earlier one met with."""
-        while len(self._pending) >= STEPS_AHEAD:
-            await self._pending.popleft()
+        while self._pending and (len(self._pending) >= STEPS_AHEAD or self._bytes_ahead + size > BYTES_AHEAD):
+            await self._await_first()
         request = RestoreRequest(op=RestoreOp.ROWS, id=self._id, number=self.count, rows=rows)
-        self._pending.append(asyncio.ensure_future(self._propose(request)))
+        self._pending.append((size, asyncio.ensure_future(self._propose(request))))
+        self._bytes_ahead += size
         self.count += 1
         await asyncio.sleep(0)
 
     async def settle(self) -> None:
         """Wait for all of them."""
         while self._pending:
-            await self._pending.popleft()
+            await self._await_first()
+
+    async def _await_first(self) -> None:
+        size, step = self._pending.popleft()
+        self._bytes_ahead -= size
+        await step
 
     async def give_up(self) -> None:
         """Have the servers forget what they have staged, as far as they can be told."""
-        await asyncio.gather(*self._pending, return_exceptions=True)
+        await asyncio.gather(*(step for _, step in self._pending), return_exceptions=True)
         try:
             await self._propose(RestoreRequest(op=RestoreOp.ABORT, id=self._id))
         except ConsulKernelError:

@@ -21,6 +21,7 @@ from consul_kernel.server.waste import WasteRemover
 from consul_kernel.snapshot.archive import ArchiveError
 from consul_kernel.snapshot.encoding import encode_record
 from consul_kernel.snapshot.records import RecordType
+from consul_kernel.snapshot.restorer import BYTES_AHEAD
 from consul_kernel.snapshot.saver import MAX_ATTEMPTS
 from consul_kernel.state import CommandType
 from consul_kernel.state.commands import encode_command
@@ -230,6 +231,25 @@ async def test_a_restore_goes_through_the_log_in_pieces(world: ServerWorld) -> N
     assert await world.endpoints.put(b"new") < 100
     assert world.endpoints.state.kv.get(b"new").modify_index == 5002  # type: ignore[union-attr]
     world.leave_nothing()
+
+
+async def test_long_values_are_not_all_under_way_at_once(world: ServerWorld) -> None:
+    consensus, propose = world.endpoints.consensus, world.endpoints.consensus.propose
+    ahead, most = 0, 0
+
+    async def slow(command: bytes, *, timeout_ms: int) -> object:
+        nonlocal ahead, most
+        ahead += len(command)
+        most = max(most, ahead)
+        await asyncio.sleep(0.001)
+        ahead -= len(command)
+        return await propose(command, timeout_ms=timeout_ms)
+
+    consensus.propose = slow  # type: ignore[method-assign]
+    entries = [DirEntry(key=b"%d" % n, value=bytes(3 * 1024 * 1024), modify_index=1) for n in range(6)]
+    await world.restore(pack(state_of(entries), piece=1 << 20))
+    assert len(world.keys()) == 6
+    assert 6 * 1024 * 1024 < most < BYTES_AHEAD
 
 
 async def test_blocked_queries_are_answered(world: ServerWorld) -> None:
