@@ -47,7 +47,7 @@ RESTORED = {
 
 
 def test_every_table_is_told(driver: StateDriver) -> None:
-    busy(driver, 36)
+    busy(driver, 5)
     section = PAGE.split("## Tables")[1].split("\n## ")[0]
     told = re.findall(r"^\| `([a-z._]+)` \|", section, re.MULTILINE)
     assert set(told) == set(driver.dump()) | RESTORED

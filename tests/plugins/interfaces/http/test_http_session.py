@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from plugins.interfaces.http.conftest import Site
 
 SECOND = 1_000_000_000
+READS: tuple[Method[Any, IndexedSessions], ...] = (SESSION_GET, SESSION_LIST, SESSION_NODE_SESSIONS)
 SERF = ["serfHealth"]
 
 
