@@ -60,10 +60,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that the agent gave on purpose: its status and body."""
+    """An answer that the agent gave on purpose: its status and body, and the index of a read (0 when it has none)."""
 
     status: int
     body: bytes
+    index: int = 0
 
     def json(self) -> Any:
         """The body as JSON. Raises AgentError for anything else."""
@@ -167,7 +168,8 @@ class AgentClient:
             with self._errors_of(method, path):
                 connection.request(method, target, body=body, headers=self._headers)
                 response = connection.getresponse()
-                answer = Answer(response.status, response.read())
+                index = response.headers.get("X-Consul-Index", "")
+                answer = Answer(response.status, response.read(), int(index) if index.isdigit() else 0)
         finally:
             connection.close()
         if answer.status == 200 or (allow_missing and answer.status == 404):

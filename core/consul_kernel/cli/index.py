@@ -29,6 +29,7 @@ COMMANDS = {
     "kv import": Entry("kv_transfer", "Writes keys from JSON"),
     "kv put": Entry("kv_write", "Writes a key"),
     "leave": Entry("pool", "Makes the agent leave the pool and stop"),
+    "lock": Entry("lock", "Runs a program while it holds a lock"),
     "members": Entry("members", "Lists the members of the pool"),
     "operator raft list-peers": Entry("operator_raft", "Lists the servers of the quorum"),
     "operator raft remove-peer": Entry("operator_raft", "Removes a server from the quorum"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 
 from consul_kernel.contracts.consensus import Consensus
 from consul_kernel.contracts.errors import ConsensusError, RequestError
@@ -24,6 +25,8 @@ TTL_MULTIPLIER = 2
 PROPOSE_TIMEOUT_MS = 30_000
 RETRY_S = 2.0
 """After a proposal that failed while this server still leads."""
+TICK_S = 0.25
+"""Times are rounded up to this, so that sessions which end at about the same time share a flush of the log."""
 EXPIRED_AT_ONCE = 64
 """Sessions whose end is proposed together; others that are due wait for these."""
 
@@ -77,6 +80,7 @@ class SessionTimers:
 
     def _set(self, session_id: str, due_s: float) -> None:
         session_id = session_id.lower()
+        due_s = math.ceil(due_s / TICK_S) * TICK_S
         self._due_s[session_id] = due_s
         heapq.heappush(self._order, (due_s, session_id))
         if len(self._order) > 2 * len(self._due_s) + EXPIRED_AT_ONCE:
