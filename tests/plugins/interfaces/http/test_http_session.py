@@ -129,9 +129,6 @@ SHOWN = (
 )
 
 
-READS: tuple[Method[Any, IndexedSessions], ...] = (SESSION_GET, SESSION_LIST, SESSION_NODE_SESSIONS)
-
-
 async def test_sessions_are_shown_in_gos_order_of_fields(site: Site) -> None:
     reply = IndexedSessions(index=7, known_leader=True, sessions=[SESSION])
     for method in READS:
