@@ -19,7 +19,10 @@ REQUESTS_MAX: Final = 4_096
 URGENT_MAX: Final = 8_192
 """Packets in the urgent lane; what else is in it, those bound who post it."""
 BYTES_MAX: Final = 16 << 20
-"""Of all packets: ten thousand of the usual size."""
+"""Of all packets: ten thousand of the usual size. From three quarters on, answers alone are taken."""
+REQUEST_BYTES_MAX: Final = 12 << 20
+GOSSIP_BYTES_MAX: Final = 8 << 20
+"""What all that waits may come to for a request, or gossip, to be taken: long packets leave room for what goes first."""
 URGENT_IN_A_ROW: Final = 16
 
 _COMPOUND: Final = int(MessageType.COMPOUND)
@@ -64,22 +67,23 @@ class Inbox:
     def post_packet(self, event: PacketReceived) -> None:
         """A packet, if there is room."""
         size = len(event.packet)
-        if self._bytes + size > BYTES_MAX:
+        kind = first_kind(event.packet)
+        if not self._has_room(kind, self._bytes + size):
             self._counters["inbox_overflows"] += 1
             return
-        kind = first_kind(event.packet)
         if kind in _ANSWERS or kind in _REQUESTS:
-            if self._urgent_packets >= (URGENT_MAX if kind in _ANSWERS else REQUESTS_MAX):
-                self._counters["inbox_overflows"] += 1
-                return
             self._urgent_packets += 1
             self._urgent.append(event)
-        elif len(self._gossip) < GOSSIP_MAX:
-            self._gossip.append(event)
         else:
-            self._counters["inbox_overflows"] += 1
-            return
+            self._gossip.append(event)
         self._bytes += size
+
+    def _has_room(self, kind: int, bytes_then: int) -> bool:
+        if kind in _ANSWERS:
+            return self._urgent_packets < URGENT_MAX and bytes_then <= BYTES_MAX
+        if kind in _REQUESTS:
+            return self._urgent_packets < REQUESTS_MAX and bytes_then <= REQUEST_BYTES_MAX
+        return len(self._gossip) < GOSSIP_MAX and bytes_then <= GOSSIP_BYTES_MAX
 
     def take(self) -> Input:
         """The next one. Raises IndexError when there is none."""

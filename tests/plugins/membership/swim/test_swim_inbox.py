@@ -14,7 +14,17 @@ from consul_kernel.contracts.transport import Address
 from consul_kernel_swim.core.events import AnnounceJoin, Input, PacketReceived
 from consul_kernel_swim.core.messages import Ack, Dead, IndirectPing, MessageType, Nack, Ping, Suspect
 from consul_kernel_swim.core.packets import add_checksum, compress_message, join_messages
-from consul_kernel_swim.inbox import BYTES_MAX, GOSSIP_MAX, REQUESTS_MAX, URGENT_IN_A_ROW, URGENT_MAX, Inbox, first_kind
+from consul_kernel_swim.inbox import (
+    BYTES_MAX,
+    GOSSIP_BYTES_MAX,
+    GOSSIP_MAX,
+    REQUEST_BYTES_MAX,
+    REQUESTS_MAX,
+    URGENT_IN_A_ROW,
+    URGENT_MAX,
+    Inbox,
+    first_kind,
+)
 
 PEER = Address("10.0.0.2", 8301)
 GOSSIP = Suspect(1, "n", "m").encode()
@@ -108,7 +118,7 @@ def test_long_packets_are_bounded_by_their_bytes_and_room_comes_back() -> None:
     counters: Counter[str] = Counter()
     inbox = Inbox(counters)
     long = received(b"\x08" + bytes(60_000))
-    room = BYTES_MAX // 60_001
+    room = GOSSIP_BYTES_MAX // 60_001
     for _ in range(room + 5):
         inbox.post_packet(long)
     assert (len(inbox), counters["inbox_overflows"]) == (room, 5)
@@ -121,3 +131,20 @@ def test_long_packets_are_bounded_by_their_bytes_and_room_comes_back() -> None:
         taken(inbox)
     inbox.post_packet(received(ACK))
     assert (len(inbox), counters["inbox_overflows"]) == (1, 5), "what was taken no longer counts"
+
+
+def test_long_packets_of_gossip_or_requests_leave_room_for_answers() -> None:
+    counters: Counter[str] = Counter()
+    inbox = Inbox(counters)
+    long = bytes(60_000)
+    for message, bytes_max in ((GOSSIP, GOSSIP_BYTES_MAX), (PING, REQUEST_BYTES_MAX), (ACK, BYTES_MAX)):
+        inbox.post_packet(received(message))
+        assert counters["inbox_overflows"] == 0, "there is room for what goes first"
+        while not counters["inbox_overflows"]:
+            inbox.post_packet(received(message + long))
+        counters.clear()
+        assert bytes_max - 2 * 60_000 < sum_of_bytes(inbox) <= bytes_max
+
+
+def sum_of_bytes(inbox: Inbox) -> int:
+    return sum(len(event.packet) for event in [*inbox._urgent, *inbox._gossip] if isinstance(event, PacketReceived))
