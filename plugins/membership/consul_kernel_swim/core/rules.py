@@ -91,10 +91,12 @@ class MembershipRules:
 
     def _alive_about_us(self, alive: Alive) -> None:
         own = self._nodes.own
-        if self.has_left or alive.incarnation < own.incarnation:
+        if self.has_left:
             return
         if (alive.host, alive.port) != (own.host, own.port):
             self._conflict(own, alive)
+            return
+        if alive.incarnation < own.incarnation:
             return
         same = alive.meta == own.meta and alive.versions == own.versions
         if alive.incarnation == own.incarnation and same:

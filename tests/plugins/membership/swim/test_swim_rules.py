@@ -228,6 +228,15 @@ def test_another_agent_with_our_name_is_told_and_not_refuted() -> None:
     assert bench.swim.local_member().address == OWN
 
 
+def test_newcomer_with_our_name_is_noticed_by_an_agent_that_has_refuted_before() -> None:
+    bench = Bench()
+    bench.receive(Suspect(7, "own", "x"))
+    assert bench.swim.nodes.own.incarnation == 8
+    bench.receive(alive("own", 5, 1))
+    assert bench.swim.counters["name_conflicts"] == 1
+    assert bench.swim.nodes.own.incarnation == 8
+
+
 def test_dead_name_is_never_reclaimed_where_the_time_is_0() -> None:
     bench = Bench(Settings(dead_node_reclaim_ms=0))
     bench.add("n", 2)
