@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ class SnapshotKeeper:
         self._wanted = asyncio.Event()
         self._log = SnapshotLog(path, recalled, self._wanted.set)
         self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
 
     @classmethod
     async def open(cls, path: Path, *, keeps_left: bool) -> SnapshotKeeper:
@@ -56,13 +58,19 @@ class SnapshotKeeper:
             await asyncio.sleep(_FLUSH_INTERVAL_S)
 
     async def _flush(self) -> None:
+        """Write what is noted; one write at a time, also when the wait for it is cancelled."""
         self._wanted.clear()
         write = self._log.take()
         if write is None:
             return
-        try:
-            await asyncio.to_thread(write)
-        except OSError as error:
+        self._writing = asyncio.ensure_future(asyncio.to_thread(write))
+        self._writing.add_done_callback(self._written)
+        with suppress(OSError):  # `_written` has told of it
+            await asyncio.shield(self._writing)
+
+    def _written(self, writing: asyncio.Future[None]) -> None:
+        error = None if writing.cancelled() else writing.exception()
+        if error is not None:
             self._log.retry()
             logger.warning("the snapshot of members %s cannot be written: %s", self._path, error)
 
@@ -72,4 +80,6 @@ class SnapshotKeeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+            if self._writing is not None:
+                await asyncio.wait((self._writing,))
             await self._flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,9 @@ from consul_kernel.contracts.transport import Address
 from consul_kernel.testing.membership_world import FAST_TUNING
 from consul_kernel.testing.memory_network import MemoryNetwork
 from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
-from consul_kernel_swim import SwimConfig, SwimMembership
+from consul_kernel_swim import SwimConfig, SwimMembership, snapshot
 from consul_kernel_swim.snapshot import Recalled, SnapshotLog, read_snapshot
+from consul_kernel_swim.snapshot_keeper import SnapshotKeeper
 
 RECORDED = """\
 alive: va 127.0.0.1:43183
@@ -259,3 +261,30 @@ def test_snapshot_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: p
 
     run_virtual(run())
     assert "cannot be written" in caplog.text
+
+
+def test_end_while_a_write_is_under_way_comes_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "local.snapshot"
+    begun, may_go_on = threading.Event(), threading.Event()
+    replace = snapshot._replace
+
+    def replace_slowly(path: Path, text: bytes) -> None:
+        begun.set()
+        assert may_go_on.wait(10)
+        replace(path, text)
+
+    monkeypatch.setattr(snapshot, "_replace", replace_slowly)
+
+    async def run() -> None:
+        keeper = await SnapshotKeeper.open(path, keeps_left=False)
+        keeper.note(event(MemberEventKind.JOIN, "a"))
+        assert await asyncio.to_thread(begun.wait, 10)
+        keeper.note_leave()
+        closing = asyncio.create_task(keeper.aclose())
+        await asyncio.wait((closing,), timeout=0.1)
+        assert not closing.done()
+        may_go_on.set()
+        await closing
+
+    asyncio.run(run())
+    assert path.read_text() == "alive: a [::1]:1\nleave\n"
