@@ -50,6 +50,8 @@ class KnownServers:
         server = self._ours(event.member)
         if server is not None:
             self._take(event.kind, server)
+        else:
+            self._directory.remove(self._datacenter, event.member.name)  # it may have been one before
         return server
 
     def observe_wan(self, event: MemberEvent) -> None:

@@ -82,6 +82,15 @@ def test_the_old_name_of_a_renamed_server_does_not_take_the_new_one_along(world:
     assert world.names == ["new"]
 
 
+@pytest.mark.parametrize("kind", [MemberEventKind.JOIN, MemberEventKind.UPDATE])
+def test_a_server_that_comes_back_as_a_client_is_asked_no_more(world: World, kind: MemberEventKind) -> None:
+    world.tell(MemberEventKind.JOIN, server("a"))
+    tags = lan_tags(datacenter="dc1", node_id="id-1", server_port=None)
+    client = Member(name="a", address=Address("127.0.0.1", 8301), tags=tags, status=MemberStatus.ALIVE)
+    world.tell(kind, client)
+    assert world.names == []
+
+
 def test_a_server_that_lost_its_id_is_known_once(world: World) -> None:
     world.tell(MemberEventKind.JOIN, server("a", node_id="id-1"))
     world.tell(MemberEventKind.UPDATE, server("a", node_id="id-2"))
