@@ -29,9 +29,12 @@ class CoordinateUpdates:
         self._waiting: dict[tuple[str, str], NodeCoordinate] = {}
         self._dropped = 0
         self._flushing: asyncio.Task[None] | None = None
+        self._closed = False
 
     def add(self, update: NodeCoordinate) -> None:
-        """Take an update in place of the agent's one before."""
+        """Take an update in place of the agent's one before; none after the end."""
+        if self._closed:
+            return
         key = update.node.lower(), update.segment.lower()
         if key not in self._waiting and len(self._waiting) >= BATCH_UPDATES * MAX_BATCHES:
             self._dropped += 1
@@ -41,7 +44,8 @@ class CoordinateUpdates:
             self._flushing = asyncio.create_task(self._flush(), name="coordinates")
 
     async def aclose(self) -> None:
-        """Drop what waits."""
+        """Drop what waits, and what is still to come."""
+        self._closed = True
         self._waiting.clear()
         if self._flushing is not None:
             self._flushing.cancel()

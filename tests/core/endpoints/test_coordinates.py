@@ -154,6 +154,7 @@ def test_updates_that_cannot_be_written_are_forgotten() -> None:
         assert log.newest == {"m": 0.001}
         updates.add(place("k", 1))
         await updates.aclose()
+        updates.add(place("too late", 1))
         await asyncio.sleep(PERIOD_S + 1)
         assert log.newest == {"m": 0.001}
 
