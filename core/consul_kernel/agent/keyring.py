@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from consul_kernel.contracts.cipher import Cipher
+from consul_kernel.contracts.cipher import KEY_IS_PRIMARY, KEY_NOT_INSTALLED, Cipher
 from consul_kernel.contracts.errors import CipherError, PluginStartError
 
 logger = logging.getLogger(__name__)
@@ -58,14 +58,14 @@ class Keyring:
     def use(self, key: bytes) -> None:
         """Make an installed key the primary."""
         if key not in self.keys():
-            raise CipherError("Requested key is not in the keyring")
+            raise CipherError(KEY_NOT_INSTALLED)
         if key != self.keys()[0]:
             self._change(lambda: self._cipher.use(key), "another key is the primary")
 
     def remove(self, key: bytes) -> None:
         """Forget a key."""
         if key == self.keys()[0]:
-            raise CipherError("Removing the primary key is not allowed")
+            raise CipherError(KEY_IS_PRIMARY)
         if key in self.keys():
             self._change(lambda: self._cipher.remove(key), "a key was removed")
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from .plugin import Plugin
+
+KEY_NOT_INSTALLED: Final = "Requested key is not in the keyring"
+KEY_IS_PRIMARY: Final = "Removing the primary key is not allowed"
+"""Serf's words for what a ring refuses: operators read them, and other agents of a pool may be asked for them."""
 
 
 @runtime_checkable

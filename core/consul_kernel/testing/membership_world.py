@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from consul_kernel.contracts.cipher import Cipher
+from consul_kernel.contracts.cipher import KEY_IS_PRIMARY, KEY_NOT_INSTALLED, Cipher
 from consul_kernel.contracts.errors import CipherError, MembershipError
 from consul_kernel.contracts.membership import (
     AcceptMember,
@@ -82,13 +82,13 @@ class KeyedCipher:
 
     def use(self, key: bytes) -> None:
         if key not in self._ring:
-            raise CipherError("Requested key is not in the keyring")
+            raise CipherError(KEY_NOT_INSTALLED)
         self._ring.remove(key)
         self._ring.insert(0, key)
 
     def remove(self, key: bytes) -> None:
         if key == self._ring[0]:
-            raise CipherError("Removing the primary key is not allowed")
+            raise CipherError(KEY_IS_PRIMARY)
         if key in self._ring:
             self._ring.remove(key)
 

@@ -60,7 +60,7 @@ _BIND_ATTEMPTS: Final = 16
 
 
 class SwimMembership:
-    """Fulfils `contracts.membership.Membership`, `QueryingMembership` and `KeyringMembership`."""
+    """Fulfils `contracts.membership.Membership` and each of its capabilities: queries, keyring, coordinates."""
 
     def __init__(self, context: MembershipContext, config: SwimConfig) -> None:
         self._context = context

@@ -14,6 +14,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from consul_kernel.contracts.cipher import KEY_IS_PRIMARY, KEY_NOT_INSTALLED
 from consul_kernel.contracts.errors import CipherError
 
 VERSION: Final = b"\x01"
@@ -88,14 +89,14 @@ class AesGcmCipher:
     def use(self, key: bytes) -> None:
         """Move a key to the ring's front."""
         if key not in self._aeads:
-            raise CipherError("Requested key is not in the keyring")
+            raise CipherError(KEY_NOT_INSTALLED)
         self._aeads = {key: self._aeads[key], **self._aeads}
         self._primary = self._aeads[key]
 
     def remove(self, key: bytes) -> None:
         """Forget a key, unless it is the primary."""
         if key == next(iter(self._aeads)):
-            raise CipherError("Removing the primary key is not allowed")
+            raise CipherError(KEY_IS_PRIMARY)
         self._aeads.pop(key, None)
 
 

@@ -15,6 +15,7 @@ from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 from nacl.utils import random as random_bytes
 
+from consul_kernel.contracts.cipher import KEY_IS_PRIMARY, KEY_NOT_INSTALLED
 from consul_kernel.contracts.errors import CipherError
 
 VERSION = b"\x01"
@@ -83,13 +84,13 @@ class NaclCipher:
     def use(self, key: bytes) -> None:
         """Move a key to the ring's front."""
         if key not in self._boxes:
-            raise CipherError("Requested key is not in the keyring")
+            raise CipherError(KEY_NOT_INSTALLED)
         self._boxes = {key: self._boxes[key], **self._boxes}
 
     def remove(self, key: bytes) -> None:
         """Forget a key, unless it is the primary."""
         if key == next(iter(self._boxes)):
-            raise CipherError("Removing the primary key is not allowed")
+            raise CipherError(KEY_IS_PRIMARY)
         self._boxes.pop(key, None)
 
 

@@ -1,4 +1,4 @@
-"""The ring of gossip keys as the pool may work on it, with Serf's texts for what is refused."""
+"""The ring of gossip keys as the pool may work on it. Serf's texts for what is refused are the ring's own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from consul_kernel.contracts.membership_capabilities import KeyOperation
 
 from .internal_messages import KeyResponse
 
-NOT_INSTALLED: Final = "Requested key is not in the keyring"
-IS_PRIMARY: Final = "Removing the primary key is not allowed"
 _NO_RING: Final = "No keyring to modify (encryption not enabled)"
 _EMPTY_RING: Final = "Keyring is empty (encryption not enabled)"
 _OPEN_TO_STRANGERS: Final = "The keyring is not modified while gossip that is not sealed is accepted"
@@ -52,16 +50,11 @@ class Keyring:
     @staticmethod
     def _change(cipher: Cipher, operation: KeyOperation, key: bytes) -> None:
         """Raises CipherError, and has then changed nothing."""
-        ring = cipher.keys()
         if operation is KeyOperation.INSTALL:
             cipher.install(key)
         elif operation is KeyOperation.USE:
-            if key not in ring:
-                raise CipherError(NOT_INSTALLED)
             cipher.use(key)
         else:
-            if key == ring[0]:
-                raise CipherError(IS_PRIMARY)
             cipher.remove(key)
 
     def _list(self, cipher: Cipher) -> KeyResponse:

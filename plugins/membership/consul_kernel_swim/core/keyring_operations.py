@@ -14,13 +14,13 @@ import binascii
 from collections import Counter
 from collections.abc import Callable
 
+from consul_kernel.contracts.cipher import KEY_IS_PRIMARY, KEY_NOT_INSTALLED
 from consul_kernel.contracts.errors import PeerProtocolError
 from consul_kernel.contracts.membership_capabilities import KeyOperation, KeyringOutcome, QueryOutcome
 
 from .environment import Environment
 from .internal_messages import KeyRequest, KeyResponse, decode_key_response
 from .internal_queries import KEY_QUERIES
-from .keyring import IS_PRIMARY, NOT_INSTALLED
 from .queries import Queries, Question
 from .roster import Roster
 
@@ -117,9 +117,9 @@ class Tally:
         objections = {}
         for name, ring in self._rings.items():
             if operation is KeyOperation.REMOVE and wanted == ring.primary_key:
-                objections[name] = IS_PRIMARY
+                objections[name] = KEY_IS_PRIMARY
             elif operation is KeyOperation.USE and wanted not in (ring.keys or ()) and not ring.message:
-                objections[name] = NOT_INSTALLED
+                objections[name] = KEY_NOT_INSTALLED
         for name, message in objections.items():
             self._fail(name, message)
         return bool(objections)
