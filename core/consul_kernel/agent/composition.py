@@ -27,8 +27,6 @@ from .tags import advertised_reconnect_timeout_ms, lan_tags, wan_tags
 
 LAN_SNAPSHOT = "serf/local.snapshot"
 WAN_SNAPSHOT = "serf/remote.snapshot"
-WAN_TUNING = {"gossip_nodes": 3}
-"""Consul's own default for the WAN pool, where memberlist's is 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,7 @@ class Parts:
             reconnect_timeout_of=advertised_reconnect_timeout_ms,
             rejoin_after_leave=config.rejoin_after_leave,
             coordinates=not config.disable_coordinates,
-            tuning={**WAN_TUNING, **_tuning(config.gossip_wan)},
+            tuning=_tuning(config.gossip_wan),
         )
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
         return membership
