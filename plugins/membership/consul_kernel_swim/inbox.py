@@ -22,7 +22,7 @@ BYTES_MAX: Final = 16 << 20
 """Of all packets: ten thousand of the usual size. From three quarters on, answers alone are taken."""
 REQUEST_BYTES_MAX: Final = 12 << 20
 GOSSIP_BYTES_MAX: Final = 8 << 20
-"""What all that waits may come to for a request, or gossip, to be taken: long packets leave room for what goes first."""
+"""What all that waits may come to for a request, or gossip, to be taken: long packets leave room for urgent ones."""
 URGENT_IN_A_ROW: Final = 16
 
 _COMPOUND: Final = int(MessageType.COMPOUND)
