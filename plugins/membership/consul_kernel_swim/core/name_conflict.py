@@ -29,7 +29,9 @@ class NameConflict:
         if not self._env.settings.resolve_name_conflicts or self._is_asking:
             return
         question = Question(name=CONFLICT, payload=self._own_name.encode())
-        self._is_asking = self._queries.ask(question, self._decide) is None
+        self._is_asking = True  # before the question, which may be over at once
+        if self._queries.ask(question, self._decide) is not None:
+            self._is_asking = False
 
     def _decide(self, outcome: QueryOutcome) -> None:
         self._is_asking = False
