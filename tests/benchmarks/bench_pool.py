@@ -27,6 +27,7 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from consul_kernel.agent.tags import lan_tags
+from consul_kernel.contracts.errors import MembershipError
 from consul_kernel.contracts.membership import MembershipContext, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel_swim import SwimConfig, SwimMembership
@@ -37,6 +38,8 @@ from harness.waiting import wait_for
 PORT = 8301
 SETTLED_S = 900.0
 FILES_PER_MEMBER = 4
+_NETWORK = random.randrange(10, 250)
+"""So that two runs do not meet."""
 
 
 def say(line: str) -> None:
@@ -87,7 +90,7 @@ class Servers:
 
 def make_member(transport: TcpTransport, number: int) -> SwimMembership:
     """The membership of a client agent, as the agent would make it."""
-    host = f"127.{10 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+    host = f"127.{_NETWORK}.{number >> 8}.{number & 255}"
     context = MembershipContext(
         node_name=f"client-{number}",
         bind=Address(host, PORT),
@@ -146,8 +149,15 @@ async def join_all(pool: InProcess, servers: Servers, at_once: int) -> None:
     addresses = [Address(agent.lan.split(":")[0], int(agent.lan.split(":")[1])) for agent in servers.agents]
 
     async def join(number: int, member: SwimMembership) -> None:
+        """As `retry_join` would have it."""
         async with gate:
-            await member.join([addresses[number % len(addresses)]])
+            while True:
+                try:
+                    await member.join([addresses[number % len(addresses)]])
+                except MembershipError as error:
+                    say(f"  {error}")
+                else:
+                    return
 
     await asyncio.gather(*(join(number, member) for number, member in enumerate(pool.members)))
 

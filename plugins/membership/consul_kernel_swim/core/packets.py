@@ -29,6 +29,7 @@ _MESSAGES_MAX: Final = 1024
 _CHECKSUM = struct.Struct(">BI")
 _COMPOUND: Final = int(MessageType.COMPOUND)
 _COMPRESS: Final = int(MessageType.COMPRESS)
+_WRAPPERS: Final = frozenset((_COMPOUND, _COMPRESS))
 _HAS_CRC: Final = bytes((MessageType.HAS_CRC,))
 
 
@@ -97,6 +98,9 @@ def _unwrap(packet: bytes, messages: list[bytes], depth: int) -> bool:
     whole = True
     parts, cut = _split_compound(packet)
     for part in parts:
+        if part and part[0] not in _WRAPPERS and len(messages) < _MESSAGES_MAX:
+            messages.append(part)
+            continue
         try:
             whole &= _unwrap(part, messages, depth - 1)
         except PeerProtocolError:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta, Struct
 
 from consul_kernel.contracts.errors import PeerProtocolError
 
 from .query_messages import Query, QueryResponse, Relay, decode_query, decode_query_response, decode_relay
-from .reader import NIL
+from .reader import NIL, Octets, StructReader, octets
 from .serf_types import EVENT_BUFFER, SerfType
 from .wire import (
     LAMPORT_MAX,
@@ -19,7 +20,6 @@ from .wire import (
     as_text,
     pack,
     read_bytes,
-    read_flag,
     read_lamport,
     read_list,
     read_struct,
@@ -28,13 +28,14 @@ from .wire import (
     unpack,
 )
 
+Lamport = Annotated[int, Meta(ge=0, le=LAMPORT_MAX)]
 
-@dataclass(frozen=True, slots=True)
-class LeaveIntent:
+
+class LeaveIntent(Struct, frozen=True, gc=False, rename={"lamport_time": "LTime", "node": "Node", "prune": "Prune"}):
     """`node` is about to leave; about a failed one: it is to count as left."""
 
-    lamport_time: int
-    node: str
+    lamport_time: Lamport = 0
+    node: str = ""
     prune: bool = False
 
     def encode(self) -> bytes:
@@ -42,19 +43,17 @@ class LeaveIntent:
         return bytes((SerfType.LEAVE,)) + pack(fields)
 
 
-@dataclass(frozen=True, slots=True)
-class JoinIntent:
+class JoinIntent(Struct, frozen=True, gc=False, rename={"lamport_time": "LTime", "node": "Node"}):
     """`node` has joined."""
 
-    lamport_time: int
-    node: str
+    lamport_time: Lamport = 0
+    node: str = ""
 
     def encode(self) -> bytes:
         return bytes((SerfType.JOIN,)) + pack({"LTime": self.lamport_time, "Node": self.node})
 
 
-@dataclass(frozen=True, slots=True)
-class UserEventMessage:
+class UserEventMessage(Struct, frozen=True, gc=False):
     """A named message for everybody. `coalesce` lets a receiver keep only the newest of a name."""
 
     lamport_time: int
@@ -103,42 +102,44 @@ class SerfState:
 SerfMessage = LeaveIntent | JoinIntent | UserEventMessage | Query | QueryResponse | Relay
 
 
+class _UserEvent(Struct, gc=False, rename={"lamport_time": "LTime", "name": "Name", "payload": "Payload", "cc": "CC"}):
+    lamport_time: Lamport = 0
+    name: str = ""
+    payload: Octets = NIL
+    cc: bool = False
+
+
+_read_user_event: Final = StructReader(_UserEvent).read
+
+
+def _decode_user_event(content: bytes) -> UserEventMessage:
+    wire = _read_user_event(content)
+    return UserEventMessage(wire.lamport_time, wire.name, octets(wire.payload), wire.cc)
+
+
+_DECODERS: Final[dict[int, Callable[[bytes], SerfMessage]]] = {
+    SerfType.LEAVE: StructReader(LeaveIntent).read,
+    SerfType.JOIN: StructReader(JoinIntent).read,
+    SerfType.USER_EVENT: _decode_user_event,
+    SerfType.QUERY: decode_query,
+    SerfType.QUERY_RESPONSE: decode_query_response,
+    SerfType.RELAY: decode_relay,
+}
+
+
 def decode_serf(body: bytes) -> SerfMessage | None:
     """One gossiped Serf message; None for a type that is only met elsewhere. Raises PeerProtocolError."""
-    kind, content = body[:1], body[1:]
-    if kind == b"\x00":
-        fields = read_struct(content, (b"LTime", b"Node", b"Prune"))
-        return LeaveIntent(read_lamport(fields, b"LTime"), read_text(fields, b"Node"), read_flag(fields, b"Prune"))
-    if kind == b"\x01":
-        fields = read_struct(content, (b"LTime", b"Node"))
-        return JoinIntent(read_lamport(fields, b"LTime"), read_text(fields, b"Node"))
-    if kind == b"\x03":
-        fields = read_struct(content, (b"LTime", b"Name", b"Payload", b"CC"))
-        return UserEventMessage(
-            read_lamport(fields, b"LTime"),
-            read_text(fields, b"Name"),
-            read_bytes(fields, b"Payload"),
-            read_flag(fields, b"CC"),
-        )
-    if kind == b"\x04":
-        return decode_query(content)
-    if kind == b"\x05":
-        return decode_query_response(content)
-    if kind == b"\x09":
-        return decode_relay(content)
-    return None
-
-
-_Lamport = Annotated[int, msgspec.Meta(ge=0, le=LAMPORT_MAX)]
+    decoder = _DECODERS.get(body[0]) if body else None
+    return None if decoder is None else decoder(body[1:])
 
 
 class _WireState(msgspec.Struct, rename={"times": "StatusLTimes", "left": "LeftMembers", "events": "Events"}, gc=False):
-    LTime: _Lamport = 0
-    times: dict[str, _Lamport] | None = None
+    LTime: Lamport = 0
+    times: dict[str, Lamport] | None = None
     left: list[str] | None = None
-    EventLTime: _Lamport = 0
+    EventLTime: Lamport = 0
     events: msgspec.Raw = NIL
-    QueryLTime: _Lamport = 0
+    QueryLTime: Lamport = 0
 
 
 _decode_state: Final = msgspec.msgpack.Decoder(_WireState).decode
