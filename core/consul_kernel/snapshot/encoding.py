@@ -6,7 +6,9 @@ The bytes are those that Consul writes, so that a record which came from an arch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgpack
@@ -30,19 +32,28 @@ def encode_value(value: Any) -> bytes:
     return octets
 
 
+_SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
+
+
 @lru_cache(maxsize=256)
-def _sorted_fields(struct_type: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
-    fields = msgspec.structs.fields(struct_type)
-    return tuple(sorted((field.encode_name, field.name) for field in fields))
+def _sorted_fields(struct_type: type[msgspec.Struct]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Go's names in order, and what gets their values."""
+    fields = sorted((field.encode_name, field.name) for field in msgspec.structs.fields(struct_type))
+    names, attributes = zip(*fields, strict=True)
+    if len(attributes) == 1:
+        return names, lambda record: (getattr(record, attributes[0]),)
+    return names, attrgetter(*attributes)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, attribute)) for name, attribute in _sorted_fields(type(value))}
+        names, get = _sorted_fields(type(value))
+        pairs = zip(names, get(value), strict=True)
+        return {name: item if type(item) in _SCALARS else _plain(item) for name, item in pairs}
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: item if type(item) in _SCALARS else _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [item if type(item) in _SCALARS else _plain(item) for item in value]
     return value
 
 

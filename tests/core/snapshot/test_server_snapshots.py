@@ -241,7 +241,7 @@ async def test_long_values_are_not_all_under_way_at_once(world: ServerWorld) -> 
         nonlocal ahead, most
         ahead += len(command)
         most = max(most, ahead)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
         ahead -= len(command)
         return await propose(command, timeout_ms=timeout_ms)
 
