@@ -26,7 +26,8 @@ PROPOSE_TIMEOUT_MS = 30_000
 RETRY_S = 2.0
 """After a proposal that failed while this server still leads."""
 TICK_S = 0.25
-"""Times are rounded up to this, so that sessions which end at about the same time share a flush of the log."""
+"""Looked at no more often, so that sessions which end at about the same time share a flush of the log. They end in the
+order of their times all the same."""
 EXPIRED_AT_ONCE = 64
 """Sessions whose end is proposed together; others that are due wait for these."""
 
@@ -80,7 +81,6 @@ class SessionTimers:
 
     def _set(self, session_id: str, due_s: float) -> None:
         session_id = session_id.lower()
-        due_s = math.ceil(due_s / TICK_S) * TICK_S
         self._due_s[session_id] = due_s
         heapq.heappush(self._order, (due_s, session_id))
         if len(self._order) > 2 * len(self._due_s) + EXPIRED_AT_ONCE:
@@ -97,7 +97,7 @@ class SessionTimers:
                 await asyncio.gather(*map(self._expire, expired))
                 continue
             try:
-                async with asyncio.timeout_at(self._order[0][0] if self._order else None):
+                async with asyncio.timeout_at(_tick_after(self._order[0][0]) if self._order else None):
                     await self._wake.wait()
             except TimeoutError:
                 continue
@@ -130,6 +130,10 @@ class SessionTimers:
                 self._set(session_id, asyncio.get_running_loop().time() + RETRY_S)
         else:
             logger.info("session %s has expired", session_id)
+
+
+def _tick_after(due_s: float) -> float:
+    return math.ceil(due_s / TICK_S) * TICK_S
 
 
 def ttl_seconds(session: Session) -> float:

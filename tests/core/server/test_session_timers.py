@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from consul_kernel.contracts.errors import ProposalTimeoutError
@@ -162,6 +163,19 @@ def test_many_that_end_at_once_and_many_renewals_take_their_room_only_once() -> 
 @pytest.mark.parametrize(("ttl", "seconds"), [("", 0), ("0s", 0), ("odd", 0), ("1m30s", 90), ("-5s", -5)])
 def test_the_ttl_of_a_session(ttl: str, seconds: float) -> None:
     assert ttl_seconds(Session(ttl=ttl)) == seconds
+
+
+def test_sessions_end_in_the_order_of_their_times_though_together() -> None:
+    async def play(world: World) -> None:
+        world.timers.start()
+        for number in (3, 1, 2):
+            world.timers.reset(world.create(number, "10s"))
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(20.5)
+        ids = [msgspec.msgpack.decode(command[1:])["Session"]["ID"] for command in world.consensus.proposals]
+        assert [int(session_id[-12:]) for session_id in ids] == [3, 1, 2]
+
+    scene(play)
 
 
 def test_an_id_that_cannot_be_ended_does_not_end_the_timers(caplog: pytest.LogCaptureFixture) -> None:
