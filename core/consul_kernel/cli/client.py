@@ -85,7 +85,7 @@ class AgentClient:
         if "://" not in self.address:
             scheme = "https" if _is_true(environment.get("CONSUL_HTTP_SSL", "")) else "http"
             self.address = f"{scheme}://{self.address}"
-        self._timeout_s = arguments.number("timeout")
+        self.timeout_s = arguments.number("timeout")
         self._headers = self._make_headers()
 
     # --- requests; `query` leaves out what is None ---
@@ -182,7 +182,7 @@ class AgentClient:
         try:
             yield
         except TimeoutError as error:
-            raise AgentError(f"{method} {self.address}{path}: no answer within {self._timeout_s} s") from error
+            raise AgentError(f"{method} {self.address}{path}: no answer within {self.timeout_s} s") from error
         except (OSError, http.client.HTTPException) as error:
             raise AgentError(f"{method} {self.address}{path}: {_reason(error)}") from error
 
@@ -197,7 +197,7 @@ class AgentClient:
     def _connect(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.address)
         if parts.scheme == "unix":
-            return _UnixConnection(self.address.removeprefix("unix://"), self._timeout_s)
+            return _UnixConnection(self.address.removeprefix("unix://"), self.timeout_s)
         if parts.scheme not in ("http", "https"):
             raise AgentError(f'Unknown protocol scheme "{parts.scheme}" in the address {self.address}')
         try:
@@ -205,8 +205,8 @@ class AgentClient:
         except ValueError as error:
             raise AgentError(f"Invalid address {self.address}: {error}") from error
         if parts.scheme == "http":
-            return http.client.HTTPConnection(host, port or 80, timeout=self._timeout_s)
-        return http.client.HTTPSConnection(host, port or 443, timeout=self._timeout_s, context=self._tls_context())
+            return http.client.HTTPConnection(host, port or 80, timeout=self.timeout_s)
+        return http.client.HTTPSConnection(host, port or 443, timeout=self.timeout_s, context=self._tls_context())
 
     def _tls_context(self) -> Any:
         import ssl

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from consul_kernel.cli.client import AgentClient, AgentError
 
 WAIT_S = 15
-"""How long one blocking read waits."""
+"""How long one blocking read waits, but for half of the time in which the agent must answer."""
 RETRY_S = 1.0
 """After a key was refused though nobody has it, which is a lock delay."""
 
@@ -52,6 +52,7 @@ class Pairs:
     def _read(self, path: str, query: dict[str, str | None], index: int, wait_s: float) -> tuple[int, list[Pair]]:
         query["consistent"] = ""
         if index:
+            wait_s = min(wait_s, self._client.timeout_s / 2)
             query |= {"index": str(index), "wait": f"{max(int(wait_s * 1000), 1)}ms"}
         answer = self._client.get(f"/v1/kv/{path}", query, allow_missing=True)
         documents = answer.json() if answer.status == 200 else []
