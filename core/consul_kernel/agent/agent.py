@@ -45,8 +45,8 @@ JOINED_A_WAN_PORT = (
     "member %s is named as servers are in the WAN pool, which takes no LAN agents; "
     "was a WAN port joined in place of a LAN port?"
 )
-LEAVE_STEP_TIMEOUT_S = 10.0
-"""The longest that handing over, telling the pool, and being let go by the quorum may take, each."""
+LEAVE_STEP_TIMEOUT_S = 15.0
+"""The longest that handing over, telling a pool (13 s at worst), and being let go by the quorum may take, each."""
 
 
 class Agent:
