@@ -10,6 +10,8 @@ from consul_kernel.contracts.errors import MembershipError
 
 logger = logging.getLogger(__name__)
 
+FIRST_WAIT_MS = 100
+
 
 class RetryJoinExhaustedError(MembershipError):
     """`retry_max` attempts were made in vain: the agent is to stop."""
@@ -23,7 +25,12 @@ async def retry_join(
     max_attempts: int,
     wan: bool = False,
 ) -> None:
-    """Return once a join worked; `max_attempts` 0 tries for ever. Raises RetryJoinExhaustedError."""
+    """Return once a join worked; `max_attempts` 0 tries for ever. Raises RetryJoinExhaustedError.
+
+    Agents that are started together seldom find each other at the first attempt, so who may try for ever tries again
+    soon at first, each time after twice the wait, up to `interval_ms`.
+    """
+    wait_ms = interval_ms if max_attempts else min(FIRST_WAIT_MS, interval_ms)
     attempt = 0
     while True:
         attempt += 1
@@ -33,9 +40,11 @@ async def retry_join(
             if max_attempts and attempt >= max_attempts:
                 what = f"max {_which(wan=wan)}join retry exhausted after {attempt} attempts"
                 raise RetryJoinExhaustedError(f"{what}: {error}") from error
+            level = logging.WARNING if attempt == 1 or wait_ms == interval_ms else logging.DEBUG
             cause = " ".join(str(error).split())
-            logger.warning("%sjoin failed, retrying in %.0f s: %s", _which(wan=wan), interval_ms / 1000, cause)
-            await asyncio.sleep(interval_ms / 1000)
+            logger.log(level, "%sjoin failed, retrying in %.1f s: %s", _which(wan=wan), wait_ms / 1000, cause)
+            await asyncio.sleep(wait_ms / 1000)
+            wait_ms = min(2 * wait_ms, interval_ms)
         else:
             log_joined(joined, wan=wan)
             return
