@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-import math
 
 from consul_kernel.contracts.consensus import Consensus
 from consul_kernel.contracts.errors import ConsensusError, RequestError
@@ -25,9 +24,8 @@ TTL_MULTIPLIER = 2
 PROPOSE_TIMEOUT_MS = 30_000
 RETRY_S = 2.0
 """After a proposal that failed while this server still leads."""
-TICK_S = 0.25
-"""Looked at no more often, so that sessions which end at about the same time share a flush of the log. They end in the
-order of their times all the same."""
+GATHER_S = 0.5
+"""How long the first session whose time is over waits for others, so that they share a flush of the log."""
 EXPIRED_AT_ONCE = 64
 """Sessions whose end is proposed together; others that are due wait for these."""
 
@@ -97,24 +95,29 @@ class SessionTimers:
                 await asyncio.gather(*map(self._expire, expired))
                 continue
             try:
-                async with asyncio.timeout_at(_tick_after(self._order[0][0]) if self._order else None):
+                async with asyncio.timeout_at(self._order[0][0] + GATHER_S if self._order else None):
                     await self._wake.wait()
             except TimeoutError:
                 continue
             self._wake.clear()
 
     def _take_expired(self, now_s: float) -> list[str]:
-        """Some of the sessions whose time is over. Lines of timers that were set anew, or cleared, are dropped."""
+        """Sessions whose time is over, in the order of their times, once the first has waited for others."""
+        self._drop_stale_lines()
+        if not self._order or self._order[0][0] + GATHER_S > now_s:
+            return []
         expired: list[str] = []
-        while self._order and len(expired) < EXPIRED_AT_ONCE:
-            due_s, session_id = self._order[0]
-            if self._due_s.get(session_id) == due_s:
-                if due_s > now_s:
-                    break
-                del self._due_s[session_id]
-                expired.append(session_id)
-            heapq.heappop(self._order)
+        while self._order and self._order[0][0] <= now_s and len(expired) < EXPIRED_AT_ONCE:
+            session_id = heapq.heappop(self._order)[1]
+            del self._due_s[session_id]
+            expired.append(session_id)
+            self._drop_stale_lines()
         return expired
+
+    def _drop_stale_lines(self) -> None:
+        """What timers that were set anew, or cleared, have left at the head of the heap."""
+        while self._order and self._due_s.get(self._order[0][1]) != self._order[0][0]:
+            heapq.heappop(self._order)
 
     async def _expire(self, session_id: str) -> None:
         request = SessionRequest(op=SessionOp.DESTROY, session=Session(id=session_id))
@@ -130,10 +133,6 @@ class SessionTimers:
                 self._set(session_id, asyncio.get_running_loop().time() + RETRY_S)
         else:
             logger.info("session %s has expired", session_id)
-
-
-def _tick_after(due_s: float) -> float:
-    return math.ceil(due_s / TICK_S) * TICK_S
 
 
 def ttl_seconds(session: Session) -> float:
