@@ -24,7 +24,7 @@ def federated(cluster: Cluster) -> tuple[AgentProcess, AgentProcess, list[AgentP
     client = cluster.client("c1", [here], datacenter="dc1")
     agents = (here, client, *there)
     for agent in agents:
-        agent.wait_leader()
+        agent.wait_leader(timeout_s=90)
     for server in (here, *there):
         wait_for(lambda s=server: len(s.get("/v1/agent/members?wan=1")) == 4, "everybody in the WAN pool")  # type: ignore[misc]
     for agent in agents:
