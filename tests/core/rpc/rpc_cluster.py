@@ -63,12 +63,14 @@ class DecidedConsensus:
 
 @dataclass
 class Endpoints:
-    """Answers that tell who gave them, and a few that err; an event takes an hour to fire."""
+    """Answers that tell who gave them, and a few that err."""
 
     name: str
     calls: list[Any] = field(default_factory=list)
     on_get: Callable[[KeyRequest], Awaitable[IndexedDirEntries]] | None = None
     on_apply: Callable[[KVSRequest], Awaitable[bool]] | None = None
+    fire_s: float = 0.0
+    """How long firing an event takes."""
 
     async def get(self, request: KeyRequest) -> IndexedDirEntries:
         self.calls.append(request)
@@ -82,7 +84,7 @@ class Endpoints:
 
     async def fire(self, request: EventFireRequest) -> EventFireResponse:
         self.calls.append(request)
-        await asyncio.sleep(3600)
+        await asyncio.sleep(self.fire_s)
         return EventFireResponse()
 
     async def leader(self, request: DatacenterRequest) -> str:
