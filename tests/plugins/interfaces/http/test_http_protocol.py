@@ -34,7 +34,7 @@ VALUE = IndexedDirEntries(index=9, known_leader=True, entries=[DirEntry(key=b"k"
     [
         ("/v1/query", "GET", "OPTIONS,GET,POST"),
         ("/v1/config/", "GET", "OPTIONS,GET,DELETE"),
-        ("/v1/coordinate/update", "PUT", "OPTIONS,PUT"),
+        ("/v1/acl/bootstrap", "PUT", "OPTIONS,PUT"),
     ],
 )
 async def test_routes_of_later_versions_are_absent_but_know_their_methods(
