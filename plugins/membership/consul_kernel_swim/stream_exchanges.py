@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from consul_kernel.contracts.errors import CipherError, PeerProtocolError, TransportError
@@ -21,7 +22,16 @@ logger = logging.getLogger("consul_kernel.swim")
 
 _STREAMS_MAX: Final = 128
 
+NO_ROOM: Final = "{} streams are served already, {} of them from this host"
 UNREADABLE_ANSWER: Final = "the answer cannot be read ({}): does the other side have the same encryption key?"
+
+
+@dataclass(slots=True)
+class Served:
+    """A stream that a peer opened, and what the core will answer."""
+
+    stream: Stream
+    answer: asyncio.Future[bytes | None] = field(default_factory=asyncio.Future)
 
 
 class StreamExchanges:
@@ -42,7 +52,7 @@ class StreamExchanges:
         self._post = post
         self._complaints = complaints
         self._counters = counters
-        self._served: dict[int, asyncio.Future[bytes | None]] = {}
+        self._served: dict[int, Served] = {}
         self._last_served = 0
 
     async def dial(self, effect: Dial) -> None:
@@ -70,17 +80,16 @@ class StreamExchanges:
 
     async def serve(self, stream: Stream) -> None:
         """One stream that a peer opened; bounded in number and in time."""
-        if len(self._served) >= _STREAMS_MAX:
-            self._counters["streams_over_limit"] += 1
+        if len(self._served) >= _STREAMS_MAX and not self._make_room(stream.peer.host):
             return
         self._last_served += 1
         stream_id = self._last_served
-        answer = self._served[stream_id] = asyncio.get_running_loop().create_future()
+        served = self._served[stream_id] = Served(stream)
         try:
             async with asyncio.timeout(self._timeout_ms / 1000):
                 message = await self._framing.receive(stream, served=True)
                 self._post(StreamReceived(stream_id, message, stream.peer))
-                reply = await answer
+                reply = await served.answer
                 if reply is not None:
                     stream.write(await self._framing.seal(reply, dialling=False))
                     await stream.drain()
@@ -91,10 +100,26 @@ class StreamExchanges:
         except (TransportError, TimeoutError):
             self._counters["streams_broken"] += 1
         finally:
-            del self._served[stream_id]
+            self._served.pop(stream_id, None)
+
+    def _make_room(self, host: str) -> bool:
+        """Close the oldest stream of the host that has most, if `host` has fewer; whether it did.
+
+        So a host that opens streams and says nothing keeps out nobody but itself.
+        """
+        self._counters["streams_over_limit"] += 1
+        shares = Counter(served.stream.peer.host for served in self._served.values())
+        greediest, most = shares.most_common(1)[0]
+        if shares[host] >= most:
+            reason = NO_ROOM.format(len(self._served), shares[host])
+            self._complaints.refused("stream", host, reason, self._context.now_ms())
+            return False
+        oldest = next(number for number, served in self._served.items() if served.stream.peer.host == greediest)
+        self._served.pop(oldest).stream.close()
+        return True
 
     def answer(self, effect: Answer) -> None:
         """The core's answer to a stream, if anybody waits for it yet."""
         waiting = self._served.get(effect.stream_id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(effect.reply)
+        if waiting is not None and not waiting.answer.done():
+            waiting.answer.set_result(effect.reply)

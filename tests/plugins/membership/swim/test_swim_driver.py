@@ -215,13 +215,28 @@ async def test_stream_that_says_nothing_is_ended_in_time() -> None:
         assert a.membership.stats()["streams_broken"] == "1"
 
 
-async def test_streams_beyond_128_are_closed() -> None:
+async def test_streams_beyond_128_are_closed(caplog: pytest.LogCaptureFixture) -> None:
     async with running("a", config=SwimConfig(profile="local", tcp_timeout_ms=5000)) as a:
         held = [await a.transport.dial(a.address, timeout_ms=2000) for _ in range(128)]
         assert await exchange(a, b"") == b""
         assert a.membership.stats()["streams_over_limit"] == "1"
         for stream in held:
             stream.close()
+    assert "128 streams are served already, 128 of them from this host" in caplog.text
+
+
+async def test_host_with_most_streams_makes_room_for_others() -> None:
+    async with running("a", config=SwimConfig(profile="local", tcp_timeout_ms=60_000)) as a, running("b") as b:
+        to = (a.address.host, a.address.port)
+        held = [await asyncio.open_connection(*to, local_addr=("127.0.0.66", 0)) for _ in range(130)]
+        await until(lambda: a.membership.stats().get("streams_over_limit") == "2")
+        async with asyncio.timeout(5):
+            assert await b.membership.join([a.address]) == 1
+            assert await held[0][0].read() == b""
+        assert not held[1][0].at_eof()
+        assert a.membership.stats()["streams_over_limit"] == "3"
+        for _, writer in held:
+            writer.close()
 
 
 async def test_application_that_raises_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
