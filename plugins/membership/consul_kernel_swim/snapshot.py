@@ -96,6 +96,7 @@ class SnapshotLog:
         self._wake = wake
         self._pending: list[str] = []
         self._rewrite = True
+        self._failed = False
         self._size = 0
         self._left = False
 
@@ -135,20 +136,21 @@ class SnapshotLog:
 
     def take(self) -> Callable[[], None] | None:
         """The write that is due, to be run in a thread; one at a time. It may raise OSError."""
-        if not self._pending:
+        if not self._pending and not self._failed:
             return None
         limit = max(_COMPACT_BYTES_MIN, 2 * _BYTES_PER_MEMBER * len(self._state.alive))
         rewrite = self._rewrite or self._size > limit
         lines = self._state.lines() + ["leave"] * self._left if rewrite else self._pending
         text = "".join(f"{line}\n" for line in lines).encode()
         self._pending.clear()
-        self._rewrite = False
+        self._rewrite = self._failed = False
         self._size = len(text) if rewrite else self._size + len(text)
         return (lambda: _replace(self._path, text)) if rewrite else (lambda: _append(self._path, text))
 
     def retry(self) -> None:
-        """The last write failed: the next one writes everything."""
-        self._rewrite = True
+        """The last write failed: the next one, which is due also if nothing more happens, writes everything."""
+        self._rewrite = self._failed = True
+        self._wake()
 
 
 def _append(path: Path, text: bytes) -> None:

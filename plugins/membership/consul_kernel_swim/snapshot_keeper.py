@@ -15,10 +15,15 @@ from .snapshot import Clocks, Recalled, SnapshotLog, read_snapshot
 logger = logging.getLogger("consul_kernel.swim")
 
 _FLUSH_INTERVAL_S: Final = 0.5
+_RETRY_INTERVAL_S: Final = 5.0
+"""After a write that failed; the disk may stay full for days."""
 
 
 class SnapshotKeeper:
-    """One task, which sleeps until something is noted and writes at most twice a second."""
+    """One task, which sleeps until something is noted and writes at most twice a second.
+
+    A write that fails is repeated, of everything, until it succeeds; the log is told when that begins, and when it ends.
+    """
 
     def __init__(self, path: Path, recalled: Recalled) -> None:
         self.recalled = Recalled(dict(recalled.alive), recalled.clocks, recalled.keeps_left)
@@ -27,6 +32,7 @@ class SnapshotKeeper:
         self._log = SnapshotLog(path, recalled, self._wanted.set)
         self._task: asyncio.Task[None] | None = None
         self._writing: asyncio.Future[None] | None = None
+        self._complaint = ""
 
     @classmethod
     async def open(cls, path: Path, *, keeps_left: bool) -> SnapshotKeeper:
@@ -55,7 +61,7 @@ class SnapshotKeeper:
         while True:
             await self._wanted.wait()
             await self._flush()
-            await asyncio.sleep(_FLUSH_INTERVAL_S)
+            await asyncio.sleep(_RETRY_INTERVAL_S if self._complaint else _FLUSH_INTERVAL_S)
 
     async def _flush(self) -> None:
         """Write what is noted; one write at a time, also when the wait for it is cancelled."""
@@ -72,7 +78,12 @@ class SnapshotKeeper:
         error = None if writing.cancelled() else writing.exception()
         if error is not None:
             self._log.retry()
-            logger.warning("the snapshot of members %s cannot be written: %s", self._path, error)
+            if str(error) != self._complaint:
+                logger.warning("the snapshot of members %s cannot be written: %s", self._path, error)
+            self._complaint = str(error)
+        elif self._complaint:
+            logger.info("the snapshot of members %s is written again", self._path)
+            self._complaint = ""
 
     async def aclose(self) -> None:
         """Write what is noted, then stop. Idempotent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 from pathlib import Path
@@ -288,3 +289,25 @@ def test_end_while_a_write_is_under_way_comes_after_it(tmp_path: Path, monkeypat
 
     asyncio.run(run())
     assert path.read_text() == "alive: a [::1]:1\nleave\n"
+
+
+def test_write_that_failed_is_repeated_until_it_succeeds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "local.snapshot"
+    path.mkdir()  # in its place, so that nothing can be renamed to it
+
+    async def run() -> None:
+        keeper = await SnapshotKeeper.open(path, keeps_left=False)
+        keeper.note(event(MemberEventKind.JOIN, "a"))
+        for time in range(1, 11):
+            await asyncio.sleep(10)
+            keeper.note_clocks((time, 0, 0))
+        await asyncio.sleep(10)
+        path.rmdir()
+        await asyncio.sleep(10)
+        assert path.read_text() == "alive: a [::1]:1\nclock: 10\n"
+        await keeper.aclose()
+
+    caplog.set_level(logging.INFO, logger="consul_kernel.swim")
+    run_virtual(run())
+    assert caplog.text.count("cannot be written") == 1
+    assert caplog.text.count("is written again") == 1
