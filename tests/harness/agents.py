@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,24 @@ from .http import Answer, request
 from .waiting import wait_for
 
 STOP_TIMEOUT_S = 15.0
+FIRST_PORT, LAST_PORT, WORKERS_MAX = 12_000, 32_000, 8
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports for this process of the test run, each once: an agent that is down keeps its ports from the others."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS_MAX
+    share = (LAST_PORT - FIRST_PORT) // WORKERS_MAX
+    start = FIRST_PORT + worker * share
+    while True:
+        yield from random.sample(range(start, start + share), share)
+
+
+_ports = _own_ports()
 
 
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that are free for TCP and UDP, below those of outgoing connections."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(12000, 32000)
-        if port not in found and _is_free(port):
-            found.append(port)
-    return found
+    return list(islice(filter(_is_free, _ports), count))
 
 
 def _is_free(port: int) -> bool:

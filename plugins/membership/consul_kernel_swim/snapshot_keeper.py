@@ -22,7 +22,7 @@ _RETRY_INTERVAL_S: Final = 5.0
 class SnapshotKeeper:
     """One task, which sleeps until something is noted and writes at most twice a second.
 
-    A write that fails is repeated, of everything, until it succeeds; the log is told when that begins, and when it ends.
+    A write that fails is repeated, of everything, until it succeeds; the log is told when that begins, and ends.
     """
 
     def __init__(self, path: Path, recalled: Recalled) -> None:
