@@ -45,6 +45,10 @@ class Node:
         """Dead or left."""
         return self.state is NodeState.DEAD or self.state is NodeState.LEFT
 
+    def says_no_less(self, alive: Alive) -> bool:
+        """Whether an alive message holds nothing that this record does not: it is not newer, nor from elsewhere."""
+        return alive.incarnation <= self.incarnation and alive.port == self.port and alive.host == self.host
+
     def to_alive(self) -> Alive:
         """The alive message that describes this record."""
         return Alive(self.incarnation, self.name, self.host, self.port, self.meta, self.versions)

@@ -70,6 +70,9 @@ class MembershipRules:
 
     def alive(self, alive: Alive) -> None:
         """A node is said to be there."""
+        known = self._nodes.get(alive.node)
+        if known is not None and known.says_no_less(alive) and known is not self._nodes.own:
+            return  # as nearly always: a rumour comes a dozen times
         if alive.port == 0 or len(alive.host) == _IPV6_BYTES:
             port = alive.port or self._nodes.own.port
             alive = Alive(alive.incarnation, alive.node, _narrow_host(alive.host), port, alive.meta, alive.versions)
