@@ -58,8 +58,8 @@ def cpu_s(process: psutil.Process) -> float:
     return float(used.user + used.system)
 
 
-class Servers:
-    """The server agents, seen from outside."""
+class Processes:
+    """Agents that are processes, seen from outside."""
 
     def __init__(self, agents: Sequence[AgentProcess]) -> None:
         self.agents = agents
@@ -84,6 +84,13 @@ class Servers:
             f"CPU {' / '.join(f'{share:.1f}' for share in shares)} %, "
             f"memory {' / '.join(f'{mib:.0f}' for mib in memory)} MiB"
         )
+
+    def mean_cost(self) -> str:
+        """The same for one of many."""
+        seconds = (time.monotonic() - self._since_s) * len(self._processes)
+        used_s = sum(map(cpu_s, self._processes)) - sum(self._cpu_s)
+        memory = sum(process.memory_info().rss for process in self._processes) / len(self._processes)
+        return f"CPU {100 * used_s / seconds:.2f} %, memory {memory / 2**20:.0f} MiB"
 
     def alive(self, agent: AgentProcess) -> int:
         """How many members one server shows alive."""
@@ -167,7 +174,7 @@ class Lateness:
             self.most_s = max(self.most_s, self.now_s)
 
 
-async def join_all(pool: InProcess, servers: Servers, at_once: int, lateness: Lateness) -> None:
+async def join_all(pool: InProcess, servers: Processes, at_once: int, lateness: Lateness) -> None:
     """All join, each as `retry_join` would have it."""
     gate = asyncio.Semaphore(at_once)
     addresses = [Address(agent.lan.split(":")[0], int(agent.lan.split(":")[1])) for agent in servers.agents]
@@ -192,9 +199,8 @@ async def measure(arguments: argparse.Namespace, cluster: Cluster) -> None:
     agents = cluster.servers(arguments.servers)
     for agent in agents:
         agent.wait_leader()
-    servers = Servers(agents)
-    for number in range(arguments.agents):
-        cluster.client(f"agent-{number}", agents)
+    servers = Processes(agents)
+    clients = [cluster.client(f"agent-{number}", agents) for number in range(arguments.agents)]
     everybody = arguments.servers + arguments.agents + arguments.members
     transport = TcpTransport()
     pool = InProcess([make_member(transport, number) for number in range(arguments.members)])
@@ -204,9 +210,10 @@ async def measure(arguments: argparse.Namespace, cluster: Cluster) -> None:
     own, own_before_s, started_s = psutil.Process(), cpu_s(psutil.Process()), time.monotonic()
     lateness = Lateness()
     watch = asyncio.create_task(lateness.watch())
-    await join_all(pool, servers, arguments.joining, lateness)
-    say(f"  all have joined: {time.monotonic() - started_s:.1f} s")
-    await until(lambda: pool.all_see(everybody), "then all see all")
+    if pool.members:
+        await join_all(pool, servers, arguments.joining, lateness)
+        say(f"  all have joined: {time.monotonic() - started_s:.1f} s")
+        await until(lambda: pool.all_see(everybody), "then all see all")
     for agent in agents:
         wait_for(lambda agent=agent: servers.alive(agent) == everybody, "the servers see all", timeout_s=SETTLED_S)  # type: ignore[misc]
     wait_for(lambda: servers.registered() == everybody, "the catalog holds all", timeout_s=SETTLED_S)
@@ -217,6 +224,7 @@ async def measure(arguments: argparse.Namespace, cluster: Cluster) -> None:
 
     await asyncio.sleep(arguments.settle)
     servers.mark()
+    client_processes = Processes(clients)
     own_before_s, started_s = cpu_s(own), time.monotonic()
     await asyncio.sleep(arguments.rest)
     share = (cpu_s(own) - own_before_s) / (time.monotonic() - started_s)
@@ -226,6 +234,9 @@ async def measure(arguments: argparse.Namespace, cluster: Cluster) -> None:
         each = 100 * share / len(pool.members)
         say(f"  a member: {each:.3f} % of a core (all {100 * share:.0f} %), {memory / len(pool.members):.2f} MiB")
         await kill_one(pool)
+    if clients:
+        say(f"  an agent: {client_processes.mean_cost()}")
+        kill_agent(clients[-1], servers)
     watch.cancel()
     await asyncio.gather(*(member.aclose() for member in pool.members))
     await transport.aclose()
@@ -238,6 +249,22 @@ async def kill_one(pool: InProcess) -> None:
     say(f"{name} falls silent")
     await until(lambda: pool.knowing_dead(name) > 0, "the first knows")
     await until(lambda: pool.knowing_dead(name) == len(pool.members), "then all know")
+
+
+def kill_agent(victim: AgentProcess, servers: Processes) -> None:
+    """What the servers show is all that is asked here: asking a hundred agents would be the load that is measured."""
+    victim.kill()
+    killed_s = time.monotonic()
+
+    def failed_for(agent: AgentProcess) -> bool:
+        return any(
+            member["Name"] == victim.name and member["Status"] == MemberStatus.FAILED
+            for member in agent.get("/v1/agent/members")
+        )
+
+    for agent in servers.agents:
+        wait_for(lambda agent=agent: failed_for(agent), "the death known", timeout_s=SETTLED_S)  # type: ignore[misc]
+    say(f"{victim.name} is killed: failed at all servers after {time.monotonic() - killed_s:.1f} s")
 
 
 def allow_files(wanted: int) -> None:
