@@ -105,7 +105,12 @@ def open_keyring(
                 raise PluginStartError(f"cannot keep the gossip keys in {path}: {error.strerror}") from error
         return Keyring(cipher, path, pool)
     assert path is not None
-    cipher = make(encrypt or kept[0])
+    try:
+        cipher = make(encrypt or kept[0])
+    except CipherError as error:
+        if encrypt is not None:
+            raise
+        raise _unusable(path, str(error)) from error
     configured = cipher.keys()
     missing = [key for key in configured if key not in kept]
     if missing:
@@ -116,7 +121,7 @@ def open_keyring(
     try:
         set_ring(cipher, kept)
     except CipherError as error:
-        raise PluginStartError(f"the gossip keys in {path} cannot be used: {error}") from error
+        raise _unusable(path, str(error)) from error
     return Keyring(cipher, path, pool)
 
 

@@ -167,9 +167,19 @@ def test_a_damaged_file_refuses_the_start_and_is_left_as_it_is(
     path.write_bytes(content)
     with pytest.raises(PluginStartError) as caught:
         opened(tmp_path, A)
-    assert str(caught.value).startswith(f"the gossip keys in {path} cannot be used: {reason}")
+    assert str(caught.value) == (
+        f"the gossip keys in {path} cannot be used: {reason}; restore the file, or remove it to start with the agent "
+        "file's keys"
+    )
     assert "c2VjcmV0" not in str(caught.value)
     assert path.read_bytes() == content
+
+
+def test_a_damaged_file_is_named_also_where_the_agent_file_has_no_key(tmp_path: Path, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('["c2VjcmV0"]')
+    with pytest.raises(PluginStartError, match=f"the gossip keys in {path} cannot be used: key size must be"):
+        opened(tmp_path)
 
 
 def test_a_file_that_cannot_be_read_or_written_refuses_the_start(tmp_path: Path, path: Path) -> None:
