@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from consul_kernel.contracts.transport import Address
 
@@ -53,6 +53,11 @@ class Courier:
         queue = BroadcastQueue(self._env.settings.queue_depth_min, member_count)
         self._queues.append((queue, member_count))
         return queue
+
+    @property
+    def queues(self) -> Sequence[BroadcastQueue]:
+        """Every queue, highest rank first."""
+        return [queue for queue, _ in self._queues]
 
     def fits(self, message: bytes) -> bool:
         """Whether a message can be gossiped at all."""

@@ -25,6 +25,8 @@ _SCALE_FROM_NODES: Final = 32
 _HELD_PER_MEMBER: Final = 2
 """Nodes of all states together that wait to be merged, for each member that may be known."""
 _MERGED_AT_ONCE: Final = 8
+_LOOKED_AT_AT_ONCE: Final = 16
+"""Lines that cost little are not counted one by one."""
 
 _KNOWN_LINE_UNITS: Final = 0.2
 _LINE_UNITS: Final = 1
@@ -40,8 +42,14 @@ TOO_MANY: Final = "too many exchanges under way"
 Done = Callable[[str | None], None]
 
 
+STATES_AT_ONCE: Final = 16
+"""Members' parts of the upper layer's state that are merged between two yields."""
+
+
 class StateKeeper(Protocol):
-    """The layer above, whose state travels with the nodes. What may take long yields after each node or member."""
+    """The layer above, whose state travels with the nodes. What may take long yields after each node, or so many
+    members' states.
+    """
 
     def check_merge(self, nodes: Sequence[RemoteNode]) -> Generator[None, None, str | None]:
         """Why these nodes may not be merged in a join, or None."""
@@ -71,8 +79,7 @@ class Exchanges:
 
     def start(self) -> None:
         """Begin the periodic exchange after a random part of its interval."""
-        interval = self._env.settings.push_pull_interval_ms
-        self._env.after(self._env.rng.randrange(interval) + 1, self._tick)
+        self._env.after(self._env.rng.randrange(self.interval_ms()) + 1, self._tick)
 
     def interval_ms(self) -> int:
         """Larger pools exchange less often: doubled at 33 nodes, tripled at 65, and so on."""
@@ -133,18 +140,20 @@ class Exchanges:
 
     def _local(self, *, join: bool) -> Generator[None, None, bytes]:
         """Our whole state. Nodes may change while it is being written: each line is true when it is written."""
-        lines = []
-        for node in list(self._nodes):
-            is_written = node.is_written()
-            lines.append(node.line())
-            if self._backlog.spend(_KNOWN_LINE_UNITS if is_written else _LINE_UNITS):
+        lines: list[bytes] = []
+        nodes = list(self._nodes)
+        for start in range(0, len(nodes), _LOOKED_AT_AT_ONCE):
+            some = nodes[start : start + _LOOKED_AT_AT_ONCE]
+            units = sum(_KNOWN_LINE_UNITS if node.is_written() else _LINE_UNITS for node in some)
+            lines += [node.line() for node in some]
+            if self._backlog.spend(units):
                 yield
         if self._backlog.spend(len(lines) / _STATES_PER_UNIT):
             yield
         return encode_push_pull(lines, self._keeper.local_state(), join=join)
 
     def _merge(self, remote: PushPull, *, join: bool, skip_events: bool) -> Generator[None, None, str | None]:
-        error = yield from self._backlog.paced(self._check_versions(remote.nodes), _CHECK_UNITS)
+        error = yield from self._backlog.paced(self._check_versions(remote.nodes), _CHECK_UNITS * _LOOKED_AT_AT_ONCE)
         if error is None and join:
             error = yield from self._backlog.paced(self._keeper.check_merge(remote.nodes), _ACCEPT_UNITS)
         if error is not None:
@@ -163,17 +172,20 @@ class Exchanges:
     def _merge_user_state(self, state: bytes, *, skip_events: bool) -> Job:
         """What cannot be read of it is left out, as in Serf; the nodes count all the same."""
         try:
-            yield from self._backlog.paced(self._keeper.merge_state(state, skip_events=skip_events), 1)
+            yield from self._backlog.paced(self._keeper.merge_state(state, skip_events=skip_events), STATES_AT_ONCE)
         except PeerProtocolError as error:
             self._env.count("malformed")
             self._env.warn(f"the upper layer's part of a peer's state was not merged: {error}")
 
     def _check_versions(self, remote: Sequence[RemoteNode]) -> Generator[None, None, str | None]:
         spoken = SpokenVersions()
-        for entry in remote:
-            spoken.add(entry.alive.node, entry.alive.versions, is_alive=entry.state is NodeState.ALIVE)
+        for start in range(0, len(remote), _LOOKED_AT_AT_ONCE):
+            for entry in remote[start : start + _LOOKED_AT_AT_ONCE]:
+                spoken.add(entry.alive.node, entry.alive.versions, is_alive=entry.state is NodeState.ALIVE)
             yield
-        for node in list(self._nodes):
-            spoken.add(node.name, node.versions, is_alive=node.state is NodeState.ALIVE)
+        nodes = list(self._nodes)
+        for start in range(0, len(nodes), _LOOKED_AT_AT_ONCE):
+            for node in nodes[start : start + _LOOKED_AT_AT_ONCE]:
+                spoken.add(node.name, node.versions, is_alive=node.state is NodeState.ALIVE)
             yield
         return spoken.incompatibility()

@@ -17,17 +17,7 @@ from consul_kernel.contracts.transport import Address
 
 from .reader import NIL, U16, U32, Octets, StructReader, octets
 from .settings import NAME_LENGTH_MAX
-from .wire import (
-    U16_MAX,
-    U32_MAX,
-    as_fields,
-    pack,
-    pack_host,
-    read_bytes,
-    read_text,
-    read_uint,
-    unpack_address,
-)
+from .wire import pack, pack_host, unpack_address
 
 
 class MessageType(IntEnum):
@@ -335,18 +325,34 @@ class RemoteNode(Struct, frozen=True, gc=False):
         )
 
 
-_NODE_STATE_NAMES: Final = (b"Name", b"Addr", b"Port", b"Meta", b"Incarnation", b"State", b"Vsn")
+class _NodeState(Struct, gc=False, rename="pascal"):
+    name: str = ""
+    addr: Octets = NIL
+    port: U16 = 0
+    meta: Octets = NIL
+    incarnation: U32 = 0
+    state: Annotated[int, Meta(ge=0, le=3)] = 0
+    vsn: Octets = NIL
 
 
-def decode_remote_node(value: object) -> RemoteNode:
-    """One node state of a push/pull, already unpacked. Raises PeerProtocolError."""
-    fields = as_fields(value, _NODE_STATE_NAMES)
-    alive = Alive(
-        read_uint(fields, b"Incarnation", U32_MAX),
-        read_text(fields, b"Name"),
-        _checked_host(read_bytes(fields, b"Addr")),
-        read_uint(fields, b"Port", U16_MAX),
-        read_bytes(fields, b"Meta"),
-        read_bytes(fields, b"Vsn"),
-    )
-    return RemoteNode(NodeState(read_uint(fields, b"State", NodeState.LEFT)), alive)
+_read_node_state: Final = StructReader(_NodeState).read
+_LINE_KEPT_BYTES: Final = 1024
+_LINES_KEPT: Final = 16_384
+
+
+def decode_remote_node(line: bytes) -> RemoteNode:
+    """One node state of a push/pull. Raises PeerProtocolError.
+
+    Most lines are those of the last exchange, with anybody: the records of the latest are kept, as the same objects.
+    """
+    return _known_line(line) if len(line) <= _LINE_KEPT_BYTES else _decode_line(line)
+
+
+def _decode_line(line: bytes) -> RemoteNode:
+    wire = _read_node_state(line)
+    host = _checked_host(octets(wire.addr))
+    alive = Alive(wire.incarnation, wire.name, host, wire.port, octets(wire.meta), octets(wire.vsn))
+    return RemoteNode(NodeState(wire.state), alive)
+
+
+_known_line: Final = lru_cache(_LINES_KEPT)(_decode_line)

@@ -1,14 +1,17 @@
-"""The table of nodes and the order in which they are probed."""
+"""The table of nodes and the order in which they are probed.
+
+Source: SWIM, section 4.3: every node is probed once in each turn, in random order, so that a crash is noticed by each
+member within 2n - 1 probes; a newcomer gets a random place among those still to come.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from consul_kernel.contracts.transport import Address
-
+from .layered import Layered
 from .messages import Alive, NodeState, RemoteNode
-from .wire import unpack_host
+from .wire import unpack_address
 
 PROTOCOL_MAX = 1
 """Index in `versions`: the highest memberlist protocol that the node understands."""
@@ -32,7 +35,7 @@ class Node:
         self.incarnation = alive.incarnation
         self.host = alive.host
         self.port = alive.port
-        self.address = Address(unpack_host(alive.host), alive.port)
+        self.address = unpack_address(alive.host, alive.port)
         self.meta = alive.meta
         self.versions = alive.versions
 
@@ -67,85 +70,123 @@ class Node:
         self._line = (self.state, self.incarnation, written)
         return written
 
+    def copy(self) -> Node:
+        """Another record of the same content."""
+        node = Node.__new__(Node)
+        for slot in Node.__slots__:
+            setattr(node, slot, getattr(self, slot))
+        return node
+
+
+_DRAWS = 64
+"""Random draws for each node that is picked, before the whole table is looked through."""
+_FEW = 16
+
 
 class NodeTable:
-    """Nodes by name, and a ring in random order: a newcomer gets a random place, a full turn is reshuffled."""
+    """Nodes by name, and a ring of their names: a turn is shuffled as it goes, place by place (Durstenfeld, 1964)."""
 
     def __init__(self, own_name: str, rng: random.Random) -> None:
         self.own_name = own_name
         self._rng = rng
-        self._nodes: dict[str, Node] = {}
-        self._ring: list[Node] = []
+        self._nodes: Layered[Node] = Layered(Node.copy)
+        self._ring: list[str] = []
         self._position = 0
+        self._own: Node | None = None
 
     def __len__(self) -> int:
         return len(self._nodes)
 
     def __iter__(self) -> Iterator[Node]:
-        return iter(self._ring)
+        """Every node, to look at."""
+        return iter(self._nodes.values())
 
     def get(self, name: str) -> Node | None:
+        """The node of this name, which may be changed."""
         return self._nodes.get(name)
+
+    def peek(self, name: str) -> Node | None:
+        """The node of this name, to look at: cheaper where tables are shared."""
+        return self._nodes.peek(name)
 
     @property
     def own(self) -> Node:
         """This agent's record; there is one from the start on."""
-        return self._nodes[self.own_name]
+        assert self._own is not None
+        return self._own
 
     def add(self, node: Node) -> None:
-        """Put a new node at a random place of the ring, in exchange with the node that was there."""
-        self._nodes[node.name] = node
-        ring = self._ring
-        ring.append(node)
-        place = self._rng.randrange(len(ring))
-        ring[place], ring[-1] = ring[-1], ring[place]
+        """Take in a new node; it comes up at a random place of the rest of the turn."""
+        self._nodes.put(node.name, node)
+        self._ring.append(node.name)
+        if node.name == self.own_name:
+            self._own = node
 
     def next_to_probe(self, now_ms: int, keep_gone_ms: int) -> Node | None:
-        """The next node that is neither this agent nor gone, or None when a full turn finds none."""
-        for _ in range(len(self._ring) + 1):
-            if self._position >= len(self._ring):
+        """The next node, to look at, that is neither this agent nor gone; None when a full turn finds none."""
+        ring, nodes, random_ = self._ring, self._nodes, self._rng.random
+        for _ in range(len(ring) + 1):
+            at = self._position
+            if at >= len(ring):
                 self._start_turn(now_ms, keep_gone_ms)
-                if not self._ring:
+                ring, at = self._ring, 0
+                if not ring:
                     return None
-            node = self._ring[self._position]
-            self._position += 1
-            if node.name != self.own_name and not node.is_gone():
+            other = at + int(random_() * (len(ring) - at))
+            ring[at], ring[other] = ring[other], ring[at]
+            self._position = at + 1
+            node = nodes.peek(ring[at])
+            if node is not None and not node.is_gone() and node.name != self.own_name:
                 return node
         return None
 
     def _start_turn(self, now_ms: int, keep_gone_ms: int) -> None:
-        """Forget who has been gone for long, shuffle, start again."""
+        """Forget who has been gone for long, and begin again."""
         kept = []
-        for node in self._ring:
-            if node.is_gone() and node.name != self.own_name and now_ms - node.changed_ms > keep_gone_ms:
-                del self._nodes[node.name]
+        for name in self._ring:
+            node = self._nodes.peek(name)
+            if node is None:
+                continue
+            if node.is_gone() and name != self.own_name and now_ms - node.changed_ms > keep_gone_ms:
+                self._nodes.remove(name)
             else:
-                kept.append(node)
-        self._rng.shuffle(kept)
+                kept.append(name)
         self._ring = kept
         self._position = 0
 
     def pick(self, count: int, wanted: Callable[[Node], bool]) -> list[Node]:
-        """Up to `count` different random nodes that are wanted.
+        """Up to `count` different random nodes, to look at, that are wanted.
 
-        In a large table only 3 × its size draws at most are made, as memberlist does, so fewer may be found.
+        They are drawn; only where the draws find too few, because the table is small or few are wanted, is everybody
+        looked at.
         """
-        ring = self._ring
+        ring, nodes, random_ = self._ring, self._nodes, self._rng.random
         size = len(ring)
-        if size <= 3 * count or size <= 16:
-            candidates = [node for node in ring if wanted(node)]
-            if len(candidates) <= count:
-                return candidates
-            return self._rng.sample(candidates, count)
         picked: list[Node] = []
-        for _ in range(3 * size):
-            node = ring[self._rng.randrange(size)]
-            if node not in picked and wanted(node):
+        for _ in range(_DRAWS * count if size > max(_FEW, 3 * count) else 0):
+            node = nodes.peek(ring[int(random_() * size)])
+            if node is not None and node not in picked and wanted(node):
                 picked.append(node)
                 if len(picked) == count:
-                    break
-        return picked
+                    return picked
+        rest = [node for node in nodes.values() if wanted(node) and node not in picked]
+        missing = count - len(picked)
+        return picked + (rest if len(rest) <= missing else self._rng.sample(rest, missing))
 
     def others_alive(self) -> bool:
         """Whether anybody else could hear us."""
-        return any(not node.is_gone() for node in self._ring if node.name != self.own_name)
+        return any(not node.is_gone() for node in self if node.name != self.own_name)
+
+    # --- tables that many agents share ---
+
+    def shared(self) -> Mapping[str, Node]:
+        """The nodes as they are, for other agents' tables to lie over."""
+        return self._nodes.shared()
+
+    def lie_over(self, base: Mapping[str, Node]) -> None:
+        """Know all that is in `base`, this agent's own record among it, instead of what was known before."""
+        self._nodes = Layered(Node.copy)
+        self._nodes.lie_over(base)
+        self._own = self._nodes.get(self.own_name)
+        self._ring = list(base)
+        self._position = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, MemberStatus
 from consul_kernel.contracts.transport import Address
 
 from .environment import Environment
+from .layered import Layered
 from .messages import NodeState
 from .nodes import Node
 from .serf_messages import JoinIntent, LeaveIntent
@@ -17,13 +18,13 @@ from .tags import decode_tags
 _INTENTS_MAX = 4_096
 """Intents about members not yet known; when full, the oldest makes room."""
 
-_GONE = (MemberStatus.FAILED, MemberStatus.LEFT)
+_LISTED = (MemberStatus.LEAVING, MemberStatus.LEFT, MemberStatus.FAILED)
 _ROOM_FRACTION = 16
 """This part of a full list is forgotten at once, so that it is not searched for each newcomer."""
 
 
-class _Record:
-    """One member and when it changed: `status_time` is Lamport's, `gone_ms` ours."""
+class Record:
+    """One member and when it changed: `status_time` is Lamport's, `gone_ms` ours, since when it is not alive."""
 
     __slots__ = ("gone_ms", "is_pruned", "member", "status_time")
 
@@ -32,6 +33,13 @@ class _Record:
         self.status_time = status_time
         self.gone_ms = 0
         self.is_pruned = False
+
+    def copy(self) -> Record:
+        """Another record of the same content."""
+        record = Record(self.member, self.status_time)
+        record.gone_ms = self.gone_ms
+        record.is_pruned = self.is_pruned
+        return record
 
 
 def describe(node_name: str, address: Address, meta: bytes, versions: bytes, status: MemberStatus) -> Member:
@@ -88,7 +96,9 @@ class Roster:
         self._refute = refute
         self._notify = tell
         self._timeout_of = timeout_of
-        self._records: dict[str, _Record] = {}
+        self._records: Layered[Record] = Layered(Record.copy)
+        self._listed: dict[MemberStatus, dict[str, None]] = {status: {} for status in _LISTED}
+        """The names of those who are not alive, by their status, in the order in which they got it."""
         self._intents: dict[str, tuple[int, bool, int]] = {}
         self._view: tuple[Member, ...] | None = ()
         self.is_leaving = False
@@ -105,22 +115,33 @@ class Roster:
         return self._view
 
     def get(self, name: str) -> Member | None:
-        record = self._records.get(name)
+        record = self._records.peek(name)
         return None if record is None else record.member
 
     def status_times(self) -> dict[str, int]:
-        return {name: record.status_time for name, record in self._records.items()}
+        return {record.member.name: record.status_time for record in self._records.values()}
 
-    def with_status(self, status: MemberStatus) -> list[Member]:
-        return [member for member in self.members() if member.status is status]
+    def count(self, status: MemberStatus) -> int:
+        """How many have this status."""
+        if status is MemberStatus.ALIVE:
+            return len(self._records) - sum(map(len, self._listed.values()))
+        return len(self._listed[status])
+
+    def listed(self, status: MemberStatus) -> list[Member]:
+        """Who is leaving, has left or has failed, in the order in which they did."""
+        records = (self._records.peek(name) for name in self._listed[status])
+        return [record.member for record in records if record is not None]
 
     def alive(self) -> list[Member]:
         """Everyone alive, this agent included."""
-        return self.with_status(MemberStatus.ALIVE)
+        return [member for member in self.members() if member.status is MemberStatus.ALIVE]
 
     def others_alive(self) -> bool:
         """Whether anybody else could hear us."""
-        return any(member.status is MemberStatus.ALIVE for member in self.members() if member.name != self._own_name)
+        return any(
+            record.member.status is MemberStatus.ALIVE and record.member.name != self._own_name
+            for record in self._records.values()
+        )
 
     # --- what SWIM finds ---
 
@@ -128,20 +149,22 @@ class Roster:
         record = self._records.get(node.name)
         member = _describe_node(node, MemberStatus.ALIVE)
         if record is None:
-            record = self._records[node.name] = _Record(member)
+            record = Record(member)
+            self._records.put(node.name, record)
             self._apply_buffered_intent(record)
         else:
             record.gone_ms = 0
+            self._unlist(record)
             record.member = member
         self._tell(MemberEventKind.JOIN, record)
 
-    def _apply_buffered_intent(self, record: _Record) -> None:
+    def _apply_buffered_intent(self, record: Record) -> None:
         intent = self._intents.pop(record.member.name, None)
         if intent is None:
             return
         record.status_time, leaving, _ = intent
         if leaving:
-            record.member = _with_status(record.member, MemberStatus.LEAVING)
+            self._set_leaving(record)
 
     def left(self, node: Node) -> None:
         record = self._records.get(node.name)
@@ -164,7 +187,7 @@ class Roster:
 
     def leave_intended(self, intent: LeaveIntent) -> bool:
         """Take note that a member means to leave; whether to pass the message on."""
-        record = self._records.get(intent.node)
+        record = self._records.peek(intent.node)
         if record is None:
             return self._buffer(intent.node, intent.lamport_time, leaving=True)
         if intent.lamport_time <= record.status_time:
@@ -172,9 +195,10 @@ class Roster:
         if intent.node == self._own_name and not self.is_leaving:
             self._refute()
             return False
+        record = self._records.get(intent.node) or record
         record.status_time = intent.lamport_time
         if record.member.status is MemberStatus.ALIVE:
-            self._set_status(record, MemberStatus.LEAVING)
+            self._set_leaving(record)
         elif record.member.status is MemberStatus.FAILED:
             self._set_gone(record, MemberStatus.LEFT, MemberEventKind.LEAVE)
         if intent.prune:
@@ -183,16 +207,22 @@ class Roster:
 
     def join_intended(self, intent: JoinIntent) -> bool:
         """Take note that a member has joined; whether to pass the message on."""
-        record = self._records.get(intent.node)
+        record = self._records.peek(intent.node)
         if record is None:
             return self._buffer(intent.node, intent.lamport_time, leaving=False)
         if intent.lamport_time <= record.status_time:
             return False
+        record = self._records.get(intent.node) or record
         record.status_time = intent.lamport_time
         own = intent.node == self._own_name
         if record.member.status is MemberStatus.LEAVING and not (own and self.is_leaving):
             self._set_status(record, MemberStatus.ALIVE)
         return True
+
+    def has_news_since(self, name: str, lamport_time: int) -> bool:
+        """Whether an intent of this time would change nothing, as the last one about the member is not older."""
+        record = self._records.peek(name)
+        return record is not None and lamport_time <= record.status_time
 
     def _buffer(self, name: str, lamport_time: int, *, leaving: bool) -> bool:
         """Keep the newest intent about somebody unknown."""
@@ -204,7 +234,7 @@ class Roster:
         self._intents[name] = (lamport_time, leaving, self._env.now_ms)
         return True
 
-    def _prune(self, record: _Record) -> None:
+    def _prune(self, record: Record) -> None:
         if record.member.name == self._own_name:
             return
         if record.member.status is not MemberStatus.LEAVING:
@@ -233,13 +263,30 @@ class Roster:
     def reap(self) -> None:
         """Forget who has failed or left for too long, and intents that nobody came for."""
         settings, now_ms = self._env.settings, self._env.now_ms
-        gone = [record for record in self._records.values() if record.member.status in _GONE]
-        for record in gone:
-            if record.member.name != self._own_name and now_ms - record.gone_ms > self._kept_for_ms(record.member):
+        for name in (*self._listed[MemberStatus.FAILED], *self._listed[MemberStatus.LEFT]):
+            record = self._records.peek(name)
+            if record is None or name == self._own_name:
+                continue
+            if now_ms - record.gone_ms > self._kept_for_ms(record.member):
                 self._erase(record)
+        self._end_false_leaves()
         for name, (_, _, noted_ms) in list(self._intents.items()):
             if now_ms - noted_ms > settings.recent_intent_timeout_ms:
                 del self._intents[name]
+
+    def _end_false_leaves(self) -> None:
+        """Whoever is still alive long after a leave must have ended does not leave.
+
+        The intent was one of an earlier life: where it has the Lamport time of the new life's join, which happens when
+        both were stamped at clocks of the same time, no later message contradicts it.
+        """
+        settings = self._env.settings
+        longest_ms = 2 * (settings.broadcast_timeout_ms + settings.leave_propagate_delay_ms)
+        for name in list(self._listed[MemberStatus.LEAVING]):
+            record = self._records.get(name)
+            if record is not None and name != self._own_name and self._env.now_ms - record.gone_ms > longest_ms:
+                self._env.count("leaves_not_meant")
+                self._set_status(record, MemberStatus.ALIVE)
 
     def _kept_for_ms(self, member: Member) -> int:
         """How long somebody gone stays listed: what the member asked for goes before what the pool does."""
@@ -254,9 +301,9 @@ class Roster:
         """Whether another member can be taken in. Where the list is full, some of those gone longest are forgotten."""
         limit = self._env.settings.members_max
         if len(self._records) >= limit:
-            others = (record for record in self._records.values() if record.member.name != self._own_name)
-            gone = [record for record in others if record.member.status in _GONE]
-            gone.sort(key=lambda record: record.gone_ms)
+            names = (*self._listed[MemberStatus.FAILED], *self._listed[MemberStatus.LEFT])
+            records = (self._records.peek(name) for name in names if name != self._own_name)
+            gone = sorted((record for record in records if record is not None), key=lambda record: record.gone_ms)
             for record in gone[: max(1, limit // _ROOM_FRACTION)]:
                 self._env.count("members_forgotten_early")
                 self._erase(record)
@@ -267,21 +314,47 @@ class Roster:
 
     # --- changes ---
 
-    def _set_status(self, record: _Record, status: MemberStatus) -> None:
+    def _set_status(self, record: Record, status: MemberStatus) -> None:
+        self._unlist(record)
         record.member = _with_status(record.member, status)
+        if status in self._listed:
+            self._listed[status][record.member.name] = None
         self._view = None
 
-    def _set_gone(self, record: _Record, status: MemberStatus, kind: MemberEventKind) -> None:
+    def _set_leaving(self, record: Record) -> None:
+        record.gone_ms = self._env.now_ms
+        self._set_status(record, MemberStatus.LEAVING)
+
+    def _set_gone(self, record: Record, status: MemberStatus, kind: MemberEventKind) -> None:
         record.gone_ms = self._env.now_ms
         self._set_status(record, status)
         self._tell(kind, record)
 
-    def _erase(self, record: _Record) -> None:
-        if self._records.get(record.member.name) is record:
-            del self._records[record.member.name]
+    def _unlist(self, record: Record) -> None:
+        """Take a member off the list of its status."""
+        names = self._listed.get(record.member.status)
+        if names is not None:
+            names.pop(record.member.name, None)
+
+    def _erase(self, record: Record) -> None:
+        if self._records.peek(record.member.name) is record:
+            self._unlist(record)
+            self._records.remove(record.member.name)
             self.on_erased(record.member.name)
             self._tell(MemberEventKind.REAP, record)
 
-    def _tell(self, kind: MemberEventKind, record: _Record) -> None:
+    def _tell(self, kind: MemberEventKind, record: Record) -> None:
         self._view = None
         self._notify(MemberEvent(kind, record.member))
+
+    # --- lists that many agents share ---
+
+    def shared(self) -> Mapping[str, Record]:
+        """The members as they are, none of them gone, for other agents' lists to lie over."""
+        return self._records.shared()
+
+    def lie_over(self, base: Mapping[str, Record]) -> None:
+        """Know all that is in `base`, this agent among it, instead of what was known before."""
+        self._records = Layered(Record.copy)
+        self._records.lie_over(base)
+        self._view = None

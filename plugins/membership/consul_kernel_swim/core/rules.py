@@ -48,6 +48,11 @@ def _narrow_host(host: bytes) -> bytes:
     return host[12:] if host.startswith(_IPV4_MAPPED) and len(host) == _IPV6_BYTES else host
 
 
+def _is_old_news(known: Node, alive: Alive) -> bool:
+    """Whether all of it is known of another node; so are nearly all lines of an exchange."""
+    return alive.incarnation <= known.incarnation and alive.host == known.host and alive.port == known.port
+
+
 class MembershipRules:
     """The rules, applied to one table. `has_left` is set for good once this agent announces that it leaves."""
 
@@ -269,11 +274,13 @@ class MembershipRules:
 
     def merge(self, remote: Sequence[RemoteNode]) -> None:
         """Take over a peer's table. What it holds for dead is only suspected: the accused may still refute."""
-        own_name = self._nodes.own_name
+        own_name, peek = self._nodes.own_name, self._nodes.peek
         for entry in remote:
             alive = entry.alive
             if entry.state is NodeState.ALIVE:
-                self.alive(alive)
+                known = peek(alive.node)
+                if known is None or alive.node == own_name or not _is_old_news(known, alive):
+                    self.alive(alive)
             elif entry.state is NodeState.LEFT:
                 self.dead(Dead(alive.incarnation, alive.node, alive.node))
             else:

@@ -14,6 +14,7 @@ from .coalescing import Notifier
 from .courier import Courier
 from .environment import Environment
 from .events import OperateKeyring
+from .exchange import STATES_AT_ONCE
 from .internal_queries import InternalQueries
 from .keyring import Keyring
 from .keyring_operations import KeyringOperations
@@ -162,12 +163,12 @@ class Serf:
             self.user_events.clock.time,
             self.queries.clock.time,
             self.roster.status_times(),
-            [member.name for member in self.roster.with_status(MemberStatus.LEFT)],
+            [member.name for member in self.roster.listed(MemberStatus.LEFT)],
             self.user_events.remembered(),
         ).encode()
 
     def merge_state(self, state: bytes, *, skip_events: bool) -> Generator[None, None, None]:
-        """Take over Serf's part of a peer's push/pull; yields after each member. Raises PeerProtocolError."""
+        """Take over Serf's part of a peer's push/pull; yields now and then. Raises PeerProtocolError."""
         remote = decode_serf_state(state)
         for clock, time in (
             (self.clock, remote.lamport_time),
@@ -177,15 +178,20 @@ class Serf:
             if time > 0:
                 clock.witness(time - 1)
         left = set(remote.left_members)
-        for name in remote.left_members:
-            # The time of the leave itself is not sent; it must have been later than the last status time.
-            status_time = remote.status_times.get(name, 0) + 1
-            self.clock.witness(status_time)
-            self.roster.leave_intended(LeaveIntent(status_time, name))
-            yield
-        for name, status_time in remote.status_times.items():
-            if name not in left:
-                self.clock.witness(status_time)
-                self.roster.join_intended(JoinIntent(status_time, name))
+        names = [*remote.left_members, *(name for name in remote.status_times if name not in left)]
+        for start in range(0, len(names), STATES_AT_ONCE):
+            for name in names[start : start + STATES_AT_ONCE]:
+                self._merge_status(name, remote.status_times.get(name, 0), has_left=name in left)
             yield
         self.user_events.merge(remote.events, skip_up_to=remote.event_time if skip_events else 0)
+
+    def _merge_status(self, name: str, status_time: int, *, has_left: bool) -> None:
+        """What a peer knows last of a member. The time of a leave is not sent; it must have been later than that."""
+        status_time += has_left
+        self.clock.witness(status_time)
+        if self.roster.has_news_since(name, status_time):
+            return
+        if has_left:
+            self.roster.leave_intended(LeaveIntent(status_time, name))
+        else:
+            self.roster.join_intended(JoinIntent(status_time, name))

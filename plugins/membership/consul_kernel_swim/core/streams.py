@@ -81,6 +81,8 @@ class StreamDecoder:
         self._kind = -1
         self._steps: Iterator[StreamMessage | None] | None = None
         self._received = 0
+        self._data = bytearray()
+        """All that came of a push/pull behind the type byte, since lines of it are wanted."""
 
     @property
     def is_compressed(self) -> bool:
@@ -102,6 +104,8 @@ class StreamDecoder:
                 return None
             self._kind, data = data[0], data[1:]
             self._steps = self._decode()
+        if self._kind == MessageType.PUSH_PULL:
+            self._data += data
         try:
             self._unpacker.feed(data)
             return next(self._steps)
@@ -141,23 +145,38 @@ class StreamDecoder:
             return
 
     def _decode_push_pull(self) -> Iterator[StreamMessage | None]:
-        join, count, size = False, -1, 0
-        nodes: list[RemoteNode] = []
         for value in self._objects():
             if value is _MORE:
                 yield None
                 continue
-            if count < 0:
-                header = as_fields(value, (b"Nodes", b"UserStateLen", b"Join"))
-                count = read_uint(header, b"Nodes", self._nodes_max)
-                size = read_uint(header, b"UserStateLen", STREAM_BYTES_MAX)
-                join = read_flag(header, b"Join")
+            header = as_fields(value, (b"Nodes", b"UserStateLen", b"Join"))
+            break
+        count = read_uint(header, b"Nodes", self._nodes_max)
+        size = read_uint(header, b"UserStateLen", STREAM_BYTES_MAX)
+        join = read_flag(header, b"Join")
+        nodes: list[RemoteNode] = []
+        for line in self._lines(count):
+            if line is None:
+                yield None
             else:
-                nodes.append(decode_remote_node(value))
-            if len(nodes) == count:
-                break
+                nodes.append(decode_remote_node(line))
         for state in self._raw(size):
             yield None if state is None else PushPull(tuple(nodes), state, join)
+
+    def _lines(self, count: int) -> Iterator[bytes | None]:
+        """`count` objects as the bytes that they are, each preceded by as many None as it takes."""
+        skip, tell, data = self._unpacker.skip, self._unpacker.tell, self._data
+        start = tell()
+        while count:
+            try:
+                skip()
+            except msgpack.OutOfData:
+                yield None
+                continue
+            end = tell()
+            yield bytes(data[start:end])
+            start = end
+            count -= 1
 
     def _decode_user(self) -> Iterator[StreamMessage | None]:
         for value in self._objects():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from consul_kernel.contracts.errors import MembershipError, PeerProtocolError
 from consul_kernel.contracts.membership import AcceptMember, AcceptMembers, Member, MemberStatus
@@ -45,16 +46,27 @@ from .events import (
 from .exchange import Exchanges
 from .keyring import Keyring
 from .messages import Ack, Alive, Dead, IndirectPing, Message, Nack, Ping, Suspect, User, decode_message
-from .nodes import NodeTable
+from .nodes import Node, NodeTable
 from .packets import split_packet
 from .prober import Prober
+from .roster import Record
 from .rules import MembershipRules
 from .serf import Serf
 from .settings import PROTOCOL_VERSIONS, Settings
 from .streams import PushPull, UserStream
 from .suspicion import Awareness
 from .tags import encode_tags
+from .timers import Timers
 from .wire import U32_MAX, pack_host
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPool:
+    """What a member of a pool at rest knows, for many simulated agents at once. Nobody changes it."""
+
+    nodes: Mapping[str, Node]
+    records: Mapping[str, Record]
+    member_time: int
 
 
 class Swim:
@@ -86,20 +98,20 @@ class Swim:
         self._meta = encode_tags(tags)
         self._env = env = Environment(settings, rng)
         self.nodes = NodeTable(name, rng)
-        self._courier = Courier(env, self.nodes)
+        self.courier = Courier(env, self.nodes)
         self.awareness = Awareness(settings.awareness_max_multiplier)
-        self._rules = MembershipRules(env, self.nodes, self._courier, self.awareness)
+        self._rules = MembershipRules(env, self.nodes, self.courier, self.awareness)
         application = Application(
             accept=accept,
             accept_list=accept_list,
             answer_query=answer_query,
             reconnect_timeout_of=reconnect_timeout_of,
         )
-        self.serf = Serf(env, name, self._courier, application, keyring or Keyring(None))
+        self.serf = Serf(env, name, self.courier, application, keyring or Keyring(None))
         self._rules.watcher = self.serf
         self.coordinates = Coordinates(rng, name, kept=settings.coordinates, members_max=settings.members_max)
         self.serf.roster.on_erased = self.coordinates.forget
-        self._prober = Prober(env, self.nodes, self._courier, self._rules, self.awareness, self.coordinates)
+        self._prober = Prober(env, self.nodes, self.courier, self._rules, self.awareness, self.coordinates)
         self._exchanges = Exchanges(env, self.nodes, self._rules, self.serf)
         self._departure = Departure(env, self.nodes, self._rules, self.serf)
         self._started = False
@@ -127,6 +139,11 @@ class Swim:
         """How often something odd was seen, by name."""
         return self._env.counters
 
+    @property
+    def timers(self) -> Timers:
+        """What waits for its time."""
+        return self._env.timers
+
     def deadline_ms(self) -> int | None:
         """When the next timer is due."""
         return self._env.timers.next_ms()
@@ -139,10 +156,10 @@ class Swim:
             "event_queue": len(serf.user_events.queue),
             "event_time": serf.user_events.clock.time,
             "exchange_queue": self._exchanges.waiting,
-            "failed": len(roster.with_status(MemberStatus.FAILED)),
+            "failed": roster.count(MemberStatus.FAILED),
             "health_score": self.awareness.score,
             "intent_queue": len(serf.intents),
-            "left": len(roster.with_status(MemberStatus.LEFT)),
+            "left": roster.count(MemberStatus.LEFT),
             "member_time": serf.clock.time,
             "members": len(roster),
             "node_queue": self._rules.queue_depth,
@@ -151,6 +168,18 @@ class Swim:
         }
         figures.update(sorted(self._env.counters.items()))
         return {name: str(figure) for name, figure in figures.items()}
+
+    # --- pools at rest, for simulations ---
+
+    def shared_pool(self) -> SharedPool:
+        """What this agent knows, for others to stand in."""
+        return SharedPool(self.nodes.shared(), self.serf.roster.shared(), self.serf.clock.time - 1)
+
+    def stand_in(self, pool: SharedPool) -> None:
+        """Before the start: be a member of `pool`, which holds this agent, and have no news for it."""
+        self.nodes.lie_over(pool.nodes)
+        self.serf.roster.lie_over(pool.records)
+        self.serf.clock.witness(pool.member_time)
 
     # --- the step ---
 
@@ -193,8 +222,9 @@ class Swim:
             return
         self._started = True
         self.serf.start(event.member_time, event.event_time, event.query_time)
-        self._courier.start()
-        self._rules.announce(self._own_alive(incarnation=1))
+        self.courier.start()
+        if self.nodes.peek(self.name) is None:
+            self._rules.announce(self._own_alive(incarnation=1))
         self._prober.start()
         self._exchanges.start()
         self._env.after(self.settings.reap_interval_ms, self._reap)
@@ -316,12 +346,12 @@ class Swim:
     def _reconnect(self) -> None:
         """Now and then call on one failed member: it may be back, or cut off with others who believe us failed."""
         self._env.after(self.settings.reconnect_interval_ms, self._reconnect)
-        failed = self.serf.roster.with_status(MemberStatus.FAILED)
-        if not failed or self._departure.begun:
+        roster = self.serf.roster
+        count = roster.count(MemberStatus.FAILED)
+        if not count or self._departure.begun:
             return
-        left = len(self.serf.roster.with_status(MemberStatus.LEFT))
-        others = max(1, len(self.serf.roster) - len(failed) - left)
-        if self._env.rng.random() > len(failed) / others:
+        others = max(1, len(roster) - count - roster.count(MemberStatus.LEFT))
+        if self._env.rng.random() > count / others:
             return
-        member = failed[self._env.rng.randrange(len(failed))]
+        member = self._env.rng.choice(roster.listed(MemberStatus.FAILED))
         self._exchanges.join(member.address, lambda error: None, skip_events=False)

@@ -35,6 +35,10 @@ class Timers:
         self.cancelled = 0
         """How many entries of the heap are cancelled, at most: one that had run before it was cancelled counts too."""
 
+    def __len__(self) -> int:
+        """How many wait, the cancelled ones among them."""
+        return len(self._heap)
+
     def schedule(self, at_ms: int, action: Callable[[], None]) -> Timer:
         """Call `action` in the first step at or after `at_ms`."""
         if self.cancelled > _COMPACT_FROM and 2 * self.cancelled > len(self._heap):

@@ -32,6 +32,11 @@ class UserEvents:
         self.queue = courier.add_queue(lambda: len(roster))
         self._recent: RecentRing[tuple[str, bytes]] = RecentRing(_REMEMBERED_BYTES_MAX)
 
+    @property
+    def minimum_time(self) -> int:
+        """Events of an earlier Lamport time are taken for older than this agent."""
+        return self._recent.minimum_time
+
     def resume(self, last_seen: int) -> None:
         """Go on after an earlier life: events up to this time are no news."""
         self.clock.witness(last_seen)

@@ -74,7 +74,7 @@ def test_longest_message_that_fits_is_sent_and_a_byte_more_is_counted(cipher: st
     bench.add("n", 2)
     bench.wait(5_000)
     longest = PACKET_BYTES_MAX - sealing.overhead_bytes - CHECKSUM_BYTES - COMPOUND_BYTES - PART_BYTES
-    courier, queue = bench.swim._courier, bench.swim.serf.user_events.queue
+    courier, queue = bench.swim.courier, bench.swim.serf.user_events.queue
     courier.broadcast(queue, event_of_length(longest + 1))
     assert bench.swim.counters["broadcasts_too_large"] == 1
     courier.broadcast(queue, event_of_length(longest))
@@ -87,7 +87,7 @@ def test_packet_is_filled_to_the_last_byte_that_some_message_can_take() -> None:
     bench = Bench()
     bench.add("n", 2)
     bench.wait(5_000)
-    courier, queue = bench.swim._courier, bench.swim.serf.user_events.queue
+    courier, queue = bench.swim.courier, bench.swim.serf.user_events.queue
     room = PACKET_BYTES_MAX - CHECKSUM_BYTES - COMPOUND_BYTES
     first, second = 700, room - 700 - 2 * PART_BYTES
     for length in (first, second, 300):
@@ -103,7 +103,7 @@ def test_compound_holds_255_messages_at_most() -> None:
     bench = Bench(Settings(packet_bytes=60_000))
     bench.add("n", 2)
     bench.wait(5_000)
-    courier, queue = bench.swim._courier, bench.swim.serf.user_events.queue
+    courier, queue = bench.swim.courier, bench.swim.serf.user_events.queue
     for number in range(600):
         courier.broadcast(queue, b"\x08" + number.to_bytes(2, "big"))
     bench.effects.clear()
@@ -132,7 +132,7 @@ def test_compressed_packet_is_sent_only_where_it_is_shorter() -> None:
     plain = packets_of(bench)[-1]
     assert plain[0] != MessageType.COMPRESS
     for number in range(40):
-        bench.swim._courier.broadcast(bench.swim.serf.user_events.queue, b"\x08" + bytes(30) + bytes((number,)))
+        bench.swim.courier.broadcast(bench.swim.serf.user_events.queue, b"\x08" + bytes(30) + bytes((number,)))
     bench.receive(Ping(6, "own"))
     packed = packets_of(bench)[-1]
     assert packed[0] == MessageType.COMPRESS

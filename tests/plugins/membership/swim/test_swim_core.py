@@ -123,6 +123,19 @@ def test_intent_that_comes_first_is_remembered() -> None:
     assert bench.status("n") is MemberStatus.ALIVE
 
 
+def test_leave_of_an_earlier_life_is_not_believed_for_ever() -> None:
+    """It has the time of the new life's join, which therefore does not contradict it."""
+    bench = Bench(Settings(probe_interval_ms=10_000_000))
+    bench.add("n", 2)
+    bench.receive_serf(LeaveIntent(5, "n").encode())
+    bench.receive_serf(JoinIntent(5, "n").encode())
+    bench.wait(15_000)
+    assert bench.status("n") is MemberStatus.LEAVING
+    bench.wait(16_000)
+    assert bench.status("n") is MemberStatus.ALIVE
+    assert bench.swim.counters["leaves_not_meant"] == 1
+
+
 def test_rumour_that_we_leave_is_refuted() -> None:
     bench = Bench()
     bench.add("n", 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import pytest
 from msgspec import structs
@@ -315,14 +316,37 @@ def test_indirect_ping_without_a_port_takes_our_own() -> None:
 # --- rounds and health ---
 
 
-def test_newcomers_have_a_random_place_in_the_round() -> None:
+def make_table(seed: int, names: Iterable[str]) -> NodeTable:
+    table = NodeTable("own", random.Random(seed))
+    for number, name in enumerate(names):
+        node = Node(alive(name, number), 0)
+        node.set_state(NodeState.ALIVE, 0)
+        table.add(node)
+    return table
+
+
+def next_names(table: NodeTable, count: int) -> list[str]:
+    return [node.name for node in (table.next_to_probe(0, 0) for _ in range(count)) if node is not None]
+
+
+def test_each_round_is_in_another_order_and_holds_everybody_once() -> None:
+    names = [f"n{number}" for number in range(8)]
+    table = make_table(1, names)
+    rounds = [next_names(table, 8) for _ in range(5)]
+    assert all(sorted(one) == names for one in rounds)
+    assert len(set(map(tuple, rounds))) == 5
+
+
+def test_newcomers_have_a_random_place_in_the_rest_of_the_round() -> None:
     places = set()
-    for seed in range(40):
-        table = NodeTable("own", random.Random(seed))
-        for number in range(10):
-            table.add(Node(alive(f"n{number}", number), 0))
-        places.add([node.name for node in table].index("n9"))
-    assert places == set(range(10))
+    for seed in range(60):
+        table = make_table(seed, [f"n{number}" for number in range(10)])
+        assert len(next_names(table, 5)) == 5
+        newcomer = Node(alive("new", 10), 0)
+        newcomer.set_state(NodeState.ALIVE, 0)
+        table.add(newcomer)
+        places.add(next_names(table, 6).index("new"))
+    assert places == set(range(6))
 
 
 def test_slow_agent_probes_less_often_but_waits_no_longer_for_a_first_answer() -> None:
