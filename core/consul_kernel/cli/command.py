@@ -17,7 +17,10 @@ _HELP_WIDTH = 80
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command. `run` returns the exit code; `usage` follows `consul-kernel` in the help."""
+    """One command. `run` returns the exit code; `usage` follows `consul-kernel` in the help.
+
+    `prepare` may give the command other flags, where they depend on what is given; it raises FlagError.
+    """
 
     name: str
     usage: str
@@ -25,6 +28,7 @@ class Command:
     run: Callable[[Arguments], int]
     flags: tuple[Flag, ...] = ()
     description: str = ""
+    prepare: Callable[[Command, Sequence[str]], Command] | None = None
 
     def help(self) -> str:
         """The text of `-h`."""

@@ -33,6 +33,7 @@ class FlagType(Enum):
     TEXT = "string"
     INT = "int"
     UINT = "uint"
+    FLOAT = "float"
     TEXTS = "value"
     """May be given many times."""
     TEXT_MAP = "key=value"
@@ -55,7 +56,7 @@ class Flag:
             return self.default
         if self.type is FlagType.BOOL:
             return False
-        if self.type in (FlagType.INT, FlagType.UINT):
+        if self.type in (FlagType.INT, FlagType.UINT, FlagType.FLOAT):
             return 0
         if self.type is FlagType.TEXTS:
             return []
@@ -143,13 +144,15 @@ def _set(parsed: Arguments, flag: Flag, text: str) -> None:
         parsed.values[flag.name] = _convert(flag, text)
 
 
-def _convert(flag: Flag, text: str) -> bool | int | str:
+def _convert(flag: Flag, text: str) -> bool | int | float | str:
     if flag.type is FlagType.BOOL:
         if text in _TRUE or text in _FALSE:
             return text in _TRUE
         raise FlagError(f"invalid boolean value {_quote(text)} for -{flag.name}: parse error")
     if flag.type is FlagType.TEXT:
         return text
+    if flag.type is FlagType.FLOAT:
+        return _convert_float(flag, text)
     try:
         # Base 0 as Go has it: 0x10, 0o17 and 0b1 are numbers, too.
         number = int(text, 0)
@@ -159,6 +162,13 @@ def _convert(flag: Flag, text: str) -> bool | int | str:
     if not is_in_range:
         raise FlagError(f"invalid value {_quote(text)} for flag -{flag.name}: value out of range")
     return number
+
+
+def _convert_float(flag: Flag, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise FlagError(f"invalid value {_quote(text)} for flag -{flag.name}: parse error") from None
 
 
 def _quote(text: str) -> str:

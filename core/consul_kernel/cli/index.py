@@ -38,6 +38,7 @@ COMMANDS = {
     "rtt": Entry("rtt", "Estimates the round-trip time between two nodes"),
     "services deregister": Entry("services", "Deregisters services from the agent"),
     "services register": Entry("services", "Registers services with the agent"),
+    "simulate gossip": Entry("simulate", "Runs pools of agents in virtual time"),
     "snapshot inspect": Entry("snapshot_inspect", "Shows what an archive holds"),
     "snapshot restore": Entry("snapshot_transfer", "Replaces the servers' state by an archive's"),
     "snapshot save": Entry("snapshot_transfer", "Saves the servers' state into an archive"),
@@ -51,5 +52,6 @@ GROUPS = {
     "operator": "Looks after the servers",
     "operator raft": "Shows and changes the quorum",
     "services": "Registers services with the agent",
+    "simulate": "Runs a protocol in virtual time, with faults, from a seed",
     "snapshot": "Saves, restores and inspects the state of the servers",
 }

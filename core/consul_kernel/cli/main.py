@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .command import EXIT_FAILURE, EXIT_OK, EXIT_UNKNOWN_COMMAND, Command
+from .command import EXIT_FAILURE, EXIT_OK, EXIT_UNKNOWN_COMMAND, Command, fail
 from .flags import FlagError, HelpRequested, parse_flags
 from .index import COMMANDS, GROUPS
 
@@ -77,6 +77,11 @@ def load_command(name: str) -> Command:
 
 def run_command(command: Command, arguments: Sequence[str]) -> int:
     """Parse a command's flags and run it."""
+    if command.prepare is not None:
+        try:
+            command = command.prepare(command, arguments)
+        except FlagError as error:
+            return fail(str(error))
     before_terminator = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if any(argument in _HELP_FLAGS for argument in before_terminator):
         print(command.help())

@@ -7,18 +7,20 @@ plugins that it offers, for a README of their own.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from consul_kernel.contracts.plugin import Plugin, PluginConfig, PluginKind
+from consul_kernel.contracts.plugin import Plugin, PluginKind
 from consul_kernel.plugins import PluginManager, installed_plugins
+
+from .record_docs import key_docs
+
+__all__ = ["OWN_DISTRIBUTION", "key_docs", "render_distribution", "render_page", "render_plugin"]
 
 OWN_DISTRIBUTION = "consul-kernel"
 
@@ -67,25 +69,6 @@ def render_plugin(kind: PluginKind, plugin: Plugin[Any, Any]) -> str:
         for key in keys
     ]
     return "\n".join([*parts, *_table(("Key", "Type", "Default", "Meaning"), rows), ""])
-
-
-def key_docs(config_type: type[PluginConfig]) -> Mapping[str, str]:
-    """The docstring behind each field of a record and of those it is built on, by the field's name, in one line."""
-    docs: dict[str, str] = {}
-    for base in reversed(config_type.__mro__):
-        if issubclass(base, PluginConfig) and base is not PluginConfig:
-            docs.update(_docs_in(base))
-    return docs
-
-
-def _docs_in(record: type) -> Iterator[tuple[str, str]]:
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
-    assert isinstance(definition, ast.ClassDef)
-    for field, behind in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(behind, ast.Expr):
-            text = behind.value
-            if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                yield field.target.id, " ".join(text.value.split())
 
 
 _WORDS: Mapping[object, str] = {str: "text", int: "int", float: "number", bool: "bool", Path: "path", type(None): ""}

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from .simulation import Simulation
+
 API_VERSION = 1
 """The version of the contracts in this package. A descriptor says for which it was written."""
 
@@ -89,3 +91,4 @@ class Plugin(Generic[ContextT, PartT]):
     config_type: type[PluginConfig] = PluginConfig
     capabilities: frozenset[str] = field(default_factory=frozenset)
     summary: str = ""
+    simulation: Callable[[], Simulation] | None = None

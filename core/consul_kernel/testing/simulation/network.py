@@ -90,10 +90,7 @@ class Network:
 
     def reaches(self, sender: str, receiver: str) -> bool:
         """Whether no cut is in the way."""
-        for cut in self._cuts:
-            if cut.blocks(sender, receiver):
-                return False
-        return True
+        return not any(cut.blocks(sender, receiver) for cut in self._cuts)
 
     def cut(self, senders: Iterable[str] | None, receivers: Iterable[str] | None) -> Cut:
         """Lose everything in one direction; None stands for everybody else."""

@@ -24,14 +24,12 @@ class Timeline:
         """How many actions wait for their time."""
         return len(self._heap)
 
-    def at(self, time_ms: int, action: Callable[[Unpack[ArgumentsT]], object], *arguments: Unpack[ArgumentsT]) -> None:
+    def at(self, time_ms: int, action: Callable[[Unpack[ArgumentsT]], object], *arguments: *ArgumentsT) -> None:
         """Call `action(*arguments)` at a time, or now when that has passed."""
         self._scheduled += 1
         heapq.heappush(self._heap, (max(time_ms, self.now_ms), self._scheduled, action, arguments))
 
-    def after(
-        self, delay_ms: int, action: Callable[[Unpack[ArgumentsT]], object], *arguments: Unpack[ArgumentsT]
-    ) -> None:
+    def after(self, delay_ms: int, action: Callable[[Unpack[ArgumentsT]], object], *arguments: *ArgumentsT) -> None:
         """Call `action(*arguments)` after a delay."""
         self._scheduled += 1
         heapq.heappush(self._heap, (self.now_ms + delay_ms, self._scheduled, action, arguments))

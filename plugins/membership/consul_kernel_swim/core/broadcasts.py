@@ -35,10 +35,7 @@ class Broadcast:
 
 
 _Entry = tuple[int, int, Broadcast]
-
-
-def _entry(broadcast: Broadcast) -> _Entry:
-    return (-len(broadcast.message), -broadcast.serial, broadcast)
+"""A place among those sent as often: the longest first, then the newest."""
 
 
 class BroadcastQueue:
@@ -86,28 +83,33 @@ class BroadcastQueue:
         """Messages for one packet, each costing its length and two bytes of the compound."""
         if not self._depth or parts_max <= 0:
             return []
-        picked: list[Broadcast] = []
-        for sends in sorted(self._tiers):
-            tier = self._tiers[sends]
+        picked: list[_Entry] = []
+        tiers = self._tiers
+        for sends in sorted(tiers) if len(tiers) > 1 else list(tiers):
+            tier = tiers[sends]
             at = 0
             while len(picked) < parts_max:
-                at = bisect_left(tier, (COMPOUND_PART_BYTES - free_bytes,), at)
+                if -tier[at][0] + COMPOUND_PART_BYTES > free_bytes:
+                    at = bisect_left(tier, (COMPOUND_PART_BYTES - free_bytes,), at)
+                    if at >= len(tier):
+                        break
+                entry = tier.pop(at)
+                free_bytes += entry[0] - COMPOUND_PART_BYTES
+                picked.append(entry)
                 if at >= len(tier):
                     break
-                broadcast = tier.pop(at)[2]
-                free_bytes -= len(broadcast.message) + COMPOUND_PART_BYTES
-                picked.append(broadcast)
             if not tier:
-                del self._tiers[sends]
-        for broadcast in picked:
-            self._depth -= 1
+                del tiers[sends]
+        for entry in picked:
+            broadcast = entry[2]
             broadcast.sends += 1
             if broadcast.sends < sends_max:
-                self._insert(broadcast)
+                insort(tiers.setdefault(broadcast.sends, []), entry)
             else:
+                self._depth -= 1
                 self._forget_name(broadcast)
                 self._finish(broadcast)
-        return [broadcast.message for broadcast in picked]
+        return [entry[2].message for entry in picked]
 
     def purge(self, now_ms: int) -> None:
         """Drop what nobody needs any more, and what is too much since the pool has become smaller."""
@@ -128,12 +130,13 @@ class BroadcastQueue:
         self._finish(broadcast)
 
     def _insert(self, broadcast: Broadcast) -> None:
-        insort(self._tiers.setdefault(broadcast.sends, []), _entry(broadcast))
+        entry = (-len(broadcast.message), -broadcast.serial, broadcast)
+        insort(self._tiers.setdefault(broadcast.sends, []), entry)
         self._depth += 1
 
     def _remove(self, broadcast: Broadcast) -> None:
         tier = self._tiers[broadcast.sends]
-        del tier[bisect_left(tier, _entry(broadcast)[:2])]
+        del tier[bisect_left(tier, (-len(broadcast.message), -broadcast.serial))]
         if not tier:
             del self._tiers[broadcast.sends]
         self._depth -= 1

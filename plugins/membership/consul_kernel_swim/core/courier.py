@@ -43,6 +43,8 @@ class Courier:
         self._queues: list[tuple[BroadcastQueue, Callable[[], int]]] = []
         self._tick: Timer | None = None
         self._phase_ms = 0
+        self._limit_for = -1
+        self._limit = 1
 
     def start(self) -> None:
         """Fix the phase of the gossip ticks at a random part of the interval."""
@@ -112,7 +114,10 @@ class Courier:
         return parts
 
     def _sends_max(self, member_count: int) -> int:
-        return max(1, self._env.settings.retransmit_mult * math.ceil(math.log10(member_count + 1)))
+        if member_count != self._limit_for:
+            limit = self._env.settings.retransmit_mult * math.ceil(math.log10(member_count + 1))
+            self._limit_for, self._limit = member_count, max(1, limit)
+        return self._limit
 
     def _post(self, to: Address, messages: list[bytes], *, checksum: bool) -> None:
         packet = join_messages(messages)

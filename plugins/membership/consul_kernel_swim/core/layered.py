@@ -15,21 +15,22 @@ ValueT = TypeVar("ValueT")
 class Layered(Generic[ValueT]):
     """Values in the order in which their names came. `copy` makes a value of one's own out of a shared one."""
 
-    __slots__ = ("_added", "_base", "_copy", "_gone", "_own")
+    __slots__ = ("_base", "_copy", "_gone", "_own", "_size")
 
     def __init__(self, copy: Callable[[ValueT], ValueT]) -> None:
         self._copy = copy
         self._own: dict[str, ValueT] = {}
         self._base: Mapping[str, ValueT] = {}
         self._gone: set[str] = set()
-        self._added = 0
+        self._size = 0
 
     def lie_over(self, base: Mapping[str, ValueT]) -> None:
         """Take a shared table as the base of one that is still empty."""
         self._base = base
+        self._size = len(base)
 
     def __len__(self) -> int:
-        return len(self._base) - len(self._gone) + self._added
+        return self._size
 
     def peek(self, name: str) -> ValueT | None:
         """The value to look at, never to be changed: it may be everybody's."""
@@ -49,24 +50,25 @@ class Layered(Generic[ValueT]):
 
     def put(self, name: str, value: ValueT) -> None:
         """Add a value, or replace the one of that name."""
-        if name not in self._own:
-            if name in self._base:
-                self._gone.discard(name)
-            else:
-                self._added += 1
+        if name not in self._own and (name not in self._base or name in self._gone):
+            self._size += 1
+            self._gone.discard(name)
         self._own[name] = value
 
     def remove(self, name: str) -> None:
         """Forget a name that is in the table."""
         self._own.pop(name, None)
+        self._size -= 1
         if name in self._base:
             self._gone.add(name)
-        else:
-            self._added -= 1
 
     def values(self) -> Iterable[ValueT]:
         """Every value, to look at. The table must not change meanwhile."""
         return self._layers() if self._base else self._own.values()
+
+    def own_values(self) -> Iterable[ValueT]:
+        """The values that are not the shared ones: all that may have changed."""
+        return self._own.values()
 
     def _layers(self) -> Iterator[ValueT]:
         own, gone = self._own, self._gone

@@ -7,7 +7,7 @@ member within 2n - 1 probes; a newcomer gets a random place among those still to
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from .layered import Layered
 from .messages import Alive, NodeState, RemoteNode
@@ -100,6 +100,10 @@ class NodeTable:
     def __iter__(self) -> Iterator[Node]:
         """Every node, to look at."""
         return iter(self._nodes.values())
+
+    def touched(self) -> Iterable[Node]:
+        """Every node, to look at, but those that are still as they are in a table that others share."""
+        return self._nodes.own_values()
 
     def get(self, name: str) -> Node | None:
         """The node of this name, which may be changed."""

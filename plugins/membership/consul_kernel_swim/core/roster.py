@@ -18,6 +18,7 @@ from .tags import decode_tags
 _INTENTS_MAX = 4_096
 """Intents about members not yet known; when full, the oldest makes room."""
 
+_GONE = (MemberStatus.FAILED, MemberStatus.LEFT)
 _LISTED = (MemberStatus.LEAVING, MemberStatus.LEFT, MemberStatus.FAILED)
 _ROOM_FRACTION = 16
 """This part of a full list is forgotten at once, so that it is not searched for each newcomer."""
@@ -244,7 +245,7 @@ class Roster:
             record.is_pruned = True
             self._prune_later(record)
 
-    def _prune_later(self, record: _Record) -> None:
+    def _prune_later(self, record: Record) -> None:
         """Erase who is leaving when it has left: as long as SWIM finds it there, it stays listed."""
 
         def look() -> None:

@@ -48,11 +48,6 @@ def _narrow_host(host: bytes) -> bytes:
     return host[12:] if host.startswith(_IPV4_MAPPED) and len(host) == _IPV6_BYTES else host
 
 
-def _is_old_news(known: Node, alive: Alive) -> bool:
-    """Whether all of it is known of another node; so are nearly all lines of an exchange."""
-    return alive.incarnation <= known.incarnation and alive.host == known.host and alive.port == known.port
-
-
 class MembershipRules:
     """The rules, applied to one table. `has_left` is set for good once this agent announces that it leaves."""
 
@@ -75,8 +70,8 @@ class MembershipRules:
 
     def alive(self, alive: Alive) -> None:
         """A node is said to be there."""
-        known = self._nodes.get(alive.node)
-        if known is not None and known.says_no_less(alive) and known is not self._nodes.own:
+        known = self._nodes.peek(alive.node)
+        if known is not None and known.says_no_less(alive) and alive.node != self._nodes.own_name:
             return  # as nearly always: a rumour comes a dozen times
         if alive.port == 0 or len(alive.host) == _IPV6_BYTES:
             port = alive.port or self._nodes.own.port
@@ -274,13 +269,11 @@ class MembershipRules:
 
     def merge(self, remote: Sequence[RemoteNode]) -> None:
         """Take over a peer's table. What it holds for dead is only suspected: the accused may still refute."""
-        own_name, peek = self._nodes.own_name, self._nodes.peek
+        own_name = self._nodes.own_name
         for entry in remote:
             alive = entry.alive
             if entry.state is NodeState.ALIVE:
-                known = peek(alive.node)
-                if known is None or alive.node == own_name or not _is_old_news(known, alive):
-                    self.alive(alive)
+                self.alive(alive)
             elif entry.state is NodeState.LEFT:
                 self.dead(Dead(alive.incarnation, alive.node, alive.node))
             else:

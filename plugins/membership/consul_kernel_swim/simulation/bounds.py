@@ -19,8 +19,8 @@ def spread_ms(settings: Settings, members: int, delay_ms: int = 5) -> int:
     """How long gossip takes to reach everybody, and an exchange to tell whom it has missed.
 
     A rumour that each informed member passes to f random others in each round reaches all n in
-    log_(f+1) n + ln(n)/f + O(1) rounds (Pittel, "On Spreading a Rumor", 1987; there with f = 1). As each member sends it
-    L times at most, the retransmit limit, a member is missed with probability e^-L; in small pools that happens.
+    log_(f+1) n + ln(n)/f + O(1) rounds (Pittel, "On Spreading a Rumor", 1987; there with f = 1). As each member sends
+    it L times at most, the retransmit limit, a member is missed with probability e^-L; in small pools that happens.
     """
     fanout = settings.gossip_nodes
     rounds = math.log(members) / math.log(fanout + 1) + (math.log(members) + _SAFETY) / fanout + 1

@@ -34,7 +34,7 @@ class Course:
         self._kinds = options.kinds()
         self._settings = options.settings()
         self._rng = random.Random(options.seed)
-        self._sink = Path(options.transcript).open("w") if options.transcript else None
+        self._sink = Path(options.transcript).open("w") if options.transcript else None  # noqa: SIM115 - until the end
         self.world = World(
             options.seed,
             self._settings,
@@ -138,7 +138,7 @@ class Course:
         world = self.world
         gone = sum(not agent.running for agent in world.agents.values())
         bound_ms = healing_ms(self._settings, len(world.agents), gone)
-        took_ms = world.timeline.run_until_true(self._is_right, bound_ms, self._what_is_wrong, every_ms=500)
+        took_ms = world.timeline.run_until_true(self._is_right, bound_ms, self._what_is_wrong, every_ms=1_000)
         self._figure("all is right after the last fault", took_ms, "ms")
         world.settled = True
 

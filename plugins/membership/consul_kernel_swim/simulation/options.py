@@ -43,13 +43,13 @@ class GossipOptions(SimulationOptions, frozen=True, forbid_unknown_fields=True, 
     """Members of the pool at the start."""
     nodes_max: Count = 0
     """With this, each seed draws how many members there are, between -nodes and this."""
-    seconds: Count = 30
+    seconds: Count = 20
     """How long faults strike, or the pool is at rest where there are none, before everything must come right."""
     faults: str = "all"
     """What goes wrong: `all`, `none`, or some of partition, isolate, one-way, asymmetric, loss, late, repeat, crash,
     mass-restart, pause, slow, leave, join, reuse, garbage, with commas between them.
     """
-    fault_interval_ms: Annotated[int, msgspec.Meta(ge=1)] = 2_000
+    fault_interval_ms: Annotated[int, msgspec.Meta(ge=1)] = 1_500
     """The mean time between two faults."""
     loss: Rate = 0.0
     """The share of packets that are lost throughout."""

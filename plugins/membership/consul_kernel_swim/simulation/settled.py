@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 
 from consul_kernel.contracts.transport import Address
-from consul_kernel_swim.core.events import Started, StreamReceived
+from consul_kernel_swim.core.events import Started, StreamReceived, TimerFired
 from consul_kernel_swim.core.messages import Alive, NodeState, RemoteNode
 from consul_kernel_swim.core.serf_messages import SerfState
 from consul_kernel_swim.core.settings import PROTOCOL_VERSIONS, Settings
@@ -38,6 +38,8 @@ def settled_pool(addresses: Mapping[str, Address], settings: Settings) -> Shared
     )
     state = SerfState(2, 1, 1, dict.fromkeys(addresses, 1), [], {}).encode()
     one.step(StreamReceived(1, PushPull(nodes, state, join=False), at), 0)
+    while one.stats()["exchange_queue"] != "0":
+        one.step(TimerFired(), 0)
     return one.shared_pool()
 
 

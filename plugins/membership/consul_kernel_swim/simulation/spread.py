@@ -13,7 +13,7 @@ from consul_kernel_swim.simulation.world import World
 
 
 class Spread:
-    """Watches an audience from now on. `times_ms` are the moments, from now, at which one more of it was told; sorted."""
+    """Watches an audience from now on. `times_ms` are the moments, from now, at which one more of it was told."""
 
     def __init__(self, world: World, is_news: Callable[[GossipEvent], bool], audience: Iterable[Agent]) -> None:
         self._world = world
@@ -55,9 +55,9 @@ class Spread:
 def epidemic(settings: Settings, members: int, *, delay_ms: float, until_ms: int, sources: int = 1) -> list[float]:
     """The share of informed members at each ms after `sources` of them learn of something.
 
-    The mean of an epidemic in a well-mixed population (Kermack and McKendrick, 1927; for gossip: Birman et al., "Bimodal
-    Multicast", 1999, section 4; SWIM, section 4.1): with s the share that does not know yet, and a the share that knows
-    and still passes it on,
+    The mean of an epidemic in a well-mixed population (Kermack and McKendrick, 1927; for gossip: Birman et al.,
+    "Bimodal Multicast", 1999, section 4; SWIM, section 4.1): with s the share that does not know yet, and a the share
+    that knows and still passes it on,
 
         s'(t) = -r s(t) a(t - d),    a(t) = s(t - L/r) - s(t)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from consul_kernel.contracts.transport import Address
 from consul_kernel.testing.simulation import Fault, Strike, Undo
@@ -55,6 +55,10 @@ class Strikes:
         if self._world.agents[agent.name] is agent and not agent.running:
             self._world.start(agent.name, address, self.contacts(rng))
 
+    def _all_back(self, agents: Sequence[Agent], rng: random.Random) -> None:
+        for agent in agents:
+            self._back(agent, rng)
+
     def _crash(self, fault: Fault, rng: random.Random) -> Undo | None:
         """One to three agents die; most times they come back where they were."""
         victims = self._victims(rng, 3)
@@ -62,7 +66,7 @@ class Strikes:
             agent.crash()
         if rng.random() < 0.3:
             return None
-        return lambda: [self._back(agent, rng) for agent in victims]
+        return lambda: self._all_back(victims, rng)
 
     def _mass_restart(self, fault: Fault, rng: random.Random) -> Undo:
         """A tenth to a third of all agents dies at once, and they come back within two seconds of each other."""
@@ -81,7 +85,12 @@ class Strikes:
         victims = self._victims(rng, 2)
         for agent in victims:
             agent.stall(fault.length_ms)
-        return lambda: [agent.resume() for agent in victims]
+
+        def undo() -> None:
+            for agent in victims:
+                agent.resume()
+
+        return undo
 
     def _slow(self, fault: Fault, rng: random.Random) -> Undo:
         """Up to a tenth of the agents gets the processor now and then only."""
@@ -97,7 +106,7 @@ class Strikes:
             self._world.leave(agent)
         if rng.random() < 0.5:
             return None
-        return lambda: [self._back(agent, rng) for agent in victims]
+        return lambda: self._all_back(victims, rng)
 
     def _join(self, fault: Fault, rng: random.Random) -> None:
         """One to three new agents join."""
@@ -110,7 +119,12 @@ class Strikes:
         victims = self._victims(rng, 1)
         for agent in victims:
             agent.crash()
-        return lambda: [self._back(agent, rng, self._world.free_address()) for agent in victims]
+
+        def undo() -> None:
+            for agent in victims:
+                self._back(agent, rng, self._world.free_address())
+
+        return undo
 
     def _garbage(self, fault: Fault, rng: random.Random) -> Undo:
         """Random octets, packets that are cut short, and packets whose checksum is wrong reach everybody."""
@@ -171,6 +185,3 @@ class Slowness:
         self._active = False
         for agent in self._victims:
             agent.resume()
-
-
-Spell = Callable[[], None]

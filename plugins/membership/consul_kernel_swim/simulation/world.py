@@ -184,7 +184,7 @@ class World:
 
     def send_user_event(self, agent: Agent, name: str, payload: bytes) -> None:
         """Spread an event to everybody who is there."""
-        time = agent.swim.serf.event_clock.time
+        time = agent.swim.serf.user_events.clock.time
         self.events.append(SentEvent(name, payload, self.timeline.now_ms, time, agent, tuple(self.members())))
         self.command(agent, lambda command_id: SendUserEvent(command_id, name, payload, False))
 

@@ -9,6 +9,7 @@ from .bounded_state import BoundedState
 from .completeness import Completeness
 from .delivery import Delivery
 from .departures import Departures
+from .health import Health
 from .incarnations import Incarnations
 from .packet_budget import PacketBudget
 from .probe_rounds import ProbeRounds
@@ -22,6 +23,7 @@ __all__ = [
     "Delivery",
     "Departures",
     "GossipInvariant",
+    "Health",
     "Incarnations",
     "PacketBudget",
     "ProbeRounds",
@@ -33,7 +35,7 @@ __all__ = [
 
 def cheap_invariants() -> list[GossipInvariant]:
     """A fresh set of those that cost little in any pool, for one world."""
-    return [Accuracy(), Completeness(), Delivery(), Departures(), PacketBudget()]
+    return [Accuracy(), Completeness(), Delivery(), Departures(), Health(), PacketBudget()]
 
 
 def all_invariants() -> list[GossipInvariant]:

@@ -28,15 +28,18 @@ class Agreement(GossipInvariant):
 
     def _compare_living(self, agent: Agent, members: list[Agent]) -> None:
         """How an agent describes itself is how all describe it."""
-        own = agent.swim.nodes.own
-        said = (NodeState.ALIVE, own.incarnation, own.address, own.meta, agent.swim.local_member().tags)
+        name, own, tags = agent.name, agent.swim.nodes.own, agent.swim.local_member().tags
         for other in members:
-            node, member = other.swim.nodes.peek(agent.name), other.swim.serf.roster.get(agent.name)
-            heard = None
-            if node is not None and member is not None:
-                heard = (node.state, node.incarnation, node.address, node.meta, member.tags)
-            if heard != said:
-                self.require(False, f"{other.name} knows {agent.name} as {heard}, and it is {said}")
+            node, member = other.swim.nodes.peek(name), other.swim.serf.roster.get(name)
+            if node is None or member is None:
+                self.require(False, f"{other.name} does not know {name}")
+            elif node.state is not NodeState.ALIVE or node.incarnation != own.incarnation:
+                heard = f"{node.state.name} at incarnation {node.incarnation}"
+                self.require(False, f"{other.name} knows {name} as {heard}, and it is alive at {own.incarnation}")
+            elif node.port != own.port or node.host != own.host:
+                self.require(False, f"{other.name} knows {name} at {node.address}, and it is at {own.address}")
+            elif member.tags is not tags and member.tags != tags:
+                self.require(False, f"{other.name} knows {name} with the tags {member.tags}, and they are {tags}")
 
     def _compare_gone(self, name: str, members: list[Agent]) -> None:
         """Failed or left: the same to all who know of it."""

@@ -2,23 +2,30 @@
 
 first probe + the probe itself + the longest suspicion + two times the spreading of a rumour
 
-The bound counts from the crash, or from the end of the last fault, since before that nothing is promised.
+The bound counts from the crash, or from the end of the last fault, since before that nothing is promised. And when all
+has come right, nobody who is down is taken for alive again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consul_kernel.contracts.membership import MemberStatus
+from consul_kernel.contracts.membership import MemberEvent, MemberEventKind, MemberStatus
 from consul_kernel_swim.simulation.bounds import detection_ms
 
 from .base import GossipInvariant
 
 if TYPE_CHECKING:
+    from consul_kernel_swim.simulation.agent import Agent
     from consul_kernel_swim.simulation.world import World
 
 
 class Completeness(GossipInvariant):
+    def member_changed(self, world: World, agent: Agent, event: MemberEvent) -> None:
+        if event.kind is MemberEventKind.JOIN and world.settled:
+            risen = world.agents[event.member.name]
+            self.require(risen.running, f"in calm, {agent.name} takes {risen.name} for alive, which is down")
+
     def look(self, world: World) -> None:
         calm_ms = world.calm_since_ms
         if calm_ms is None:

@@ -28,7 +28,9 @@ class Delivery(GossipInvariant):
             there = [
                 agent
                 for agent in sent.audience
-                if agent.running and not agent.is_leaving and agent.swim.serf.events_from <= sent.lamport_time
+                if agent.running
+                and not agent.is_leaving
+                and agent.swim.serf.user_events.minimum_time <= sent.lamport_time
             ]
             # What a sender takes with it when it dies has reached nobody, or else reaches all.
             if sent.sender.running or any(agent.user_events[key] for agent in there):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from consul_kernel.contracts.transport import Address
+from consul_kernel_swim.core.nodes import Node
 
 from .base import GossipInvariant
 
@@ -35,19 +36,18 @@ class Incarnations(GossipInvariant):
             self._look_at(agent)
 
     def _look_at(self, agent: Agent) -> None:
-        before = self._seen.get(agent, {})
-        now: dict[str, tuple[int, Address]] = {}
-        for node in agent.swim.nodes:
-            known = now[node.name] = (node.incarnation, node.address)
-            if before.get(node.name) == known:
+        seen = self._seen.setdefault(agent, {})
+        for node in agent.swim.nodes.touched():
+            was = seen.get(node.name)
+            if was is not None and was[0] == node.incarnation and was[1] is node.address:
                 continue
-            was = before.get(node.name)
-            if was is not None and was[1] == known[1] and known[0] < was[0]:
-                self.require(False, f"at {agent.name}, {node.name} went from incarnation {was[0]} back to {known[0]}")
+            seen[node.name] = (node.incarnation, node.address)
+            if was is not None and was[1] == node.address and node.incarnation < was[0]:
+                self._complain(agent, node, f"went from incarnation {was[0]} back to {node.incarnation}")
             highest = self._highest.get(node.name, 0)
-            if known[0] > highest:
-                self.require(
-                    False,
-                    f"{agent.name} knows incarnation {known[0]} of {node.name}, which never went beyond {highest}",
-                )
-        self._seen[agent] = now
+            if node.incarnation > highest:
+                self._complain(agent, node, f"has incarnation {node.incarnation}, and never went beyond {highest}")
+
+    def _complain(self, agent: Agent, node: Node, what: str) -> None:
+        known = agent.swim.nodes.peek(node.name) is node
+        self.require(not known, f"at {agent.name}, {node.name} {what}")

@@ -52,9 +52,10 @@ class RetransmitLimit(GossipInvariant):
             message: bytes,
             name: str | None = None,
             on_sent: Callable[[], None] | None = None,
+            expires_ms: int | None = None,
         ) -> None:
             ledger.queued[message] += 1
-            broadcast(queue, message, name, on_sent)
+            broadcast(queue, message, name, on_sent, expires_ms)
 
         courier.broadcast = noted  # type: ignore[method-assign]
 
