@@ -217,6 +217,7 @@ def server_settings(config: AgentConfig, node_id: str, *, founds_alone: bool) ->
         snapshot_threshold=config.raft_snapshot_threshold,
         snapshot_interval_ms=config.raft_snapshot_interval_ms,
         trailing_logs=config.raft_trailing_logs,
+        autopilot=config.autopilot,
         leave_drain_time_ms=config.leave_drain_time_ms,
         rpc_hold_timeout_ms=config.rpc_hold_timeout_ms,
         default_query_time_ms=config.http.default_query_time_ms,

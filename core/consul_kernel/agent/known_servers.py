@@ -12,7 +12,9 @@ from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventK
 from consul_kernel.contracts.transport import Address
 from consul_kernel.rpc.client import ConnectionPool
 from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
+from consul_kernel.rpc.router import parse_address
 from consul_kernel.structs import methods
+from consul_kernel.structs.autopilot import RaftStats
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.record import Empty
 
@@ -20,6 +22,7 @@ from .tags import ServerTags, server_tags
 
 logger = logging.getLogger(__name__)
 
+ASK_STATS_TIMEOUT_MS = 1_000
 ASK_PEERS_TIMEOUT_MS = 5_000
 PING_TIMEOUT_MS = 3_000
 REBALANCE_MIN_S, REBALANCE_MAX_S = 120.0, 180.0
@@ -98,6 +101,11 @@ class KnownServers:
 
     # --- looking ---
 
+    def all(self) -> Sequence[ServerTags]:
+        """The servers that the pool lists, those that failed or left among them."""
+        servers = (self._ours(member) for member in self._members())
+        return [server for server in servers if server is not None]
+
     def alive(self) -> Sequence[ServerTags]:
         """The servers that are there now, this agent included where it is one."""
         alive = (self._ours(member) for member in self._members() if member.status is MemberStatus.ALIVE)
@@ -110,6 +118,12 @@ class KnownServers:
             methods.STATUS_PEERS,
             DatacenterRequest(datacenter=self._datacenter),
             timeout_ms=ASK_PEERS_TIMEOUT_MS,
+        )
+
+    async def ask_stats(self, address: str) -> RaftStats:
+        """How far the server at `ip:port` is (`Status.RaftStats`). Raises RpcError."""
+        return await self._pool.call(
+            parse_address(address), methods.STATUS_RAFT_STATS, Empty(), timeout_ms=ASK_STATS_TIMEOUT_MS
         )
 
     def _ours(self, member: Member) -> ServerTags | None:

@@ -18,6 +18,12 @@ COMPATIBLE_CONSUL_VERSION = "1.10.11"
 RECONNECT_TIMEOUT_TAG = "rc_tm"
 """How long others shall remember this agent after it has failed, as a Go duration."""
 
+GENERATION_TAG = "ck_gen"
+GENERATION = 2
+"""Rises with each version that puts something into the log which the one before cannot read. A server does so only once
+all servers of its datacenter are of the new generation, so that they can be upgraded one by one. 1 told none.
+"""
+
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
 
@@ -36,6 +42,8 @@ class ServerTags:
     raft_version: str
     wan_join_port: int = 0
     """Told in the LAN pool; 0 where the server is in no WAN pool."""
+    generation: int = 1
+    """Of what it can read in the log."""
 
     @property
     def address(self) -> str:
@@ -64,6 +72,7 @@ def server_tags(member: Member) -> ServerTags | None:
     try:
         port, wan_join_port = int(tags["port"]), int(tags.get("wan_join_port", "0"))
         expect = int(tags.get("expect", "0"))
+        generation = int(tags.get(GENERATION_TAG, "1"))
         int(tags["vsn"])
     except (KeyError, ValueError):
         return None
@@ -81,6 +90,7 @@ def server_tags(member: Member) -> ServerTags | None:
         build=build.group(),
         raft_version=tags.get("raft_vsn", ""),
         wan_join_port=wan_join_port,
+        generation=generation,
     )
 
 
@@ -119,6 +129,7 @@ def lan_tags(
         tags[RECONNECT_TIMEOUT_TAG] = format_duration_ns(reconnect_timeout_ms * MILLISECOND)
     if server_port is not None:
         tags |= {"port": str(server_port), "raft_vsn": "3", "ft_fs": "1", "ft_si": "1"}
+        tags[GENERATION_TAG] = str(GENERATION)
         if wan_join_port > 0:
             tags["wan_join_port"] = str(wan_join_port)
         if bootstrap:

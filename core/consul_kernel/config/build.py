@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from consul_kernel.agent.keyring import keeps_keys
 from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.service import ServiceDefinition
-from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings, SoaSettings
+from consul_kernel.structs.settings import AutopilotSettings, DnsSettings, HttpSettings, LimitSettings, SoaSettings
 
 from .addresses import ListAddresses, host_addresses
 from .definitions import check_faults, read_checks, read_services, service_faults
@@ -127,6 +127,7 @@ def _plain_settings(merged: Merged, problems: ProblemLog, host: Host, *, server:
         raft_snapshot_threshold=merged.number("raft_snapshot_threshold"),
         raft_snapshot_interval_ms=merged.duration_ms("raft_snapshot_interval"),
         raft_trailing_logs=merged.number("raft_trailing_logs"),
+        autopilot=_autopilot(merged),
         log_level=_log_level(merged, problems),
         log_json=merged.flag("log_json"),
         log_file=merged.path("log_file"),
@@ -155,6 +156,19 @@ def _gossip(merged: Merged, block: str) -> Mapping[str, int]:
         else:
             found[name] = merged.number(f"{block}.{name}")
     return found
+
+
+def _autopilot(merged: Merged) -> AutopilotSettings:
+    return AutopilotSettings(
+        cleanup_dead_servers=merged.flag("autopilot.cleanup_dead_servers"),
+        last_contact_threshold_ms=merged.duration_ms("autopilot.last_contact_threshold"),
+        max_trailing_logs=merged.number("autopilot.max_trailing_logs"),
+        min_quorum=merged.number("autopilot.min_quorum"),
+        server_stabilization_time_ms=merged.duration_ms("autopilot.server_stabilization_time"),
+        redundancy_zone_tag=merged.text("autopilot.redundancy_zone_tag"),
+        disable_upgrade_migration=merged.flag("autopilot.disable_upgrade_migration"),
+        upgrade_version_tag=merged.text("autopilot.upgrade_version_tag"),
+    )
 
 
 def _log_level(merged: Merged, problems: ProblemLog) -> str:

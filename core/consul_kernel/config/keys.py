@@ -130,6 +130,27 @@ RAFT_KEYS = (
     Key("raft_trailing_logs", _T.INT, 10240, "Log entries kept behind a snapshot."),
 )
 
+AUTOPILOT_KEYS = (
+    Key("autopilot.cleanup_dead_servers", _T.BOOL, True, "Remove failed servers from the quorum."),
+    Key(
+        "autopilot.last_contact_threshold",
+        _T.DURATION,
+        "200ms",
+        "A server that heard no leader for so long is ill.",
+    ),
+    Key("autopilot.max_trailing_logs", _T.INT, 250, "A server that is more log entries behind is ill."),
+    Key("autopilot.min_quorum", _T.INT, 0, "Remove no server where fewer than this would be left."),
+    Key(
+        "autopilot.server_stabilization_time",
+        _T.DURATION,
+        "10s",
+        "How long a new server waits for its vote.",
+    ),
+    Key("autopilot.redundancy_zone_tag", _T.TEXT, "", "Consul Enterprise: kept, without effect."),
+    Key("autopilot.disable_upgrade_migration", _T.BOOL, False, "Consul Enterprise: kept, without effect."),
+    Key("autopilot.upgrade_version_tag", _T.TEXT, "", "Consul Enterprise: kept, without effect."),
+)
+
 DNS_KEYS = (
     Key("recursors", _T.TEXTS, (), "DNS servers for names outside of `domain`."),
     Key("dns_config.allow_stale", _T.BOOL, True, "Answer from any server rather than the leader."),
@@ -202,6 +223,7 @@ KEY_GROUPS = (
     ("Joining and leaving", JOIN_KEYS),
     ("Gossip", GOSSIP_KEYS),
     ("Raft and calls", RAFT_KEYS),
+    ("Autopilot", AUTOPILOT_KEYS),
     ("DNS", DNS_KEYS),
     ("HTTP and limits", HTTP_KEYS),
     ("Services and checks", SERVICE_KEYS),

@@ -10,7 +10,7 @@ from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.service import ServiceDefinition
-from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
+from consul_kernel.structs.settings import AutopilotSettings, DnsSettings, HttpSettings, LimitSettings
 
 from .blocks import PluginBlock
 from .problems import ConfigProblem
@@ -92,6 +92,7 @@ class AgentConfig:
     raft_snapshot_threshold: int = 16_384
     raft_snapshot_interval_ms: int = 30_000
     raft_trailing_logs: int = 10_240
+    autopilot: AutopilotSettings = AutopilotSettings()
 
     # logs
     log_level: str = "info"

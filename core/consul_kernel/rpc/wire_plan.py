@@ -58,10 +58,12 @@ def _make_restorer(info: inspect.Type, structs: dict[Any, Converter]) -> Convert
         return restore
     inner = next(one for one in _inner_types(info) if holds_octets(one))
     restore_one = _make_restorer(inner, structs)
-    if restore_one is None or isinstance(info, inspect.DictType):
+    if restore_one is None or (isinstance(info, inspect.DictType) and inner is info.key_type):
         raise TypeError(f"octets within {info} have no form on Consul's wire")
     if isinstance(info, inspect.ListType):
         return lambda value: [restore_one(one) for one in value]
+    if isinstance(info, inspect.DictType):
+        return lambda value: {key: restore_one(one) for key, one in value.items()}
     return lambda value: None if value is None else restore_one(value)
 
 

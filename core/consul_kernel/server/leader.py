@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from consul_kernel.contracts.consensus import Consensus, LeaderChange
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
@@ -25,7 +26,7 @@ NEW_LEADER_EVENT = "consul:new-leader"
 
 
 class LeaderDuties:
-    """Starts with leadership and ends with it: barrier, announcement, time of sessions, reconciliation, tombstones."""
+    """Starts and ends with leadership: barrier, news, time of sessions, reconciliation, tombstones, autopilot."""
 
     def __init__(
         self,
@@ -37,7 +38,9 @@ class LeaderDuties:
         reaper: TombstoneReaper,
         session_timers: SessionTimers,
         abandon_restore: Callable[[], Awaitable[None]],
+        autopilot: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
+        """`autopilot` runs beside the rest, until it is cancelled."""
         self._node_name = node_name
         self._consensus = consensus
         self._membership = membership
@@ -45,9 +48,11 @@ class LeaderDuties:
         self._reaper = reaper
         self._session_timers = session_timers
         self._abandon_restore = abandon_restore
+        self._autopilot = autopilot
         self._changed: dict[str, tuple[Member, bool]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._autopilot_task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._full_wanted: list[asyncio.Future[None]] = []
 
@@ -57,6 +62,7 @@ class LeaderDuties:
             self._stop()
             logger.info("cluster leadership acquired")
             self._task = asyncio.create_task(self._lead(), name="leader-duties")
+            self._autopilot_task = asyncio.create_task(self._autopilot(), name="autopilot")
         elif self._task is not None:
             logger.info("cluster leadership lost")
             self._stop()
@@ -90,11 +96,12 @@ class LeaderDuties:
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._ending.add(self._task)
-            self._task.add_done_callback(self._ending.discard)
-            self._task = None
+        for task in (self._task, self._autopilot_task):
+            if task is not None:
+                task.cancel()
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
+        self._task = self._autopilot_task = None
         self._session_timers.stop()
         self._answer(list(self._full_wanted))
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from consul_kernel.agent.tags import ServerTags, server_tags
-from consul_kernel.contracts.consensus import Consensus, Server
+from consul_kernel.contracts.consensus import Consensus, Server, Suffrage
 from consul_kernel.contracts.membership import Member, MemberStatus
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,13 @@ class QuorumMembers:
             if other.address == server.address and other.id != server.id:
                 logger.info("server %s has a new id, removing %s from the quorum", member.name, other.id)
                 await self._consensus.remove_server(other.id)
-        logger.info("adding server %s at %s to the quorum", member.name, server.address)
-        await self._consensus.add_server(Server(server.id, server.address))
+        if known is None:
+            # Without a vote, so that the quorum does not wait for one that lacks everything; autopilot gives it one.
+            logger.info("adding server %s at %s to the quorum, without a vote yet", member.name, server.address)
+            await self._consensus.add_server(Server(server.id, server.address, Suffrage.NONVOTER))
+        else:
+            logger.info("server %s is at %s now", member.name, server.address)
+            await self._consensus.add_server(Server(server.id, server.address, known.suffrage))
 
     async def leave(self, server_id: str, name: str) -> None:
         """Take out a server that is gone, where the quorum has it and it is not back under another name."""

@@ -29,8 +29,10 @@ from consul_kernel.rpc.server import RpcServer
 from consul_kernel.state.commands import CommandType
 from consul_kernel.state.machine import ReplicatedState
 from consul_kernel.structs.methods import Call
-from consul_kernel.structs.settings import LimitSettings
+from consul_kernel.structs.settings import AutopilotSettings, LimitSettings
 
+from .autopilot.looking import AskStats
+from .autopilot.making import make_autopilot
 from .bootstrap import AskPeers, Bootstrap
 from .coordinates import CoordinateUpdates
 from .datacenters import Datacenters
@@ -69,6 +71,7 @@ class ServerSettings:
     snapshot_threshold: int
     snapshot_interval_ms: int
     trailing_logs: int
+    autopilot: AutopilotSettings
     leave_drain_time_ms: int
     rpc_hold_timeout_ms: int
     default_query_time_ms: int
@@ -94,7 +97,9 @@ class ServerParts:
     now_ms: Callable[[], int]
     call: Call
     servers: Callable[[], Sequence[ServerTags]]
+    listed_servers: Callable[[], Sequence[ServerTags]]
     ask_peers: AskPeers
+    ask_stats: AskStats
     on_leader_change: Callable[[LeaderChange], None]
     on_failure: Callable[[BaseException], None]
 
@@ -135,6 +140,9 @@ class RaftServer:
         )
         session_timers = SessionTimers(state=self.state, consensus=self.consensus)
         context = self._endpoint_context(session_timers)
+        self._autopilot = make_autopilot(
+            settings.autopilot, context, parts.membership, parts.ask_stats, settings.node_id
+        )
         attach_endpoints(self.endpoints, context)
         self.snapshots = ServerSnapshots(
             context=context, spool_folder=settings.spool_folder, on_restored=self._restored
@@ -160,6 +168,7 @@ class RaftServer:
             reaper=TombstoneReaper(state=self.state, consensus=self.consensus, now_ms=parts.now_ms),
             session_timers=session_timers,
             abandon_restore=self.snapshots.abandon,
+            autopilot=self._autopilot.run,
         )
         self._bootstrap = Bootstrap(
             consensus=self.consensus,
@@ -299,6 +308,8 @@ class RaftServer:
             update_coordinate=lambda update: self._coordinate_updates.add(update),
             leader_address=self.leader_address,
             servers=parts.servers,
+            listed_servers=parts.listed_servers,
+            judgement=lambda: self._autopilot.judgement,
             session_timers=session_timers,
             session_ttl_min_ms=settings.session_ttl_min_ms or SESSION_TTL_MIN_MS,
         )

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from consul_kernel.contracts.errors import ConsulKernelError
+from consul_kernel.structs.autopilot import AutopilotSetConfigRequest
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.coordinate import CoordinateBatch
 from consul_kernel.structs.kv import KVSRequest
@@ -21,6 +22,7 @@ from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.session import SessionRequest
 from consul_kernel.structs.txn import TxnRequest
 
+from .autopilot import apply_autopilot_config
 from .coordinates import update_coordinates
 from .kv import apply_kvs, reap_tombstones
 from .registration import deregister, register
@@ -53,6 +55,7 @@ class CommandType(IntEnum):
     SESSION = 3
     TOMBSTONE = 5
     TXN = 8
+    AUTOPILOT = 9
     RESTORE = 64
     COORDINATES = 6 | IGNORABLE
 
@@ -85,9 +88,16 @@ COMMANDS: dict[int, Command] = {
     CommandType.SESSION: Command(SessionRequest, apply_session),
     CommandType.TOMBSTONE: Command(TombstoneRequest, _reap),
     CommandType.TXN: Command(TxnRequest, apply_txn),
+    CommandType.AUTOPILOT: Command(AutopilotSetConfigRequest, apply_autopilot_config),
     CommandType.RESTORE: Command(RestoreRequest, apply_restore),
     CommandType.COORDINATES: Command(CoordinateBatch, update_coordinates),
 }
+
+COMMANDS_SINCE: dict[int, int] = dict.fromkeys(
+    (CommandType.SESSION, CommandType.TXN, CommandType.AUTOPILOT, CommandType.RESTORE), 2
+)
+"""The generation of servers (`tags.GENERATION`) that first knew a command, where that is not the first: to one of an
+older generation, such a command in its log is the end."""
 
 _encoder = msgspec.msgpack.Encoder()
 

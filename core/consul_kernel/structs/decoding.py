@@ -27,7 +27,17 @@ from .service import ServiceDefinition
 
 RecordT = TypeVar("RecordT", bound=msgspec.Struct)
 
-DURATION_FIELDS = frozenset({"interval", "timeout", "ttl", "deregister_critical_service_after", "lock_delay"})
+DURATION_FIELDS = frozenset(
+    {
+        "interval",
+        "timeout",
+        "ttl",
+        "deregister_critical_service_after",
+        "lock_delay",
+        "last_contact_threshold",
+        "server_stabilization_time",
+    }
+)
 """Integer fields of these names hold nanoseconds, and may be written as text."""
 
 _ALIASES: Mapping[type, Mapping[str, str]] = {CheckDefinition: {"args": "script_args"}}

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
+from .autopilot import (
+    AutopilotConfig,
+    AutopilotSetConfigRequest,
+    AutopilotState,
+    ClusterHealth,
+    RaftStats,
+)
 from .catalog import DeregisterRequest, RegisterRequest
 from .check import IndexedHealthChecks
 from .coordinate import CoordinateUpdateRequest, DatacenterMap, IndexedCoordinates
@@ -76,6 +83,7 @@ Call = Callable[[Method[Any, Any], Any], Awaitable[Any]]
 STATUS_PING = Method("Status.Ping", Empty, Empty, Route.ANY)
 STATUS_LEADER = Method("Status.Leader", DatacenterRequest, str, Route.ANY)
 STATUS_PEERS = Method("Status.Peers", DatacenterRequest, list[str], Route.ANY)
+STATUS_RAFT_STATS = Method("Status.RaftStats", Empty, RaftStats, Route.ANY)
 
 CATALOG_REGISTER = Method("Catalog.Register", RegisterRequest, Empty, Route.WRITE)
 CATALOG_DEREGISTER = Method("Catalog.Deregister", DeregisterRequest, Empty, Route.WRITE)
@@ -114,6 +122,14 @@ INTERNAL_EVENT_FIRE = Method(
 )
 INTERNAL_KEYRING_OPERATION = Method("Internal.KeyringOperation", KeyringRequest, KeyringResponses, Route.ANY)
 
+OPERATOR_AUTOPILOT_GET_CONFIGURATION = Method(
+    "Operator.AutopilotGetConfiguration", DCSpecificRequest, AutopilotConfig, Route.READ
+)
+OPERATOR_AUTOPILOT_SET_CONFIGURATION = Method(
+    "Operator.AutopilotSetConfiguration", AutopilotSetConfigRequest, bool, Route.WRITE
+)
+OPERATOR_AUTOPILOT_STATE = Method("Operator.AutopilotState", DCSpecificRequest, AutopilotState, Route.WRITE)
+OPERATOR_SERVER_HEALTH = Method("Operator.ServerHealth", DCSpecificRequest, ClusterHealth, Route.WRITE)
 OPERATOR_RAFT_GET_CONFIGURATION = Method(
     "Operator.RaftGetConfiguration", DCSpecificRequest, RaftConfiguration, Route.READ
 )

@@ -64,3 +64,16 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
     rpc_max_conns_per_client: int = 100
     rpc_rate: float = -1.0
     rpc_max_burst: int = 1000
+
+
+class AutopilotSettings(Settings, frozen=True, kw_only=True):
+    """`autopilot`: what the first leader stores as its configuration; later it is changed over HTTP."""
+
+    cleanup_dead_servers: bool = True
+    last_contact_threshold_ms: int = 200
+    max_trailing_logs: int = 250
+    min_quorum: int = 0
+    server_stabilization_time_ms: int = 10_000
+    redundancy_zone_tag: str = ""
+    disable_upgrade_migration: bool = False
+    upgrade_version_tag: str = ""

@@ -82,7 +82,7 @@ def test_leadership_is_transferred(run: Run, http_agent: FakeHttpAgent) -> None:
 def test_groups_within_groups_show_what_is_in_them(run: Run) -> None:
     ran = run("operator", "-h")
     assert ran.code == 0
-    assert "    raft    Shows and changes the quorum" in ran.out
+    assert "    raft         Shows and changes the quorum" in ran.out
     assert "list-peers" not in ran.out
     ran = run("operator", "raft")
     assert ran.code == 1

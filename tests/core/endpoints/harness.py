@@ -12,6 +12,7 @@ from consul_kernel.agent.tags import ServerTags
 from consul_kernel.contracts.consensus import Configuration, ConsensusStatus, Role, Server
 from consul_kernel.contracts.transport import Stream
 from consul_kernel.rpc.endpoints import EndpointTable
+from consul_kernel.server.autopilot.judging import Judgement
 from consul_kernel.server.endpoints import EndpointContext, attach_endpoints
 from consul_kernel.server.keyring import KeyringOperations
 from consul_kernel.server.session_timers import SessionTimers
@@ -115,6 +116,7 @@ class Endpoints:
         self.coordinate_updates: list[NodeCoordinate] = []
         self.servers: list[ServerTags] = []
         self.session_timers = SessionTimers(state=self.state, consensus=self.consensus)
+        self.judgement: Judgement | None = None
         self.table = EndpointTable()
         self.context = EndpointContext(
             state=self.state,
@@ -137,6 +139,8 @@ class Endpoints:
             leader_address=lambda: "127.0.0.1:8300",
             servers=lambda: self.servers,
             session_timers=self.session_timers,
+            listed_servers=lambda: self.servers,
+            judgement=lambda: self.judgement,
         )
         attach_endpoints(self.table, self.context)
 

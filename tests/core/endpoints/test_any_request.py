@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consul_kernel.contracts.errors import RpcError
+from consul_kernel.structs.autopilot import AutopilotConfig, AutopilotSetConfigRequest
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.coordinate import Coordinate, CoordinateUpdateRequest
@@ -79,6 +80,11 @@ requests: dict[type[Any], st.SearchStrategy[Any]] = {
     Empty: st.just(Empty()),
     DatacenterRequest: st.just(DatacenterRequest()),
     QueryOptions: st.builds(QueryOptions, **options),
+    AutopilotSetConfigRequest: st.builds(
+        AutopilotSetConfigRequest,
+        config=st.builds(AutopilotConfig, max_trailing_logs=number, modify_index=number, redundancy_zone_tag=text),
+        cas=st.booleans(),
+    ),
     RaftRemovePeerRequest: st.builds(RaftRemovePeerRequest, address=text, id=text),
     TransferLeaderRequest: st.builds(TransferLeaderRequest, id=text),
     DCSpecificRequest: st.builds(DCSpecificRequest, node_meta_filters=maps, **options),

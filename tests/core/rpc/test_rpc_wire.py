@@ -20,6 +20,7 @@ from consul_kernel.rpc.wire import (
     encode_request,
     encode_response,
 )
+from consul_kernel.structs.autopilot import AutopilotServerHealth, AutopilotServerState, AutopilotState
 from consul_kernel.structs.catalog import RegisterRequest
 from consul_kernel.structs.check import HealthCheck, IndexedHealthChecks
 from consul_kernel.structs.health import CheckServiceNode, IndexedCheckServiceNodes
@@ -253,6 +254,14 @@ def test_every_method_has_both_plans(name: str) -> None:
     method = METHODS[name]
     assert decode(method.request, encode(method.request())) == method.request()
     assert decode(method.reply, encode(method.reply())) == method.reply()
+
+
+def test_octets_in_the_values_of_a_map_come_back() -> None:
+    """Both where all of the raw family is UTF-8 and where it is not."""
+    for octets in (b"text", b"\x01\xff\x00"):
+        health = AutopilotServerHealth(healthy=True, stable_since=octets)
+        state = AutopilotState(servers={"i": AutopilotServerState(health=health)})
+        assert decode(AutopilotState, encode(state)) == state
 
 
 @settings(deadline=None)

@@ -55,6 +55,7 @@ class World:
         self.abandoned = 0
         self.restarted = 0
         self.session_timers = FakeTimers()
+        self.autopilots = 0
         self.duties = LeaderDuties(
             node_name="self",
             consensus=cast("Consensus", self),
@@ -63,6 +64,7 @@ class World:
             reaper=cast("TombstoneReaper", self),
             session_timers=cast("SessionTimers", self.session_timers),
             abandon_restore=self.abandon_restore,
+            autopilot=self.autopilot,
         )
 
     async def barrier(self, *, timeout_ms: int) -> None:
@@ -72,6 +74,13 @@ class World:
 
     async def abandon_restore(self) -> None:
         self.abandoned += 1
+
+    async def autopilot(self) -> None:
+        self.autopilots += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.autopilots -= 1
 
     def restart(self) -> None:
         self.restarted += 1
@@ -154,6 +163,16 @@ async def test_duties_end_with_leadership(world: World) -> None:
     world.duties.member_changed(MemberEvent(MemberEventKind.JOIN, member("c")))
     await world.duties.aclose()
     assert world.done.empty()
+
+
+async def test_autopilot_runs_while_the_server_leads(world: World) -> None:
+    for _ in range(2):
+        world.duties.leadership_changed(ELECTED)
+        await world.next()
+        assert world.autopilots == 1
+    world.duties.leadership_changed(DEPOSED)
+    await world.duties.aclose()
+    assert world.autopilots == 0
 
 
 async def test_a_flood_of_members_takes_time_in_proportion(world: World) -> None:

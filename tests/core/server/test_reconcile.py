@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from consul_kernel.agent.tags import lan_tags, server_tags
-from consul_kernel.contracts.consensus import Configuration, Consensus, Server
+from consul_kernel.contracts.consensus import Configuration, Consensus, Server, Suffrage
 from consul_kernel.contracts.errors import LeadershipLostError, RpcError
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
@@ -166,7 +166,7 @@ async def test_a_server_joins_the_quorum_and_gets_the_consul_service(
     reconciler: Reconciler, catalog: FakeCatalog, quorum: FakeQuorum
 ) -> None:
     await reconciler.reconcile(member("s2", server=True))
-    assert quorum.configuration.get("id-s2") == Server("id-s2", "127.0.0.9:8300")
+    assert quorum.configuration.get("id-s2") == Server("id-s2", "127.0.0.9:8300", Suffrage.NONVOTER)
     services = catalog.nodes["s2"].services
     assert services is not None
     assert services["consul"].port == 8300
@@ -329,3 +329,12 @@ async def test_nobody_joins_a_consensus_of_one_server(
     assert [record.getMessage() for record in caplog.records] == [
         "server s2 cannot join: the consensus of this server is for one server alone"
     ]
+
+
+@pytest.mark.parametrize("suffrage", Suffrage)
+async def test_a_server_at_a_new_address_keeps_its_vote_or_none(
+    reconciler: Reconciler, quorum: FakeQuorum, suffrage: Suffrage
+) -> None:
+    await quorum.add_server(Server("id-s2", "127.0.0.8:8300", suffrage))
+    await reconciler.reconcile(member("s2", server=True))
+    assert quorum.configuration.get("id-s2") == Server("id-s2", "127.0.0.9:8300", suffrage)

@@ -10,7 +10,7 @@ from consul_kernel.contracts.consensus import Configuration, Consensus, Server
 from consul_kernel.contracts.errors import ConsensusError
 from consul_kernel.contracts.transport import Address
 from consul_kernel.server.server import RaftServer, ServerParts, ServerSettings
-from consul_kernel.structs.settings import LimitSettings
+from consul_kernel.structs.settings import AutopilotSettings, LimitSettings
 
 SELF, OTHER = Server("id-self", "127.0.0.1:8300"), Server("id-other", "127.0.0.2:8300")
 SELF_ADDRESS = Address("127.0.0.1", 8300)
@@ -50,6 +50,7 @@ def leaving(consensus: FakeConsensus) -> RaftServer:
         snapshot_threshold=1,
         snapshot_interval_ms=1,
         trailing_logs=1,
+        autopilot=AutopilotSettings(),
         leave_drain_time_ms=0,
         rpc_hold_timeout_ms=1,
         default_query_time_ms=1,

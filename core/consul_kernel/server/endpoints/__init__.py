@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from consul_kernel.rpc.endpoints import EndpointTable
 
+from .autopilot import AutopilotEndpoint
 from .catalog import CatalogEndpoint
 from .context import EndpointContext
 from .coordinate import CoordinateEndpoint
@@ -29,3 +30,4 @@ def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:
     TxnEndpoint(context).attach(table)
     Internal(context).attach(table)
     Operator(context).attach(table)
+    AutopilotEndpoint(context).attach(table)

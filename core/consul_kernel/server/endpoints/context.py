@@ -16,8 +16,9 @@ from consul_kernel.contracts.errors import (
     RequestError,
     RpcError,
 )
+from consul_kernel.server.autopilot.judging import Judgement
 from consul_kernel.server.session_timers import SessionTimers
-from consul_kernel.state.commands import CommandType, encode_command
+from consul_kernel.state.commands import COMMANDS_SINCE, CommandType, encode_command
 from consul_kernel.state.machine import ReplicatedState
 from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
 from consul_kernel.structs.keyring import KeyringRequest, KeyringResponses
@@ -46,6 +47,10 @@ class EndpointContext:
     leader_address: Callable[[], str]
     servers: Callable[[], Sequence[ServerTags]]
     """Those of this datacenter that gossip has alive, this one among them."""
+    listed_servers: Callable[[], Sequence[ServerTags]]
+    """The same with those that failed or left."""
+    judgement: Callable[[], Judgement | None]
+    """What autopilot last saw of the servers; None where this server does not lead, or has not looked yet."""
     session_timers: SessionTimers
     session_ttl_min_ms: int = SESSION_TTL_MIN_MS
     default_query_time_ms: int = 300_000
@@ -57,8 +62,11 @@ class EndpointContext:
     async def propose(self, kind: CommandType, request: DatacenterRequest, *, refused: str = "") -> object:
         """Order a write and wait for its result. RpcError with Consul's text when it fails, or is refused
 
-        (that text then comes after `refused`).
+        (that text then comes after `refused`); also while a server is too old to read it in its log.
         """
+        behind = self.too_old_for(kind)
+        if behind:
+            raise RpcError(f"server {behind} runs an older version that cannot know of this: upgrade it first")
         try:
             command = encode_command(kind, request)
         except (ValueError, OverflowError, TypeError, RecursionError) as error:
@@ -74,3 +82,10 @@ class EndpointContext:
         if isinstance(result, RequestError):
             raise RpcError(f"{refused}{result}")
         return result
+
+    def too_old_for(self, kind: CommandType) -> str:
+        """The name of a server that would not know a command of this type; "" when all would."""
+        since = COMMANDS_SINCE.get(kind, 1)
+        if since == 1:
+            return ""
+        return next((server.name for server in self.servers() if server.generation < since), "")

@@ -42,7 +42,7 @@ class Operator:
 
     async def raft_get_configuration(self, _: DCSpecificRequest) -> RaftConfiguration:
         """The servers of the quorum, in the order in which they joined it."""
-        leader, known = self._context.leader_address(), {tags.id: tags for tags in self._context.servers()}
+        leader, known = self._context.leader_address(), {tags.id: tags for tags in self._context.listed_servers()}
 
         def describe(server: Server) -> RaftServer:
             tags = known.get(server.id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from consul_kernel.rpc.endpoints import EndpointTable
-from consul_kernel.structs.methods import STATUS_LEADER, STATUS_PEERS, STATUS_PING
+from consul_kernel.server.autopilot.looking import show_contact
+from consul_kernel.structs.autopilot import RaftStats
+from consul_kernel.structs.methods import STATUS_LEADER, STATUS_PEERS, STATUS_PING, STATUS_RAFT_STATS
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.record import Empty
 
@@ -21,6 +23,7 @@ class Status:
         table.attach(STATUS_PING, self.ping)
         table.attach(STATUS_LEADER, self.leader)
         table.attach(STATUS_PEERS, self.peers)
+        table.attach(STATUS_RAFT_STATS, self.raft_stats)
 
     async def ping(self, _: Empty) -> Empty:
         """Say that this server answers."""
@@ -33,3 +36,12 @@ class Status:
     async def peers(self, _: DatacenterRequest) -> list[str]:
         """`ip:port` of every server of the quorum."""
         return [server.address for server in self._context.consensus.configuration.servers]
+
+    async def raft_stats(self, _: Empty) -> RaftStats:
+        """How far this server is; autopilot asks."""
+        status = self._context.consensus.status()
+        return RaftStats(
+            last_contact=show_contact(status.last_contact_ms),
+            last_term=status.last_log_term,
+            last_index=status.last_log_index,
+        )
