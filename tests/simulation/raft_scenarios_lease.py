@@ -62,7 +62,8 @@ def disk_of_the_leader_hangs(seed: int) -> None:
     for _ in range(10):
         world.write(world.leaders()[-1])
         world.run_until(world.now_ms + 50)
-    assert world.clients.finished_writes == finished + 10
+    # The write to the leader that hangs may have reached the others: then it is done as well.
+    assert world.clients.finished_writes - finished in (10, 11)
     assert leader not in world.leaders()
 
 
