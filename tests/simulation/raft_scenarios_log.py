@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from consul_kernel.contracts.store import HardState, LogEntry
+from consul_kernel_raft.core import TransferLeadership
 from consul_kernel_raft.core.entry import EntryKind, encode_configuration
-from consul_kernel_raft.core.messages import InstallSnapshot
+from consul_kernel_raft.core.messages import AppendEntries, InstallSnapshot
 
 from .raft_staging import leader_of_three, stand, wait
 from .raft_world import LIMITS, TIMING, SimServer, World
@@ -75,4 +76,31 @@ def notice_of_a_commitment_is_lost(seed: int) -> None:
     wait(world, lambda: a.machine.applied_index == raft.log.last_index, within_ms=100)
 
 
-SCENARIOS: tuple[Callable[[int], None], ...] = (figure_8, snapshot_comes_late, notice_of_a_commitment_is_lost)
+def message_of_the_past_arrives_late(seed: int) -> None:
+    """What a leader sent arrives when its successor's entry is committed, and a follower has not heard so (§5.1)."""
+    world, old, a, b = leader_of_three(seed)
+    assert old.raft is not None
+    term, last = old.raft.term, old.raft.log.last_index
+    world.step(old, TransferLeadership(a.id))
+    # What was sent before the cut still arrives.
+    world.network.isolate(old.id, list(world.servers))
+    wait(world, lambda: b.disk.last_index > last)
+    world.network.cut.add((a.id, b.id))
+    world.run_until(world.now_ms + 100)
+    entry = LogEntry(last + 1, term, EntryKind.COMMAND, b"late")
+    late = AppendEntries(
+        sender=old.id, to=b.id, term=term, prev_index=last, prev_term=term, entries=(entry,), commit_index=last
+    )
+    world.step(b, late)
+    world.run_until(world.now_ms + 50)
+    world.crash(a)
+    world.network.heal()
+    wait(world, lambda: b in world.leaders())
+
+
+SCENARIOS: tuple[Callable[[int], None], ...] = (
+    figure_8,
+    snapshot_comes_late,
+    notice_of_a_commitment_is_lost,
+    message_of_the_past_arrives_late,
+)

@@ -140,5 +140,5 @@ def lan_tags(
 
 
 def wan_tags(lan: Mapping[str, str]) -> Mapping[str, str]:
-    """A server's tags in the WAN pool: the same, without the port of the pool that they are told in."""
-    return {name: value for name, value in lan.items() if name != "wan_join_port"}
+    """A server's tags in the WAN pool: the same, without the port of that pool, and what only its own quorum asks."""
+    return {name: value for name, value in lan.items() if name not in ("wan_join_port", GENERATION_TAG)}
