@@ -133,3 +133,17 @@ def test_all_servers_are_replaced_one_by_one_under_load(cluster: Cluster) -> Non
     assert len(writers.acknowledged) > 100
     assert not [key for key in writers.acknowledged if key not in stored]
     assert writers.longest_gap_s < 5
+
+
+def test_more_servers_than_expected_start_at_once_and_found_one_quorum(cluster: Cluster) -> None:
+    servers = [cluster.agent(f"s{number}", server=True, bootstrap_expect=3, **QUICK) for number in range(1, 6)]
+    for server in servers:
+        server.config["retry_join"] = [servers[0].lan, servers[-1].lan]
+        server.start()
+    leaders = {server.wait_leader(timeout_s=60) for server in servers}
+    assert len(leaders) == 1
+    everybody = {server.name: True for server in servers}
+    wait_for(lambda: peers(servers[0]) == everybody, "a vote for each", timeout_s=60)
+    assert servers[3].ask("PUT", "/v1/kv/one", "x").json is True
+    for server in servers:
+        wait_for(lambda server=server: server.get("/v1/kv/one?stale"), f"the write on {server.name}")  # type: ignore[misc]

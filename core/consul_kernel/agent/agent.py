@@ -292,6 +292,7 @@ class Agent:
                 servers=self._known_servers.alive,
                 listed_servers=self._known_servers.all,
                 ask_peers=self._known_servers.ask_peers,
+                ask_to_found=self._known_servers.ask_to_found,
                 ask_stats=lambda server: self._known_servers.ask_stats(server.address),
                 on_leader_change=self._leader_changed,
                 on_failure=self._failed,

@@ -15,6 +15,7 @@ from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
 from consul_kernel.rpc.router import parse_address
 from consul_kernel.structs import methods
 from consul_kernel.structs.autopilot import RaftStats
+from consul_kernel.structs.founding import FoundingReply, FoundingRequest
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.record import Empty
 
@@ -22,6 +23,8 @@ from .tags import ServerTags, server_tags
 
 logger = logging.getLogger(__name__)
 
+FOUNDING_GENERATION = 2
+"""Since when servers agree on a founder; older ones each found what they see."""
 ASK_STATS_TIMEOUT_MS = 1_000
 ASK_PEERS_TIMEOUT_MS = 5_000
 PING_TIMEOUT_MS = 3_000
@@ -119,6 +122,14 @@ class KnownServers:
             DatacenterRequest(datacenter=self._datacenter),
             timeout_ms=ASK_PEERS_TIMEOUT_MS,
         )
+
+    async def ask_to_found(self, server: ServerTags, request: FoundingRequest) -> FoundingReply:
+        """Whether a server agrees to a founder. One of an older generation is asked for its quorum. Raises RpcError."""
+        if server.generation < FOUNDING_GENERATION:
+            peers = await self.ask_peers(server)
+            return FoundingReply(agrees=not peers, peers=list(peers))
+        address = Address(server.host, server.port)
+        return await self._pool.call(address, methods.STATUS_FOUND, request, timeout_ms=ASK_PEERS_TIMEOUT_MS)
 
     async def ask_stats(self, address: str) -> RaftStats:
         """How far the server at `ip:port` is (`Status.RaftStats`). Raises RpcError."""

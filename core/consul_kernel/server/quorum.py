@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from consul_kernel.agent.tags import ServerTags, server_tags
 from consul_kernel.contracts.consensus import Consensus, Server, Suffrage
 from consul_kernel.contracts.membership import Member, MemberStatus
+
+AskPeers = Callable[[ServerTags], Awaitable[Sequence[str]]]
+"""Asks a server for its quorum (`Status.Peers`)."""
 
 logger = logging.getLogger(__name__)
 
@@ -21,20 +24,27 @@ class QuorumMembers:
     """
 
     def __init__(
-        self, *, consensus: Consensus, members: Callable[[], Iterable[Member]], node_id: str, several: bool
+        self,
+        *,
+        consensus: Consensus,
+        members: Callable[[], Iterable[Member]],
+        node_id: str,
+        several: bool,
+        ask_peers: AskPeers,
     ) -> None:
         self._consensus = consensus
         self._members = members
         self._node_id = node_id
         self._several = several
+        self._ask_peers = ask_peers
         self._turned_away: set[str] = set()
 
     async def join(self, member: Member, server: ServerTags) -> None:
-        """Have a living server in the quorum, at the address that it has now. Raises ConsensusError."""
+        """Have a living server in the quorum, at the address that it has now. Raises ConsensusError, RpcError."""
         if server.id in ("", self._node_id) or self._founded_another(member, server):
             return
         if not self._several:
-            self._turn_away(member, server)
+            self._turn_away(server, f"server {member.name} cannot join: the consensus here is for one server alone")
             return
         configuration = self._consensus.configuration
         known = configuration.get(server.id)
@@ -45,6 +55,10 @@ class QuorumMembers:
                 logger.info("server %s has a new id, removing %s from the quorum", member.name, other.id)
                 await self._consensus.remove_server(other.id)
         if known is None:
+            strangers = await self._foreign_quorum(server)
+            if strangers:
+                self._turn_away(server, f"server {member.name} cannot join: it is one of another quorum, {strangers}")
+                return
             # Without a vote, so that the quorum does not wait for one that lacks everything; autopilot gives it one.
             logger.info("adding server %s at %s to the quorum, without a vote yet", member.name, server.address)
             await self._consensus.add_server(Server(server.id, server.address, Suffrage.NONVOTER))
@@ -58,10 +72,19 @@ class QuorumMembers:
             logger.info("removing server %s from the quorum", name)
             await self._consensus.remove_server(server_id)
 
-    def _turn_away(self, member: Member, server: ServerTags) -> None:
+    async def _foreign_quorum(self, server: ServerTags) -> str:
+        """The quorum that a server has, where that is none of ours; "" where it has none, or once was one of ours.
+
+        Its log would be taken for ours as far as both are committed, and either quorum would lose by that.
+        """
+        peers = await self._ask_peers(server)
+        ours = {other.address for other in self._consensus.configuration.servers}
+        return "" if ours & set(peers) else ", ".join(peers)
+
+    def _turn_away(self, server: ServerTags, why: str) -> None:
         if server.id not in self._turned_away and len(self._turned_away) < TURNED_AWAY_MAX:
             self._turned_away.add(server.id)
-            logger.error("server %s cannot join: the consensus of this server is for one server alone", member.name)
+            logger.error("%s", why)
 
     def _is_alive(self, server_id: str, *, but_not_as: str) -> bool:
         """Whether the pool has a living server of this id, other than under the name given."""

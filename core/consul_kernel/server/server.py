@@ -33,14 +33,14 @@ from consul_kernel.structs.settings import AutopilotSettings, LimitSettings
 
 from .autopilot.looking import AskStats
 from .autopilot.making import make_autopilot
-from .bootstrap import AskPeers, Bootstrap
+from .bootstrap import AskToFound, Bootstrap
 from .coordinates import CoordinateUpdates
 from .datacenters import Datacenters
 from .endpoints import EndpointContext, attach_endpoints
 from .endpoints.context import SESSION_TTL_MIN_MS
 from .keyring import KeyringOperations
 from .leader import LeaderDuties
-from .quorum import QuorumMembers
+from .quorum import AskPeers, QuorumMembers
 from .reconcile import Reconciler
 from .session_timers import SessionTimers
 from .snapshots import ServerSnapshots
@@ -100,6 +100,7 @@ class ServerParts:
     listed_servers: Callable[[], Sequence[ServerTags]]
     ask_peers: AskPeers
     ask_stats: AskStats
+    ask_to_found: AskToFound
     on_leader_change: Callable[[LeaderChange], None]
     on_failure: Callable[[BaseException], None]
 
@@ -160,6 +161,7 @@ class RaftServer:
                     members=parts.membership.members,
                     node_id=settings.node_id,
                     several=ConsensusCapability.MULTI_SERVER in parts.consensus.capabilities,
+                    ask_peers=parts.ask_peers,
                 ),
                 node_name=settings.node_name,
                 datacenter=settings.datacenter,
@@ -175,7 +177,8 @@ class RaftServer:
             node_id=settings.node_id,
             expect=settings.bootstrap_expect,
             servers=parts.servers,
-            ask_peers=parts.ask_peers,
+            ask_to_found=parts.ask_to_found,
+            now_ms=parts.now_ms,
         )
         self._opened = True
 
@@ -309,6 +312,7 @@ class RaftServer:
             leader_address=self.leader_address,
             servers=parts.servers,
             listed_servers=parts.listed_servers,
+            consider_founding=lambda request: self._bootstrap.consider(request),
             judgement=lambda: self._autopilot.judgement,
             session_timers=session_timers,
             session_ttl_min_ms=settings.session_ttl_min_ms or SESSION_TTL_MIN_MS,

@@ -22,6 +22,7 @@ from .catalog import DeregisterRequest, RegisterRequest
 from .check import IndexedHealthChecks
 from .coordinate import CoordinateUpdateRequest, DatacenterMap, IndexedCoordinates
 from .event import EventFireRequest, EventFireResponse
+from .founding import FoundingReply, FoundingRequest
 from .health import IndexedCheckServiceNodes
 from .keyring import KeyringRequest, KeyringResponses
 from .kv import IndexedDirEntries, IndexedKeyList, KeyListRequest, KeyRequest, KVSRequest
@@ -83,6 +84,7 @@ Call = Callable[[Method[Any, Any], Any], Awaitable[Any]]
 STATUS_PING = Method("Status.Ping", Empty, Empty, Route.ANY)
 STATUS_LEADER = Method("Status.Leader", DatacenterRequest, str, Route.ANY)
 STATUS_PEERS = Method("Status.Peers", DatacenterRequest, list[str], Route.ANY)
+STATUS_FOUND = Method("Status.Found", FoundingRequest, FoundingReply, Route.ANY)
 STATUS_RAFT_STATS = Method("Status.RaftStats", Empty, RaftStats, Route.ANY)
 
 CATALOG_REGISTER = Method("Catalog.Register", RegisterRequest, Empty, Route.WRITE)

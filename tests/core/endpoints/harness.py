@@ -19,6 +19,7 @@ from consul_kernel.server.session_timers import SessionTimers
 from consul_kernel.state import ReplicatedState
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
+from consul_kernel.structs.founding import FoundingReply
 from consul_kernel.structs.keyring import KeyringResponses
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 from consul_kernel.structs.methods import CATALOG_DEREGISTER, CATALOG_REGISTER, KVS_APPLY, METHODS, Method
@@ -140,6 +141,7 @@ class Endpoints:
             servers=lambda: self.servers,
             session_timers=self.session_timers,
             listed_servers=lambda: self.servers,
+            consider_founding=lambda request: FoundingReply(agrees=True, servers=request.servers),
             judgement=lambda: self.judgement,
         )
         attach_endpoints(self.table, self.context)

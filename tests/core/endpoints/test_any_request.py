@@ -14,6 +14,7 @@ from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.coordinate import Coordinate, CoordinateUpdateRequest
 from consul_kernel.structs.event import EventFireRequest
+from consul_kernel.structs.founding import FoundingRequest
 from consul_kernel.structs.keyring import KeyringRequest
 from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
 from consul_kernel.structs.methods import METHODS
@@ -85,6 +86,7 @@ requests: dict[type[Any], st.SearchStrategy[Any]] = {
         config=st.builds(AutopilotConfig, max_trailing_logs=number, modify_index=number, redundancy_zone_tag=text),
         cas=st.booleans(),
     ),
+    FoundingRequest: st.builds(FoundingRequest, founder=text, servers=tags),
     RaftRemovePeerRequest: st.builds(RaftRemovePeerRequest, address=text, id=text),
     TransferLeaderRequest: st.builds(TransferLeaderRequest, id=text),
     DCSpecificRequest: st.builds(DCSpecificRequest, node_meta_filters=maps, **options),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
-from consul_kernel.agent.tags import lan_tags, server_tags
+from consul_kernel.agent.tags import ServerTags, lan_tags, server_tags
 from consul_kernel.contracts.consensus import Configuration, Consensus, Server, Suffrage
 from consul_kernel.contracts.errors import LeadershipLostError, RpcError
 from consul_kernel.contracts.membership import Member, MemberStatus
@@ -125,13 +126,26 @@ def pool() -> list[Member]:
     return [member("self", server=True)]
 
 
+def joining(
+    quorum: FakeQuorum, pool: list[Member], *, several: bool = True, peers: Sequence[str] = ()
+) -> QuorumMembers:
+    async def ask_peers(server: ServerTags) -> Sequence[str]:
+        return peers
+
+    return QuorumMembers(
+        consensus=cast("Consensus", quorum),
+        members=lambda: pool,
+        node_id="id-self",
+        several=several,
+        ask_peers=ask_peers,
+    )
+
+
 @pytest.fixture
 def reconciler(catalog: FakeCatalog, quorum: FakeQuorum, pool: list[Member], clock: Clock) -> Reconciler:
     return Reconciler(
         call=catalog.call,
-        quorum=QuorumMembers(
-            consensus=cast("Consensus", quorum), members=lambda: pool, node_id="id-self", several=True
-        ),
+        quorum=joining(quorum, pool),
         node_name="self",
         datacenter="dc1",
         now_ms=clock,
@@ -319,7 +333,7 @@ async def test_what_changed_is_seen_among_those_at_rest(reconciler: Reconciler, 
 async def test_nobody_joins_a_consensus_of_one_server(
     quorum: FakeQuorum, pool: list[Member], caplog: pytest.LogCaptureFixture
 ) -> None:
-    members = QuorumMembers(consensus=cast("Consensus", quorum), members=lambda: pool, node_id="id-self", several=False)
+    members = joining(quorum, pool, several=False)
     other = member("s2", server=True)
     tags = server_tags(other)
     assert tags is not None
@@ -327,7 +341,7 @@ async def test_nobody_joins_a_consensus_of_one_server(
         await members.join(other, tags)
     assert len(quorum.configuration.servers) == 1
     assert [record.getMessage() for record in caplog.records] == [
-        "server s2 cannot join: the consensus of this server is for one server alone"
+        "server s2 cannot join: the consensus here is for one server alone"
     ]
 
 
@@ -338,3 +352,26 @@ async def test_a_server_at_a_new_address_keeps_its_vote_or_none(
     await quorum.add_server(Server("id-s2", "127.0.0.8:8300", suffrage))
     await reconciler.reconcile(member("s2", server=True))
     assert quorum.configuration.get("id-s2") == Server("id-s2", "127.0.0.9:8300", suffrage)
+
+
+@pytest.mark.parametrize(
+    ("peers", "joins"),
+    [
+        ((), True),
+        (("127.0.0.1:8300", "127.0.0.9:8300"), True),
+        (("127.0.0.9:8300", "127.0.0.8:8300"), False),
+    ],
+)
+async def test_a_server_of_another_quorum_does_not_join(
+    quorum: FakeQuorum, pool: list[Member], caplog: pytest.LogCaptureFixture, peers: Sequence[str], joins: bool
+) -> None:
+    members = joining(quorum, pool, peers=peers)
+    other = member("s2", server=True)
+    tags = server_tags(other)
+    assert tags is not None
+    for _ in range(2):
+        await members.join(other, tags)
+    assert (quorum.configuration.get("id-s2") is not None) is joins
+    said = [record.getMessage() for record in caplog.records]
+    text = "server s2 cannot join: it is one of another quorum, 127.0.0.9:8300, 127.0.0.8:8300"
+    assert (said == [text]) is not joins

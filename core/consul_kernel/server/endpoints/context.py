@@ -21,6 +21,7 @@ from consul_kernel.server.session_timers import SessionTimers
 from consul_kernel.state.commands import COMMANDS_SINCE, CommandType, encode_command
 from consul_kernel.state.machine import ReplicatedState
 from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
+from consul_kernel.structs.founding import FoundingReply, FoundingRequest
 from consul_kernel.structs.keyring import KeyringRequest, KeyringResponses
 from consul_kernel.structs.query import DatacenterRequest
 
@@ -49,6 +50,7 @@ class EndpointContext:
     """Those of this datacenter that gossip has alive, this one among them."""
     listed_servers: Callable[[], Sequence[ServerTags]]
     """The same with those that failed or left."""
+    consider_founding: Callable[[FoundingRequest], FoundingReply]
     judgement: Callable[[], Judgement | None]
     """What autopilot last saw of the servers; None where this server does not lead, or has not looked yet."""
     session_timers: SessionTimers

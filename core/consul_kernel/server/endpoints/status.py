@@ -5,7 +5,14 @@ from __future__ import annotations
 from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.server.autopilot.looking import show_contact
 from consul_kernel.structs.autopilot import RaftStats
-from consul_kernel.structs.methods import STATUS_LEADER, STATUS_PEERS, STATUS_PING, STATUS_RAFT_STATS
+from consul_kernel.structs.founding import FoundingReply, FoundingRequest
+from consul_kernel.structs.methods import (
+    STATUS_FOUND,
+    STATUS_LEADER,
+    STATUS_PEERS,
+    STATUS_PING,
+    STATUS_RAFT_STATS,
+)
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.record import Empty
 
@@ -24,6 +31,7 @@ class Status:
         table.attach(STATUS_LEADER, self.leader)
         table.attach(STATUS_PEERS, self.peers)
         table.attach(STATUS_RAFT_STATS, self.raft_stats)
+        table.attach(STATUS_FOUND, self.found)
 
     async def ping(self, _: Empty) -> Empty:
         """Say that this server answers."""
@@ -45,3 +53,7 @@ class Status:
             last_term=status.last_log_term,
             last_index=status.last_log_index,
         )
+
+    async def found(self, request: FoundingRequest) -> FoundingReply:
+        """Whether this server agrees that another one founds the quorum."""
+        return self._context.consider_founding(request)
