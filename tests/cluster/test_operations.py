@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,3 +149,27 @@ def test_more_servers_than_expected_start_at_once_and_found_one_quorum(cluster: 
     assert servers[3].ask("PUT", "/v1/kv/one", "x").json is True
     for server in servers:
         wait_for(lambda server=server: server.get("/v1/kv/one?stale"), f"the write on {server.name}")  # type: ignore[misc]
+
+
+def test_the_one_that_is_left_goes_on_by_a_file_and_others_join_it(cluster: Cluster) -> None:
+    servers = formed(cluster)
+    left = next(server for server in servers if server is not cluster.leader())
+    left_id = left.get("/v1/agent/self")["Config"]["NodeID"]
+    assert servers[0].ask("PUT", "/v1/kv/kept", "x").json is True
+    wait_for(lambda: left.get("/v1/kv/kept?stale"), "the write on the server that will be left")
+    for server in servers:
+        assert server.process is not None
+        server.process.kill()  # all at once, so that none is a majority with the next
+    for server in servers:
+        server.kill()
+    file = Path(left.config["data_dir"]) / "raft" / "peers.json"
+    file.write_text(json.dumps([{"id": left_id, "address": f"{left.rpc[0]}:{left.rpc[1]}"}]))
+    left.start()
+    left.wait_leader()
+    assert peers(left) == {left.name: True}
+    assert not file.exists()
+    assert left.get("/v1/kv/kept?consistent")
+    assert left.ask("PUT", "/v1/kv/after", "x").json is True
+    new = cluster.agent("s4", server=True, retry_join=[left.lan], **QUICK).start()
+    wait_for(lambda: peers(left) == {left.name: True, new.name: True}, "a vote for the new one", timeout_s=60)
+    assert new.get("/v1/kv/after?stale")

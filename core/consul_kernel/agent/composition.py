@@ -224,7 +224,7 @@ def server_settings(config: AgentConfig, node_id: str, *, founds_alone: bool) ->
         max_query_time_ms=config.http.max_query_time_ms,
         session_ttl_min_ms=config.session_ttl_min_ms,
         limits=config.limits,
-        spool_folder=config.data_dir,
+        data_dir=config.data_dir,
     )
 
 

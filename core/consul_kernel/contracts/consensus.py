@@ -21,6 +21,8 @@ class ConsensusCapability(StrEnum):
 
     MULTI_SERVER = "multi-server"
     """The quorum may have any number of servers. Without it there is one, which founds by itself."""
+    RECOVERY = "recovery"
+    """`RecoverableConsensus`: servers that outlived the majority can be told to go on without it."""
 
 
 class Suffrage(StrEnum):
@@ -208,6 +210,19 @@ class Consensus(Protocol):
 
     async def aclose(self) -> None:
         """Stop taking part; pending proposals fail with LeadershipLostError. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class RecoverableConsensus(Protocol):
+    """Capability `recovery`."""
+
+    async def force_configuration(self, servers: Sequence[Server]) -> None:
+        """Before `start`: let these be the quorum, whatever the log says, because a majority of the old one is lost.
+
+        To be done on each of them with the same list, while none runs. What the lost ones alone had acknowledged is
+        lost with them. Raises ConsensusError for a list that is none, where there is no log, and after `start`.
+        """
         ...
 
 

@@ -40,6 +40,7 @@ from .endpoints import EndpointContext, attach_endpoints
 from .endpoints.context import SESSION_TTL_MIN_MS
 from .keyring import KeyringOperations
 from .leader import LeaderDuties
+from .peers_file import PeersFile
 from .quorum import AskPeers, QuorumMembers
 from .reconcile import Reconciler
 from .session_timers import SessionTimers
@@ -78,8 +79,8 @@ class ServerSettings:
     max_query_time_ms: int
     session_ttl_min_ms: int
     limits: LimitSettings
-    spool_folder: Path | None
-    """Where archives wait on their way in and out; None for the system's temporary files."""
+    data_dir: Path | None
+    """Where archives wait on their way in and out, and peers.json is looked for; None for temporary files, and none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +146,7 @@ class RaftServer:
             settings.autopilot, context, parts.membership, parts.ask_stats, settings.node_id
         )
         attach_endpoints(self.endpoints, context)
-        self.snapshots = ServerSnapshots(
-            context=context, spool_folder=settings.spool_folder, on_restored=self._restored
-        )
+        self.snapshots = ServerSnapshots(context=context, spool_folder=settings.data_dir, on_restored=self._restored)
         self._waste = WasteRemover(self.state)
         self._coordinate_updates = CoordinateUpdates(lambda batch: context.propose(CommandType.COORDINATES, batch))
         self._duties = LeaderDuties(
@@ -194,6 +193,9 @@ class RaftServer:
         )
         self._listener = await self._parts.transport.listen(settings.bind, self._rpc.serve)
         logger.info("server port on %s", self._listener.address)
+        if settings.data_dir is not None:
+            log = self._parts.store.log
+            await PeersFile(settings.data_dir).apply(self.consensus, is_new=log.last_index == 0)
         await self.consensus.start()
         self._waste.start()
         if settings.bootstrap and not self.consensus.configuration.servers:

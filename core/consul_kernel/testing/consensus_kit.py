@@ -15,6 +15,7 @@ from consul_kernel.contracts.consensus import ConsensusCapability, ConsensusPlug
 from .consensus_life_checks import LIFE_CHECKS, MULTI_SERVER_LIFE_CHECKS, SINGLE_SERVER_CHECKS
 from .consensus_order_checks import MULTI_SERVER_ORDER_CHECKS, ORDER_CHECKS
 from .consensus_quorum import Check, MakeConsensus
+from .consensus_recovery_checks import RECOVERY_CHECKS
 from .virtual_time import run_virtual
 
 LIMIT_S = 600.0
@@ -36,7 +37,8 @@ def has_several_servers(plugin: ConsensusPlugin) -> bool:
 
 def checks_of(plugin: ConsensusPlugin) -> tuple[Check, ...]:
     """All checks for one plugin."""
-    return CHECKS + (MULTI_SERVER_CHECKS if has_several_servers(plugin) else SINGLE_SERVER_CHECKS)
+    checks = CHECKS + (MULTI_SERVER_CHECKS if has_several_servers(plugin) else SINGLE_SERVER_CHECKS)
+    return checks + RECOVERY_CHECKS if ConsensusCapability.RECOVERY in plugin.capabilities else checks
 
 
 def run_check(check: Check, make: MakeConsensus, servers: int) -> None:
@@ -74,6 +76,7 @@ def _as_test(check: Check, servers: int) -> Callable[[ConsensusContractTests, Ma
 __all__ = [
     "CHECKS",
     "MULTI_SERVER_CHECKS",
+    "RECOVERY_CHECKS",
     "SINGLE_SERVER_CHECKS",
     "ConsensusContractTests",
     "checks_of",

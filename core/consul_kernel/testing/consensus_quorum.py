@@ -15,6 +15,7 @@ from consul_kernel.contracts.consensus import (
     Consensus,
     ConsensusContext,
     LeaderChange,
+    RecoverableConsensus,
     Server,
     Suffrage,
 )
@@ -102,8 +103,8 @@ class Quorum:
         self.nodes.append(node)
         return node
 
-    async def start(self, node: Node) -> None:
-        """Start a server on what its last life left behind."""
+    async def start(self, node: Node, *, forced: Sequence[Server] = ()) -> None:
+        """Start a server on what its last life left behind; with `forced`, as one of these and of no others."""
         if node.life and not self._durable_state:
             node.machine = JournalMachine()
         node.life += 1
@@ -134,6 +135,9 @@ class Quorum:
                 trailing_logs=trailing,
             )
         )
+        if forced:
+            assert isinstance(node.consensus, RecoverableConsensus)
+            await node.consensus.force_configuration(forced)
         await node.consensus.start()
         node.listener = await transport.listen(Address(node.host, PORT), node.consensus.serve)
 

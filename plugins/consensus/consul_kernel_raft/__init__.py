@@ -23,6 +23,6 @@ def consul_kernel_register_consensus() -> ConsensusPlugin:
         api=1,
         create=_create,
         config_type=RaftConfig,
-        capabilities=frozenset({ConsensusCapability.MULTI_SERVER}),
+        capabilities=frozenset({ConsensusCapability.MULTI_SERVER, ConsensusCapability.RECOVERY}),
         summary="Raft with pre-vote, leader lease, snapshots and membership changes",
     )

@@ -55,7 +55,7 @@ from .proposals import (
     wait_result,
 )
 from .reads import ReadWaiters
-from .recovery import recover
+from .recovery import force_configuration, recover
 from .snapshotter import Snapshotter
 from .stats import LeadershipView, describe_status, leadership_view, raft_stats, status_before_start
 from .turns import TurnWaiters
@@ -119,6 +119,12 @@ class RaftConsensus:
         self._writer.start()
         self._spawn(self._snapshot_periodically(raft))
         self._wake()
+
+    async def force_configuration(self, servers: Sequence[Server]) -> None:
+        """Before `start`: go on with these servers."""
+        if self._raft is not None or self._closed:
+            raise ConsensusError("the configuration of a server that runs cannot be forced")
+        await force_configuration(self._context, tuple(servers), self._timing, Limits())
 
     async def aclose(self) -> None:
         """Stop taking part. Idempotent."""

@@ -6,16 +6,20 @@ import logging
 import random
 from collections.abc import Sequence
 
-from consul_kernel.contracts.consensus import ConsensusContext
-from consul_kernel.contracts.errors import PeerProtocolError, PluginStartError, StoreError
-from consul_kernel.contracts.store import LogEntry, LogStore, SnapshotMeta
+from consul_kernel.contracts.consensus import ConsensusContext, Server
+from consul_kernel.contracts.errors import ConsensusError, PeerProtocolError, PluginStartError, StoreError
+from consul_kernel.contracts.store import HardState, LogEntry, LogStore, SnapshotMeta
 
 from .core import Limits, Raft, Timing
+from .core.entry import EntryKind, encode_configuration
+from .core.membership import find_invalid
 from .core.messages import SnapshotPoint
 from .snapshots import point_of, restore
 
 _log = logging.getLogger(__name__)
 _SCAN_BYTES = 4 * 1024 * 1024
+FORCED_TERMS = 1_000_000_000
+"""More elections than any quorum has held."""
 
 
 async def recover(context: ConsensusContext, timing: Timing, limits: Limits, rng: random.Random) -> Raft:
@@ -53,6 +57,28 @@ async def recover(context: ConsensusContext, timing: Timing, limits: Limits, rng
         raft.recover(entries, now_ms)
         first = entries[-1].index + 1
     return raft
+
+
+async def force_configuration(
+    context: ConsensusContext, servers: tuple[Server, ...], timing: Timing, limits: Limits
+) -> None:
+    """Add an entry to the log that makes these servers the quorum. Raises ConsensusError and PluginStartError.
+
+    Nothing else changes: what of the log is committed the new quorum finds out as any does, so that the server with
+    most of it leads. The entry's term must be above all that the old quorum ever had, and differ wherever what is
+    before the entry differs (log matching, §5.3). Counted from the last entry's term it is both.
+    """
+    invalid = find_invalid(servers)
+    if invalid is not None:
+        raise ConsensusError(f"cannot force this configuration: {invalid}")
+    raft = await recover(context, timing, limits, context.rng)
+    log = raft.log
+    if log.last_index == 0:
+        raise ConsensusError("there is no log here to go on from: an empty server joins the others")
+    term = log.last_term + FORCED_TERMS
+    entry = LogEntry(log.last_index + 1, term, EntryKind.CONFIGURATION, encode_configuration(servers))
+    await context.log.append([entry], HardState(term))
+    _log.warning("raft: the configuration was forced in term %d: %s", term, [server.address for server in servers])
 
 
 def _goes_beyond(snapshot: SnapshotMeta | None, log: LogStore) -> bool:

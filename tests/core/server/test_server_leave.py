@@ -57,7 +57,7 @@ def leaving(consensus: FakeConsensus) -> RaftServer:
         max_query_time_ms=1,
         session_ttl_min_ms=0,
         limits=LimitSettings(),
-        spool_folder=None,
+        data_dir=None,
     )
     server = RaftServer(settings, cast("ServerParts", None))
     server.consensus = cast("Consensus", consensus)

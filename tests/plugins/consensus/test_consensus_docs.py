@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from consul_kernel.testing.consensus_kit import CHECKS, MULTI_SERVER_CHECKS, SINGLE_SERVER_CHECKS
+from consul_kernel.testing.consensus_kit import CHECKS, MULTI_SERVER_CHECKS, RECOVERY_CHECKS, SINGLE_SERVER_CHECKS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "contracts" / "consensus.md"
 
 
 def test_every_clause_has_a_check() -> None:
     clauses = re.findall(r"^(\d+)\.(\d+) ", DOCUMENT.read_text(), re.MULTILINE)
-    several = re.findall(r"^(\d+)\.(\d+) \*\*\(multi-server\)\*\*", DOCUMENT.read_text(), re.MULTILINE)
-    assert sorted(_clauses(CHECKS + MULTI_SERVER_CHECKS + SINGLE_SERVER_CHECKS)) == clauses
-    assert sorted(_clauses(MULTI_SERVER_CHECKS)) == several
+    assert sorted(_clauses(CHECKS + MULTI_SERVER_CHECKS + SINGLE_SERVER_CHECKS + RECOVERY_CHECKS)) == clauses
+    for capability, checks in (("multi-server", MULTI_SERVER_CHECKS), ("recovery", RECOVERY_CHECKS)):
+        marked = re.findall(rf"^(\d+)\.(\d+) \*\*\({capability}\)\*\*", DOCUMENT.read_text(), re.MULTILINE)
+        assert sorted(_clauses(checks)) == marked
 
 
 def _clauses(checks: tuple[object, ...]) -> list[tuple[str, ...]]:
