@@ -62,7 +62,7 @@ class CallStream:
             self._patience.cancel()
         if header.error:
             self.stream.close()
-            raise RpcError(CALL_PREFIX + header.error)
+            raise RpcError(header.error)
         return reply
 
     def _grow_impatient(self, waited_ms: float, timeout_ms: float) -> None:

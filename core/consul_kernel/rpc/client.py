@@ -89,8 +89,8 @@ class ConnectionPool:
     ) -> ReplyT:
         """Make a call and wait for the reply, at most `timeout_ms`, and `connect_timeout_ms` for a connection.
 
-        Raises RpcError with the remote text behind `rpc error making call: `, RpcUnreachableError when nothing
-        was sent, RpcTransportError when the outcome is unknown.
+        Raises RpcError with the remote endpoint's text, RpcUnreachableError when nothing was sent, RpcTransportError
+        when the outcome is unknown.
         """
         connection = self._connections.get(address)
         if connection is None or not connection.session.is_open:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from consul_kernel.contracts.errors import PeerProtocolError, RpcError, TransportError
 
 CALL_PREFIX = "rpc error making call: "
-"""Put by the calling side before the text of a remote error, once for each hop."""
+"""Before the cause, where a call broke off. What an endpoint says is passed on as it is: an answer reads the same
+whichever agent was asked, on however many hops (Consul puts this before it at each).
+"""
 CONNECT_PREFIX = "rpc error getting client: failed to get conn: "
 
 NO_LEADER = "No cluster leader"

@@ -67,7 +67,7 @@ def test_a_datacenter_nobody_knows_has_no_path_to_it() -> None:
         client, _ = make_client(network, *here)
         with pytest.raises(RpcError, match=r"^No path to datacenter$"):
             await here[1].router.call(KVS_GET, KeyRequest(datacenter="dc9"))
-        with pytest.raises(RpcError, match=r"^rpc error making call: No path to datacenter$"):
+        with pytest.raises(RpcError, match=r"^No path to datacenter$"):
             await client.call(KVS_GET, KeyRequest(datacenter="dc9"))
         assert virtual_now_ms() < 100
 
@@ -86,7 +86,7 @@ def test_a_datacenter_whose_servers_have_all_failed_is_known_but_out_of_reach() 
     run_virtual(program())
 
 
-def test_errors_gain_a_prefix_at_each_hop() -> None:
+def test_an_error_reads_the_same_on_any_number_of_hops() -> None:
     async def program() -> None:
         network, here, there = await federation()
         client, _ = make_client(network, *here)
@@ -97,15 +97,15 @@ def test_errors_gain_a_prefix_at_each_hop() -> None:
         there[0].endpoints.on_apply = refuse
         for node in there[1:]:
             here[1].directory.remove("dc2", node.name)
-        with pytest.raises(RpcError, match=r"^rpc error making call: Must provide key$"):
+        with pytest.raises(RpcError, match=r"^Must provide key$"):
             await here[1].router.call(KVS_APPLY, WRITE)
         for node in here:
             node.directory.remove("dc2", "t1")
             node.directory.add(there[1].entry)
             node.directory.remove("dc2", "t3")
-        with pytest.raises(RpcError, match=r"^rpc error making call: rpc error making call: Must provide key$"):
+        with pytest.raises(RpcError, match=r"^Must provide key$"):
             await here[1].router.call(KVS_APPLY, WRITE)
-        with pytest.raises(RpcError, match=r"^(rpc error making call: ){3}Must provide key$"):
+        with pytest.raises(RpcError, match=r"^Must provide key$"):
             await client.call(KVS_APPLY, WRITE)
 
     run_virtual(program())
