@@ -16,14 +16,14 @@ from .answer import HTML, TEXT, Answer
 from .connection import Connection
 from .exchange import DEFAULT_ACL_POLICY, Exchange, Site
 from .failures import HttpError, MethodNotAllowedError, failure_of
+from .resolving import Resolver
 from .routing import Route, Router
-from .target import EMPTY_QUERY, Query, TargetError, clean_path, escape_path, octets_of, split_target
+from .target import TargetError, octets_of
 
 logger = logging.getLogger(__name__)
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-Found = tuple[Route, str]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -32,9 +32,10 @@ class Dispatcher:
 
     def __init__(self, site: Site, router: Router) -> None:
         self._site = site
-        self._router = router
+        self._resolver = Resolver(router)
         self._blocked_prefixes = tuple(site.http.block_endpoints)
         self._writers = _networks(site.http.allow_write_http_from)
+        self._is_guarded = bool(self._blocked_prefixes or self._writers)
 
     async def __call__(self, request: web.BaseRequest) -> Answer:
         """Answer one request. Only cancellation comes out of here."""
@@ -67,45 +68,45 @@ class Dispatcher:
 
     async def _answer(self, request: web.BaseRequest) -> Answer:
         try:
-            path, raw_query = split_target(request.raw_path)
+            target = self._resolver.resolve(request.raw_path)
         except TargetError:
             return Answer(400, b"", TEXT, b"400 Bad Request", close=True)
-        cleaned = clean_path(path)
-        if self._router.lacks_slash(cleaned):
-            cleaned += "/"
-        if cleaned != path:
-            return self._moved(request, cleaned, raw_query)
-        found = self._router.find(path)
-        if found is None:
-            return self._unrouted(path)
+        if target.moved_to:
+            return self._moved(request, target.moved_to)
+        route = target.route
+        if route is None:
+            return self._unrouted(target.path)
         try:
-            return await self._routed(request, path, raw_query, found)
+            method = request.method
+            endpoint = route.endpoints.get(method)
+            if target.query is None:
+                raise HttpError(500)
+            if self._is_guarded or endpoint is None:
+                self._guard(request, target.path)
+                if endpoint is None:
+                    return self._other_method(method, route)
+            return await endpoint(Exchange(self._site, request, target.path, target.suffix, target.query))
         except ConsulKernelError as error:
             return self._failed(request, failure_of(error))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # a fault of ours must not end the server, nor even the connection
-            logger.exception("request %s %s failed", request.method, path)
+            logger.exception("request %s %s failed", request.method, target.path)
             return self._failed(request, HttpError(500, "Internal server error"))
 
-    async def _routed(self, request: web.BaseRequest, path: str, raw_query: str, found: Found) -> Answer:
-        route, suffix = found
-        try:
-            query = Query(raw_query) if raw_query else EMPTY_QUERY
-        except TargetError:
-            raise HttpError(500) from None
+    def _guard(self, request: web.BaseRequest, path: str) -> None:
+        """Refuse what the agent file forbids: endpoints, and writes from some networks."""
         if self._blocked_prefixes and path.startswith(self._blocked_prefixes):
             raise HttpError(403, "Endpoint is blocked by agent configuration")
-        method = request.method
-        endpoint = route.endpoints.get(method)
-        if endpoint is None:
-            if method == "OPTIONS":
-                allow = ",".join(("OPTIONS", *route.methods)).encode()
-                return Answer(200, self._head(), b"Allow: " + allow + b"\r\n")
-            raise MethodNotAllowedError(method, route.methods)
-        if self._writers and method not in _READS:
+        if self._writers and request.method not in _READS:
             self._check_writer(request)
-        return await endpoint(Exchange(self._site, request, path, suffix, query))
+
+    def _other_method(self, method: str, route: Route) -> Answer:
+        """The answer to a method that the route has no endpoint for."""
+        if method == "OPTIONS":
+            allow = ",".join(("OPTIONS", *route.methods)).encode()
+            return Answer(200, self._head(), b"Allow: " + allow + b"\r\n")
+        raise MethodNotAllowedError(method, route.methods)
 
     def _head(self) -> bytes:
         return self._site.template.lines() + DEFAULT_ACL_POLICY
@@ -123,8 +124,7 @@ class Dispatcher:
             return Answer(200, self._site.template.lines(), TEXT, b"Consul Agent")
         return Answer(404, self._site.template.lines(), b"")
 
-    def _moved(self, request: web.BaseRequest, path: str, raw_query: str) -> Answer:
-        location = escape_path(path) + (f"?{raw_query}" if raw_query else "")
+    def _moved(self, request: web.BaseRequest, location: str) -> Answer:
         head = b"Location: " + octets_of(location) + b"\r\n"
         if request.method not in {"GET", "HEAD"}:
             return Answer(301, self._site.template.lines(), head)

@@ -112,12 +112,12 @@ class Exchange:
         indent = self.site.http.dev_mode or "pretty" in self.query
         return self._answer(status, JSON + head, gojson.encode(value, indent=indent))
 
-    def shared_json(self, records: list[Any], form: str, show: Callable[[], Any], head: bytes) -> Answer:
-        """A JSON answer that shows shared records in a certain form; encoded once for all who ask the same."""
+    def shared_json(self, shared: object, form: str, show: Callable[[], Any], head: bytes) -> Answer:
+        """A JSON answer that shows a shared record or list in a certain form; encoded once for all who ask the same."""
         indent = self.site.http.dev_mode or "pretty" in self.query
         if self.site.bodies is None or indent:
             return self.json(show(), head)
-        return self._answer(200, JSON + head, self.site.bodies.body(records, form, lambda: gojson.encode(show())))
+        return self._answer(200, JSON + head, self.site.bodies.body(shared, form, lambda: gojson.encode(show())))
 
     def text(self, text: str, head: bytes = b"", *, status: int = 200, content_type: bytes = TEXT) -> Answer:
         """A text answer."""

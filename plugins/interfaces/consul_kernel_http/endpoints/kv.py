@@ -12,6 +12,8 @@ from consul_kernel_http.options import UintError, parse_uint, read_options
 from consul_kernel_http.reads import meta_head, read
 from consul_kernel_http.views.kv import dir_entry_view
 
+_SHARED_VALUE_OCTETS = 4096
+"""Entries with longer values are decoded anew for each read, so none of them would be met again."""
 _RAW_HEAD = b"Content-Type: text/plain\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
 
 
@@ -30,7 +32,12 @@ async def get(exchange: Exchange) -> Answer:
         return exchange.empty(head, status=404)
     if "raw" in exchange.query and not recurse:
         return exchange.octets(entries[0].value or b"", _RAW_HEAD + head)
-    return exchange.json([dir_entry_view(entry) for entry in entries], head)
+    if recurse:
+        return exchange.json([dir_entry_view(entry) for entry in entries], head)
+    entry = entries[0]
+    if len(entry.value or b"") > _SHARED_VALUE_OCTETS:
+        return exchange.json([dir_entry_view(entry)], head)
+    return exchange.shared_json(entry, "entry", lambda: [dir_entry_view(entry)], head)
 
 
 async def _get_keys(exchange: Exchange) -> Answer:

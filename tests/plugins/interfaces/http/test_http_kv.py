@@ -227,3 +227,14 @@ async def test_failed_calls_carry_no_index(site: Site, method: str) -> None:
     assert got.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert "X-Consul-Index" not in got.headers
     assert site.agent.calls[0][1].datacenter == "nowhere"
+
+
+async def test_an_entry_that_is_shown_again_is_shown_as_it_is_then(site: Site) -> None:
+    entry = DirEntry(key=b"k", value=b"one", create_index=5, modify_index=7)
+    site.agent.answer(KVS_GET, lambda _: IndexedDirEntries(index=entry.modify_index, entries=[entry]))
+    first = await site.get("/v1/kv/k")
+    assert await site.get("/v1/kv/k") == first
+    entry = DirEntry(key=b"k", value=b"two", create_index=5, modify_index=8)
+    assert (await site.get("/v1/kv/k")).json[0]["ModifyIndex"] == 8
+    entry = DirEntry(key=b"k", value=b"v" * 5000, create_index=5, modify_index=9)
+    assert (await site.get("/v1/kv/k")).json[0]["ModifyIndex"] == 9

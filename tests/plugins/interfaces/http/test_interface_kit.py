@@ -57,7 +57,7 @@ class NeverAsks(Honest):
 
     def __init__(self, context: InterfaceContext) -> None:
         super().__init__(context)
-        self._dispatcher._router._routes.clear()
+        self._dispatcher._resolver._router._routes.clear()
 
 
 @pytest.mark.parametrize(
