@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -79,17 +78,6 @@ class PluginManager:
             module = self._import(installed)
             self._loaded[key] = self._describe(installed, module)
         return self._loaded[key]
-
-    def load_all(self, wanted: Iterable[tuple[PluginKind, str]]) -> None:
-        """Load each, and only then fail, with every error at once. Raises PluginLoadError."""
-        errors = []
-        for kind, name in wanted:
-            try:
-                self.load(kind, name)
-            except PluginLoadError as error:
-                errors.append(str(error))
-        if errors:
-            raise PluginLoadError("\n".join(errors))
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a notice of every loaded plugin; what one raises is logged with its name and goes no further."""

@@ -152,13 +152,6 @@ def test_a_plugin_without_the_hook_of_its_kind_is_refused(shelf: Shelf) -> None:
         PluginManager().load(PluginKind.CIPHER, "acme")
 
 
-def test_load_all_shows_every_error(shelf: Shelf) -> None:
-    with pytest.raises(PluginLoadError) as caught:
-        PluginManager().load_all([(PluginKind.STORE, "one"), (PluginKind.CIPHER, "two")])
-    assert "'one'" in str(caught.value)
-    assert "'two'" in str(caught.value)
-
-
 def test_a_listener_that_raises_is_logged_and_the_others_are_told(
     shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,7 +168,8 @@ def test_a_listener_that_raises_is_logged_and_the_others_are_told(
         vars(module)["consul_kernel_agent_started"] = consul_kernel_agent_started
         shelf.offer(PluginKind.STORE, name, module, distribution=f"{name}-store")
     manager = PluginManager()
-    manager.load_all([(PluginKind.STORE, "bad"), (PluginKind.STORE, "good")])
+    for name in ("bad", "good"):
+        manager.load(PluginKind.STORE, name)
     manager.notify("consul_kernel_agent_started", agent="the agent")
     assert told == ["the agent"]
     assert "bad-store" in caplog.text

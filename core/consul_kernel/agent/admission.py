@@ -10,16 +10,21 @@ from collections.abc import Callable, Sequence
 
 from consul_kernel.contracts.membership import Member, MemberStatus
 
-from .tags import ROLE_CLIENT, ROLE_SERVER, build_version, server_tags
+from .tags import GENERATION_TAG, ROLE_CLIENT, ROLE_SERVER, build_version, server_tags
 
 MIN_VERSION_WITH_UNIQUE_IDS = (0, 8, 5)
 """Before it, agents on one host had one id, made from the hardware."""
+
+JOINED_A_WAN_PORT = "; was a WAN port joined in place of a LAN port?"
 
 _GOING = (MemberStatus.LEFT, MemberStatus.LEAVING)
 
 
 def lan_admission(*, datacenter: str, node_name: str, node_id: str) -> Callable[[Member], str | None]:
-    """Agents of this datacenter, none of them under this agent's id.
+    """Agents of this datacenter, none of them under this agent's id, and no server under its name in the WAN pool.
+
+    Consul admits the last: an agent that joined a WAN port by mistake then brings every server into the LAN pool a
+    second time, under another name, and the catalog has the node now under the one, now under the other.
 
     Members without Consul's tags (a plain Serf agent) are admitted: they take part in gossip only.
     """
@@ -31,8 +36,12 @@ def lan_admission(*, datacenter: str, node_name: str, node_id: str) -> Callable[
             return f"Member '{member.name}' has conflicting node ID '{node_id}' with this agent's ID"
         if member.tags.get("role") not in (ROLE_CLIENT, ROLE_SERVER):
             return None
+        joined_wan_port = _is_of_wan_pool(member)
         if member.tags.get("dc") != datacenter:
-            return f"Member '{member.name}' part of wrong datacenter '{member.tags.get('dc', '')}'"
+            where = f"part of wrong datacenter '{member.tags.get('dc', '')}'"
+            return f"Member '{member.name}' {where}{JOINED_A_WAN_PORT if joined_wan_port else ''}"
+        if joined_wan_port:
+            return f"Member '{member.name}' is of the WAN pool, which takes no LAN agents{JOINED_A_WAN_PORT}"
         if member.tags.get("segment", ""):
             return f"Member '{member.name}' part of wrong segment '{member.tags['segment']}' (expected '')"
         return None
@@ -40,13 +49,13 @@ def lan_admission(*, datacenter: str, node_name: str, node_id: str) -> Callable[
     return refuse
 
 
-def is_named_as_in_wan(member: Member) -> bool:
-    """Whether a member of the LAN pool is, by its name and tags, one of the WAN pool: a WAN port was joined.
+def _is_of_wan_pool(member: Member) -> bool:
+    """Whether a member that the LAN pool is told of is, by its name and tags, one of the WAN pool.
 
-    The WAN pool refuses this agent, but by Serf's protocol it answers the join before it looks at who joins.
+    That pool refuses this agent, but by Serf's protocol it answers a join before it looks at who joins.
     """
     server = server_tags(member)
-    if server is None or server.wan_join_port:
+    if server is None or server.wan_join_port or GENERATION_TAG in member.tags:
         return False
     return member.name == f"{server.name}.{server.datacenter}"
 
@@ -81,6 +90,6 @@ def refuse_in_wan(member: Member) -> str | None:
     if member.name != f"{server.name}.{server.datacenter}":
         return (
             f"Member '{member.name}' is not named '{server.name}.{server.datacenter}', as servers are in the WAN pool; "
-            "was the LAN pool of an agent told to join a WAN port?"
+            "was a LAN port joined in place of a WAN port, or the LAN pool of an agent told to join a WAN port?"
         )
     return None

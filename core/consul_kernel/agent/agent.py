@@ -25,7 +25,6 @@ from consul_kernel.server.leader import NEW_LEADER_EVENT
 from consul_kernel.server.server import RaftServer, ServerParts
 from consul_kernel.snapshot.stream import SnapshotStreams
 
-from .admission import is_named_as_in_wan
 from .clock import monotonic_ms
 from .composition import Parts, server_settings
 from .coordinate_sync import CoordinateSync
@@ -41,10 +40,6 @@ from .snapshots import make_dispatcher
 
 logger = logging.getLogger(__name__)
 
-JOINED_A_WAN_PORT = (
-    "member %s is named as servers are in the WAN pool, which takes no LAN agents; "
-    "was a WAN port joined in place of a LAN port?"
-)
 LEAVE_STEP_TIMEOUT_S = 15.0
 """The longest that handing over, telling a pool (13 s at worst), and being let go by the quorum may take, each."""
 
@@ -55,7 +50,7 @@ class Agent:
     def __init__(self, config: AgentConfig, plugins: PluginManager, *, rng: random.Random | None = None) -> None:
         """Load the plugins that the configuration names, and what identifies this agent: node id and gossip keys.
 
-        Raises PluginLoadError, ConfigErrors and PluginStartError; does no I/O else.
+        Raises ConfigErrors and PluginStartError; does no I/O else.
         """
         self._config = config
         self._plugins = plugins
@@ -351,8 +346,6 @@ class Agent:
 
     def _member_event(self, event: MemberEvent) -> None:
         self._member_log.observe(event)
-        if event.kind is MemberEventKind.JOIN and is_named_as_in_wan(event.member):
-            logger.warning(JOINED_A_WAN_PORT, event.member.name)
         server = self._known_servers.observe(event)
         if self._server is not None:
             self._server.member_changed(event)

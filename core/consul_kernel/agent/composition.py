@@ -12,6 +12,7 @@ from consul_kernel.config.model import AgentConfig
 from consul_kernel.config.problems import ConfigErrors, ConfigProblem
 from consul_kernel.contracts.cipher import Cipher, CipherContext
 from consul_kernel.contracts.consensus import ConsensusCapability, ConsensusPlugin
+from consul_kernel.contracts.errors import PluginLoadError
 from consul_kernel.contracts.interface import AgentApi, Interface, InterfaceContext
 from consul_kernel.contracts.membership import GossipEvent, Membership, MembershipContext
 from consul_kernel.contracts.plugin import Plugin, PluginConfig, PluginKind
@@ -51,7 +52,7 @@ class Parts:
         on_event: Callable[[GossipEvent], None],
         on_wan_event: Callable[[GossipEvent], None],
     ) -> None:
-        """Raises PluginLoadError or ConfigErrors, each with everything that is wrong."""
+        """Raises ConfigErrors with everything that is wrong."""
         self._config = config
         self._chosen = choose(config, plugins)
         self.transport: Transport = self._make(PluginKind.TRANSPORT, TransportContext())
@@ -241,13 +242,23 @@ def wanted_blocks(config: AgentConfig) -> list[PluginBlock]:
 
 
 def choose(config: AgentConfig, plugins: PluginManager) -> list[Chosen]:
-    """Load and decode the wanted blocks. Raises PluginLoadError or ConfigErrors with every error at once."""
-    wanted = wanted_blocks(config)
-    plugins.load_all((block.kind, block.name) for block in wanted)
+    """Load and decode the wanted blocks. Raises ConfigErrors with every error at once."""
+    chosen, problems = examine(config, plugins)
+    if problems:
+        raise ConfigErrors(problems)
+    return chosen
+
+
+def examine(config: AgentConfig, plugins: PluginManager) -> tuple[list[Chosen], list[ConfigProblem]]:
+    """The wanted blocks that can be loaded and decoded, and what is wrong with the others."""
     chosen: list[Chosen] = []
     problems: list[ConfigProblem] = []
-    for block in wanted:
-        plugin = plugins.load(block.kind, block.name)
+    for block in wanted_blocks(config):
+        try:
+            plugin = plugins.load(block.kind, block.name)
+        except PluginLoadError as error:
+            problems.append(ConfigProblem(str(error), block.source, block.path))
+            continue
         if block.kind is PluginKind.CONSENSUS and config.bootstrap_expect > 1 and not has_several_servers(plugin):
             text = f"it is for one server alone, and cannot wait for bootstrap_expect = {config.bootstrap_expect}"
             problems.append(ConfigProblem(text, block.source, block.path))
@@ -255,6 +266,4 @@ def choose(config: AgentConfig, plugins: PluginManager) -> list[Chosen]:
             chosen.append(Chosen(block, plugin, decode_block(block, plugin.config_type)))
         except ConfigErrors as errors:
             problems.extend(errors.problems)
-    if problems:
-        raise ConfigErrors(problems)
-    return chosen
+    return chosen, problems

@@ -12,7 +12,7 @@ from consul_kernel.contracts.membership import Member, Membership
 from consul_kernel.contracts.transport import Address
 
 from .resolve import resolve
-from .retry_join import log_joined, retry_join
+from .retry_join import RetryJoinExhaustedError, log_joined, retry_join
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,11 @@ class Pools:
         """Everyone known in a pool. Raises MembershipError as `pool` does."""
         return self.pool(wan=wan).members()
 
-    async def join(self, addresses: Sequence[str], *, wan: bool) -> int:
-        """Join by address or name; how many answered. Raises MembershipError with every cause when none did."""
+    async def join(self, addresses: Sequence[str], *, wan: bool, counts_itself: bool = True) -> int:
+        """Join by address or name; how many answered. Raises MembershipError with every cause when none did.
+
+        With `counts_itself` false, this agent's own address is passed over where there are others.
+        """
         membership = self.pool(wan=wan)
         bind = self._config.serf_wan_address if wan else None
         default_port = (bind or self._config.serf_lan_address).port
@@ -78,14 +81,20 @@ class Pools:
             except MembershipError as error:
                 errors.append(str(error))
         joined = 0
-        for address in dict.fromkeys(found):
+        for address in dict.fromkeys(found if counts_itself else self._others(found, membership)):
             try:
                 joined += await membership.join([address])
             except MembershipError as error:
                 errors.append(str(error))
         if not joined and errors:
             raise MembershipError(_several(errors))
+        if errors:
+            logger.info("of those to join, some did not answer: %s", " ".join(_several(errors).split()))
         return joined
+
+    def _others(self, addresses: Sequence[Address], membership: Membership) -> Sequence[Address]:
+        own = membership.local_member.address
+        return [address for address in addresses if address != own] or addresses
 
     def orders(self, *, wan: bool) -> JoinOrders:
         """What the agent file says of joining a pool; nothing, where this agent isn't in it."""
@@ -105,16 +114,28 @@ class Pools:
             log_joined(await self.join(addresses, wan=wan), wan=wan)
 
     async def join_until_answered(self, *, wan: bool) -> None:
-        """`retry_join`. Raises RetryJoinExhaustedError."""
+        """`retry_join`. Raises RetryJoinExhaustedError.
+
+        Servers often have one list, with each of them on it. Consul has joined when it has called itself, and a server
+        that all others refuse says nothing of it; here it goes on trying, and only its last attempt may be itself.
+        """
         orders = self.orders(wan=wan)
-        if orders.retry:
+        if not orders.retry:
+            return
+        try:
             await retry_join(
-                lambda addresses: self.join(addresses, wan=wan),
+                lambda addresses: self.join(addresses, wan=wan, counts_itself=False),
                 orders.retry,
                 interval_ms=orders.retry_interval_ms,
                 max_attempts=orders.retry_max,
                 wan=wan,
             )
+        except RetryJoinExhaustedError as error:
+            try:
+                await self.join(orders.retry, wan=wan)
+            except MembershipError:
+                raise error from None
+            logger.warning("%s; this agent is on the list itself, and goes on", " ".join(str(error).split()))
 
     async def force_leave(self, node: str, *, prune: bool) -> None:
         """Have a failed member counted as left: NODE in the LAN pool, NODE.DATACENTER in the WAN pool.

@@ -37,7 +37,7 @@ class Command:
         if self.flags:
             lines += ["", "Options"]
             for flag in sorted(self.flags, key=lambda flag: flag.name):
-                lines += ["", f"  {flag_usage(flag)}", _indented(flag.help)]
+                lines += ["", f"  {flag_usage(flag)}", _indented(flag.help + default_note(flag))]
         return "\n".join(lines)
 
     def _paragraphs(self) -> Sequence[str]:
@@ -47,6 +47,11 @@ class Command:
 def flag_usage(flag: Flag) -> str:
     """`-name=<string>`, and `-name` alone for a boolean."""
     return f"-{flag.name}" if flag.type.value == "bool" else f"-{flag.name}=<{flag.type.value}>"
+
+
+def default_note(flag: Flag) -> str:
+    """What a flag is when it is not given, where that is not simply nothing."""
+    return "" if flag.default in (None, "", False) else f" The default is {flag.default}."
 
 
 def _indented(text: str) -> str:

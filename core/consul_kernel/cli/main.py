@@ -6,6 +6,7 @@ start as fast as Python itself.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -17,6 +18,9 @@ from .index import COMMANDS, GROUPS
 
 _HELP_FLAGS = ("-h", "-help", "--help")
 _VERSION_FLAGS = ("-v", "-version", "--version")
+_OF_CONSUL = frozenset(
+    "acl config connect debug exec intention login logout maint monitor reload tls watch".split()  # noqa: SIM905
+)
 
 
 def run() -> int:
@@ -56,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
             return EXIT_OK
         print(group_help(name), file=sys.stderr)
         return EXIT_FAILURE
-    return _unknown_command()
+    return _unknown_command(first)
 
 
 def _find(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -96,7 +100,13 @@ def run_command(command: Command, arguments: Sequence[str]) -> int:
         return EXIT_FAILURE
 
 
-def _unknown_command() -> int:
+def _unknown_command(name: str = "") -> int:
+    if name in _OF_CONSUL:
+        print(f'"{name}" is a command of Consul that this version does not have.\n', file=sys.stderr)
+    elif name:
+        near = difflib.get_close_matches(name, {known.partition(" ")[0] for known in COMMANDS}, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        print(f'Unknown command "{name}"{hint}\n', file=sys.stderr)
     print(overview(), file=sys.stderr)
     return EXIT_UNKNOWN_COMMAND
 

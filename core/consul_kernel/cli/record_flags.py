@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from consul_kernel.config.wording import choices, wording
+
 from .flags import Arguments, Flag, FlagError, FlagType
 from .record_docs import key_docs
 
@@ -25,9 +27,19 @@ def record_flags(record: type[msgspec.Struct]) -> tuple[Flag, ...]:
     docs = key_docs(record)
     hints = get_type_hints(record, include_extras=True)
     return tuple(
-        Flag(flag_name(field.name), _flag_type(hints[field.name]), docs.get(field.name, ""), default=field.default)
+        Flag(
+            flag_name(field.name),
+            _flag_type(hints[field.name]),
+            _help(docs.get(field.name, ""), hints[field.name]),
+            default=field.default,
+        )
         for field in msgspec.structs.fields(record)
     )
+
+
+def _help(doc: str, hint: Any) -> str:
+    one_of = choices(hint).replace("expected one", "One")
+    return f"{doc} {one_of}.".strip() if one_of else doc
 
 
 def _flag_type(hint: Any) -> FlagType:
@@ -49,4 +61,7 @@ def record_from(arguments: Arguments, record: type[RecordT]) -> RecordT:
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$.")
         name = flag_name(path.rstrip("`"))
-        raise FlagError(f"invalid value for flag -{name}: {text}" if path else str(error)) from None
+        if not path:
+            raise FlagError(str(error)) from None
+        hint = get_type_hints(record, include_extras=True)[name.replace("-", "_")]
+        raise FlagError(f"invalid value for flag -{name}: {choices(hint) or wording(text)}") from None

@@ -5,11 +5,10 @@ The kernel knows which part is meant; the options are decoded into the plugin's 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -17,6 +16,7 @@ from consul_kernel.contracts.plugin import KeyFaultError, PluginConfig, PluginKi
 
 from .problems import ProblemLog, SourcePosition, nearest_key
 from .tree import Entry, Listing, Node, Table, describe, to_plain
+from .wording import choices, wording
 
 PLUGIN_KINDS: Mapping[str, PluginKind] = {kind.value: kind for kind in PluginKind}
 
@@ -128,7 +128,7 @@ def collect_block(block: PluginBlock, config_type: type[ConfigT], problems: Prob
         try:
             values[fields[key]] = msgspec.convert(value, hints[fields[key]], dec_hook=_decode_hook)
         except msgspec.ValidationError as error:
-            problems.error(_choices(hints[fields[key]]) or _wording(str(error)), position, key=path)
+            problems.error(choices(hints[fields[key]]) or wording(str(error)), position, key=path)
             good = False
     if not good:
         return None
@@ -154,29 +154,3 @@ def _decode_hook(wanted: type, value: Any) -> Any:
     if wanted is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError(f"{wanted.__name__} has no form in an agent file")
-
-
-def _choices(hint: Any) -> str:
-    """What a `Literal` takes, in words; "" for other types."""
-    if get_origin(hint) is not Literal:
-        return ""
-    return f"expected one of {', '.join(json.dumps(choice) for choice in get_args(hint))}"
-
-
-_WORDS = {
-    "`int`": "a whole number",
-    "`float`": "a number",
-    "`str`": "a text in quotes",
-    "`bool`": "true or false",
-    "`array`": "a list",
-    "`object`": "a block",
-    "`null`": "null",
-    "`Path`": "a path in quotes",
-}
-
-
-def _wording(text: str) -> str:
-    """A message of msgspec's in the words of agent files."""
-    for term, word in _WORDS.items():
-        text = text.replace(term, word)
-    return text[:1].lower() + text[1:]

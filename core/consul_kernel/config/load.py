@@ -75,10 +75,17 @@ def validate_paths(
     paths: Iterable[Path | str], config_format: str = "", *, host: Host | None = None
 ) -> list[ConfigProblem]:
     """Errors, then warnings, of files and folders read as one configuration; none at all for a good one."""
+    return read_paths(paths, config_format, host=host)[1]
+
+
+def read_paths(
+    paths: Iterable[Path | str], config_format: str = "", *, host: Host | None = None
+) -> tuple[AgentConfig, list[ConfigProblem]]:
+    """What files and folders give together as far as they can be understood, and the problems of `validate_paths`."""
     problems = ProblemLog()
     sources = [ConfigSource(Path(path), format=config_format) for path in paths]
-    _load(sources, {}, problems, host or Host())
-    return [*problems.errors, *problems.warnings]
+    config = _load(sources, {}, problems, host or Host())
+    return config, [*problems.errors, *problems.warnings]
 
 
 def _load(
@@ -188,4 +195,4 @@ def _parse(text: str, source: str, file_format: str, problems: ProblemLog) -> li
     return [read_settings(table, problems)]
 
 
-__all__ = ["ConfigErrors", "ConfigSource", "Host", "load_config", "validate_paths"]
+__all__ = ["ConfigErrors", "ConfigSource", "Host", "load_config", "read_paths", "validate_paths"]

@@ -93,7 +93,8 @@ class KeyOperation(StrEnum):
 class KeyringOutcome:
     """What the members reported. `keys` and `primary_keys` say on how many members each key is, and is primary.
 
-    `error` is "" on success, or Serf's text: `1/3 nodes reported failure`, `2/3 nodes reported success`.
+    `error` is "" on success, or Serf's text: `1/3 nodes reported failure`, `2/3 nodes reported success`. `messages` has
+    a text for each member that refused or gave no answer, by its name.
     """
 
     members: int

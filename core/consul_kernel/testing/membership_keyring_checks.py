@@ -157,12 +157,13 @@ async def check_12_4_without_a_cipher_all_fail(world: PoolWorld) -> None:
 
 
 async def check_12_1_an_absent_answer_is_told(world: PoolWorld) -> None:
-    """12.1: where a member does not answer in time, the outcome says how many did."""
+    """12.1: where a member does not answer in time, the outcome says how many did, and who did not."""
     agents = await _pool(world, [KeyedCipher(OLD) for _ in range(3)])
     world.network.isolate(agents[2].host)
     outcome = await _operate(agents[0], KeyOperation.INSTALL, NEW)
     require((outcome.members, outcome.responses, outcome.failures) == (3, 2, 0), f"12.1: {outcome}")
     require(outcome.error == "2/3 nodes reported success", f"12.1: {outcome.error!r}")
+    require(set(outcome.messages) == {"a3"}, f"12.1: {outcome.messages}")
 
 
 KEYRING_CHECKS: tuple[Check, ...] = (

@@ -22,7 +22,10 @@ _COMPRESS_FROM_BYTES: Final = 512
 _HELD_BYTES_MAX: Final = 32 << 20
 _FREE_BYTES: Final = 65_536
 
-NO_ANSWER: Final = "the other side closed the connection without an answer: does it have the same encryption key?"
+NO_ANSWER: Final = (
+    "the other side closed the connection without an answer: "
+    "is this its gossip port, and does it have the same encryption key?"
+)
 OVER_BUDGET: Final = "too much is being received already"
 
 ResultT = TypeVar("ResultT")

@@ -23,7 +23,7 @@ logger = logging.getLogger("consul_kernel.swim")
 _STREAMS_MAX: Final = 128
 
 NO_ROOM: Final = "{} streams are served already, {} of them from this host"
-UNREADABLE_ANSWER: Final = "the answer cannot be read ({}): does the other side have the same encryption key?"
+UNREADABLE_ANSWER: Final = "the answer cannot be read ({}): does the other side have the same cipher, and the same key?"
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consul_kernel.agent.admission import is_named_as_in_wan, lan_admission, refuse_in_wan, refuse_shared_ids
+from consul_kernel.agent.admission import JOINED_A_WAN_PORT, lan_admission, refuse_in_wan, refuse_shared_ids
 from consul_kernel.agent.tags import lan_tags, wan_tags
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
@@ -58,12 +58,21 @@ def test_the_wan_is_for_servers_under_their_wan_names() -> None:
     assert refusal.startswith("Member 's1' is not named 's1.dc2', as servers are in the WAN pool")
 
 
-def test_a_lan_agent_that_met_the_wan_pool_can_tell() -> None:
-    """The WAN pool refuses it, but answers its join all the same."""
-    assert is_named_as_in_wan(in_wan("s1.dc1", "dc1"))
-    assert not is_named_as_in_wan(in_wan("s1", "dc1"))
-    assert not is_named_as_in_wan(member("s1.dc1", server=True))
-    assert not is_named_as_in_wan(member("c1.dc1"))
+def test_the_lan_refuses_servers_under_their_wan_names() -> None:
+    """The WAN pool refuses a LAN agent, but answers its join all the same."""
+    refuse = lan_admission(datacenter="dc1", node_name="me", node_id=OWN_ID)
+    of_wan = "Member 's1.dc1' is of the WAN pool, which takes no LAN agents"
+    assert refuse(in_wan("s1.dc1", "dc1")) == of_wan + JOINED_A_WAN_PORT
+    assert refuse(in_wan("t1.dc2", "dc2")) == "Member 't1.dc2' part of wrong datacenter 'dc2'" + JOINED_A_WAN_PORT
+    assert refuse(in_wan("s1", "dc1")) is None
+    assert refuse(member("s1.dc1", server=True)) is None
+    assert refuse(member("c1.dc1")) is None
+
+
+def test_a_server_without_a_wan_pool_may_be_named_like_one_in_it() -> None:
+    tags = lan_tags(datacenter="dc1", node_id=OTHER_ID, server_port=8300)
+    alone = Member(name="s1.dc1", address=Address("10.0.0.1", 8301), tags=tags, status=MemberStatus.ALIVE)
+    assert lan_admission(datacenter="dc1", node_name="me", node_id=OWN_ID)(alone) is None
 
 
 def test_two_of_one_list_may_not_share_an_id() -> None:

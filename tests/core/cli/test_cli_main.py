@@ -25,6 +25,18 @@ def test_no_or_an_unknown_command_is_127_with_the_overview_on_stderr(run: Run, a
     assert "Available commands are:" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("acl", '"acl" is a command of Consul that this version does not have.'),
+        ("member", "Unknown command \"member\"; did you mean 'members'?"),
+        ("zzz", 'Unknown command "zzz"\n'),
+    ],
+)
+def test_an_unknown_command_is_named(run: Run, name: str, text: str) -> None:
+    assert run(name).err.startswith(text)
+
+
 @pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
 def test_help_is_0_on_stdout(run: Run, flag: str) -> None:
     ran = run(flag)

@@ -37,6 +37,15 @@ def test_a_plugin_that_is_not_installed(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no store plugin named 'dsk' is installed (installed: disk, memory); did you mean 'disk'?" in err
 
 
+def test_mistakes_of_every_sort_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = 'server = true\ndatacentre = "x"\nstore "dsk" {}\ncipher "nacl" {\n  kye = 1\n}\n'
+    code, _, err = validate(tmp_path, text, capsys)
+    assert code == 1
+    assert 'agent.hcl:3: datacentre: unknown key; did you mean "datacenter"?' in err
+    assert "agent.hcl:4: store \"dsk\": no store plugin named 'dsk'" in err
+    assert 'agent.hcl:6: cipher "nacl".kye: unknown key' in err
+
+
 def test_a_client_needs_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, _ = validate(tmp_path, 'store "of-some-server" {}\n', capsys)
     assert code == 0

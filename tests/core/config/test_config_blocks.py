@@ -187,7 +187,7 @@ def test_every_wrong_option_is_named_with_its_line(load: Load) -> None:
         '0.hcl:2: store "x".pth: unknown key; did you mean "path"?',
         '0.hcl:3: store "x".heartbeat_ms: expected a whole number, got a text in quotes',
         '0.hcl:4: store "x".keys: expected a text in quotes, got a whole number - at `$[0]`',
-        '0.hcl:5: store "x".size: expected a whole number >= 1',
+        '0.hcl:5: store "x".size: expected a whole number of at least 1',
         '0.hcl:6: store "x".zzz: unknown key; known are path, folder, heartbeat_ms, sync, keys, size, profile',
         '0.hcl:7: store "x".profile: expected one of "lan", "wan"',
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from consul_kernel.cli.client import CLIENT_FLAGS, AgentClient, AgentError
@@ -29,6 +30,8 @@ def _run(arguments: Arguments) -> int:
         return fail(f"Error retrieving members: {error}")
     shown = [member for member in members if wanted.search(_status(member))]
     if not shown:
+        if arguments.is_set("wan") and not members:
+            print("No members: only servers are in the WAN pool", file=sys.stderr)
         return _EXIT_NO_MEMBERS
     shown.sort(key=lambda member: (member["Name"], _segment(member)))
     print(format_columns(_detailed(shown) if arguments.is_set("detailed") else _standard(shown)))

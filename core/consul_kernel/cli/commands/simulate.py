@@ -88,6 +88,8 @@ def _run(name: str, arguments: Arguments) -> int:
                 reports = run_seeds(kind, arguments.text("plugin"), options, seeds, jobs, show)
     except ValueError as error:
         return fail(str(error))
+    except OSError as error:
+        return fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     _tell(name, arguments, reports, time.monotonic() - began_s)
     return EXIT_FAILURE if any(report.violations for report in reports) else EXIT_OK
 

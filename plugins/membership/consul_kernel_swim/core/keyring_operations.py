@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from consul_kernel.contracts.cipher import KEY_IS_PRIMARY, KEY_NOT_INSTALLED
 from consul_kernel.contracts.errors import PeerProtocolError
@@ -23,6 +23,8 @@ from .internal_messages import KeyRequest, KeyResponse, decode_key_response
 from .internal_queries import KEY_QUERIES
 from .queries import Queries, Question
 from .roster import Roster
+
+NO_ANSWER = "no answer"
 
 OnKeyringOutcome = Callable[[KeyringOutcome], None]
 OnError = Callable[[str], None]
@@ -65,7 +67,7 @@ class KeyringOperations:
         on_tally: Callable[[Tally], None],
         on_error: OnError,
     ) -> None:
-        alive = len(self._roster.alive())
+        alive = [member.name for member in self._roster.alive()]
         question = Question(name=KEY_QUERIES[operation], payload=KeyRequest(key).encode(), relay_factor=relay_factor)
         error = self._queries.ask(question, lambda outcome: on_tally(Tally(alive, outcome)))
         if error is not None:
@@ -73,12 +75,12 @@ class KeyringOperations:
 
 
 class Tally:
-    """What the members answered, counted. `members` is how many were alive when they were asked."""
+    """What the members answered, counted. `alive` are those that were alive when they were asked."""
 
-    def __init__(self, members: int, outcome: QueryOutcome) -> None:
-        self._members = members
+    def __init__(self, alive: Sequence[str], outcome: QueryOutcome) -> None:
+        self._members = len(alive)
         self._responses = len(outcome.responses)
-        self._messages: dict[str, str] = {}
+        self._messages = {name: NO_ANSWER for name in alive if name not in outcome.responses}
         self._failed: set[str] = set()
         self._rings: dict[str, KeyResponse] = {}
         self._keys: Counter[bytes] = Counter()

@@ -189,7 +189,8 @@ def test_absent_answers_and_failures_are_told_in_serfs_texts() -> None:
     pool.answer(INSTALL, a=KeyResponse(True))
     assert pool.bench.done(command) is None
     pool.bench.wait(3200)
-    assert pool.bench.keyring_outcome(command).error == "2/3 nodes reported success"
+    outcome = pool.bench.keyring_outcome(command)
+    assert (outcome.error, outcome.messages) == ("2/3 nodes reported success", {"b": "no answer"})
     command = pool.bench.operate(INSTALL, THIRD)
     pool.answer(INSTALL, a=KeyResponse(False, "no"), b=b"\x05nonsense")
     outcome = pool.bench.keyring_outcome(command)

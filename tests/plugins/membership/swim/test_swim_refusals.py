@@ -52,7 +52,7 @@ async def running(name: str, cipher: Cipher | None) -> AsyncIterator[SwimMembers
 @pytest.mark.parametrize(
     ("server", "joiner", "server_says", "joiner_says"),
     [
-        pytest.param(b"k", b"j", "not sealed with this key", "the same encryption key?", id="another key"),
+        pytest.param(b"k", b"j", "not sealed with this key", "the same cipher, and the same key?", id="another key"),
         pytest.param(
             b"k",
             None,
