@@ -33,6 +33,10 @@ class StoreError(ConsulKernelError):
     """The store cannot do what was asked (disk full, I/O error, closed)."""
 
 
+class StoreFullError(StoreError):
+    """There is no room for what was asked: nothing has changed, and it may be asked again once there is."""
+
+
 class CorruptStoreError(StoreError):
     """Stored bytes are damaged where no crash can explain it; the text names file, offset and remedy."""
 
@@ -54,7 +58,7 @@ class ProposalTimeoutError(ConsensusError):
 
 
 class ProposalOverloadError(ConsensusError):
-    """The queue of proposals is full; nothing was proposed."""
+    """The queue of proposals is full, or the disk: nothing was proposed."""
 
 
 class MembershipError(ConsulKernelError):

@@ -72,7 +72,10 @@ class StateStore(StateReader, Protocol):
     """Tables of bytes. Reads on the store itself see the last completed batch."""
 
     def write(self) -> AbstractContextManager[StateWriter]:
-        """Begin a batch: completed when the block ends, undone when it raises. One at a time."""
+        """Begin a batch: completed when the block ends, undone when it raises. One at a time.
+
+        The block, or its end, raises StoreFullError where there is no room; the batch is undone then, too.
+        """
         ...
 
     def snapshot(self) -> StateSnapshot:
@@ -129,8 +132,9 @@ class LogStore(Protocol):
         """Make entries and hard state durable before returning, in one disk flush.
 
         The first entry's index is at most `last_index + 1`; where it is less, what was there from that index
-        on is replaced. Raises StoreError when durability cannot be promised; the log then refuses
-        everything, since what the disk holds is unknown.
+        on is replaced. Raises StoreFullError where there is no room; nothing has changed then, and the log goes on.
+        Raises another StoreError when durability cannot be promised; the log then refuses everything, since what
+        the disk holds is unknown.
         """
         ...
 

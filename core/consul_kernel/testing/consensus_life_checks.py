@@ -169,6 +169,25 @@ async def check_6_4_whatever_a_peer_sends_harms_only_its_stream(make: MakeConsen
         require(node.failures == [], "6.4: a peer's bytes ended the server")
 
 
+async def check_6_5_a_full_disk_refuses_and_goes_on(make: MakeConsensus, servers: int) -> None:
+    async with Quorum(make, size=servers) as quorum:
+        await quorum.bootstrap()
+        for part in ("log", "machine"):
+            leader = await quorum.leader()
+            full = getattr(leader, part)
+            full.full = True
+            pending = asyncio.ensure_future(leader.running.propose(b"refused", timeout_ms=3000))
+            await require_raises(ConsensusError, pending, f"6.5: acknowledged with a full {part}")
+            if servers > 1:
+                successor = await quorum.leader(quorum.followers(leader))
+                await successor.running.propose(b"elsewhere", timeout_ms=5000)
+            require(not leader.running.is_leader or servers == 1, f"6.5: it leads with a full {part}")
+            full.full = False
+            await quorum.propose(b"after")
+            await quorum.until_equal()
+        require(not any(node.failures for node in quorum.nodes), "6.5: the agent is stopped")
+
+
 # --- 7 one server ---
 
 
@@ -200,6 +219,7 @@ LIFE_CHECKS: tuple[Check, ...] = (
     check_6_2_a_broken_state_machine_ends_it,
     check_6_3_closing_fails_what_is_pending,
     check_6_4_whatever_a_peer_sends_harms_only_its_stream,
+    check_6_5_a_full_disk_refuses_and_goes_on,
 )
 """What every consensus keeps, in the order of the clauses."""
 

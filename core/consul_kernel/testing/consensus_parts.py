@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from consul_kernel.contracts.errors import CorruptStoreError, StoreError
+from consul_kernel.contracts.errors import CorruptStoreError, StoreError, StoreFullError
 from consul_kernel.contracts.store import HardState, LogEntry, SnapshotMeta, SnapshotSource
 
 
@@ -19,11 +19,14 @@ class JournalMachine:
         self.commands: list[tuple[int, bytes]] = []
         self.applied_index = 0
         self.broken = False
+        self.full = False
 
     def apply(self, entries: Sequence[tuple[int, bytes]]) -> Sequence[object]:
-        """Append; raises when `broken` was set. Indexes must rise."""
+        """Append; raises when `broken` was set, StoreFullError when `full` was. Indexes must rise."""
         if self.broken:
             raise RuntimeError("the state machine is broken")
+        if self.full:
+            raise StoreFullError("no space left on device")
         for index, command in entries:
             if index <= self.applied_index:
                 raise AssertionError(f"entry {index} applied after {self.applied_index}")
@@ -86,6 +89,7 @@ class FlushedLog:
         self.hard_state = HardState()
         self.flush_ms = 1.0
         self.failing = False
+        self.full = False
         self.flushes = 0
         self.alive: Callable[[], bool] = lambda: True
 
@@ -118,11 +122,13 @@ class FlushedLog:
         return chosen
 
     async def append(self, entries: Sequence[LogEntry], hard_state: HardState | None = None) -> None:
-        """As the contract says; StoreError when `failing` was set."""
+        """As the contract says; StoreError when `failing` was set, StoreFullError when `full` was."""
         entries = list(entries)
         await asyncio.sleep(self.flush_ms / 1000)
         if self.failing:
-            raise StoreError("no space left on device")
+            raise StoreError("input/output error")
+        if self.full:
+            raise StoreFullError("no space left on device")
         if not self.alive():
             await asyncio.Event().wait()  # the machine is gone: nothing happens any more
         self.flushes += 1

@@ -28,6 +28,7 @@ from consul_kernel.contracts.errors import (
 from consul_kernel.contracts.transport import Stream
 
 from .acceptor import Acceptor
+from .applier import Applier
 from .changes import QuorumChanges
 from .config import RaftConfig, resolve_timing
 from .core import (
@@ -51,7 +52,6 @@ from .proposals import (
     Proposal,
     ProposalQueue,
     append_proposals,
-    apply_committed,
     wait_result,
 )
 from .reads import ReadWaiters
@@ -78,7 +78,8 @@ class RaftConsensus:
         self._proposals = ProposalQueue(config.proposals_max or PROPOSALS_MAX)
         self._reads = ReadWaiters()
         self._raft: Raft | None = None
-        self._writer = Writer(context.log, context.snapshots, context.state_machine, self._write_done, self._fail)
+        self._writer = Writer(context, self._write_done, self._post, self._fail)
+        self._applier = Applier(context.state_machine, self._proposals, self._post)
         self._journal = Journal(context.now_ms)
         self._peers = Peers(
             context.server_id, context.dial, self._encoder, self._post, self._journal, self._timing.heartbeat_timeout_ms
@@ -144,6 +145,7 @@ class RaftConsensus:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._applier.close()
         self._proposals.close()
         self._reads.fail(LeadershipLostError("raft is already shutdown"))
         self._inbox.clear()
@@ -350,7 +352,7 @@ class RaftConsensus:
         if ready.reads:
             self._reads.confirmed(ready.reads)
         if ready.committed:
-            apply_committed(raft, self._context.state_machine, self._proposals, ready.committed)
+            self._applier.apply(raft, ready.committed)
 
     def _send(self, message: Message) -> None:
         if isinstance(message, Response):

@@ -85,6 +85,8 @@ class Journal:
     def _leadership_ended(self, raft: Raft, leadership: Leadership) -> None:
         if leadership.transfer_sent:
             self._line(logging.INFO, "leadership handed over")
+        elif raft.without_room:
+            self._line(logging.ERROR, "there is no room on the disk of this server, stepping down")
         elif leadership.stalled:
             self._line(logging.ERROR, "the log of this server takes too long to write, stepping down")
         elif raft.term == self._term and raft.id in raft.voters:

@@ -1,14 +1,13 @@
-"""Commands on their way: from `propose` to the result of applying them."""
+"""Commands on their way: from `propose` to what answers them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from consul_kernel.contracts.consensus import Server, StateMachine
+from consul_kernel.contracts.consensus import Server
 from consul_kernel.contracts.errors import (
     ConsensusError,
     LeadershipLostError,
@@ -16,7 +15,6 @@ from consul_kernel.contracts.errors import (
     ProposalOverloadError,
     ProposalTimeoutError,
 )
-from consul_kernel.contracts.store import LogEntry
 
 from .core import ChangeConfiguration, Propose, Raft
 from .core.entry import EntryKind
@@ -121,11 +119,17 @@ def append_proposals(raft: Raft, queue: ProposalQueue, now_ms: int) -> None:
 
 def _append_batch(raft: Raft, queue: ProposalQueue, batch: list[Proposal], now_ms: int) -> None:
     if not raft.may_propose:
-        text = NOT_LEADER if raft.leadership is None else "leadership transfer in progress"
-        queue.refuse(batch, NotLeaderError(text))
+        queue.refuse(batch, _refusal(raft))
         return
     queue.appended(raft.log.last_index + 1, batch)
     raft.step(Propose([proposal.data for proposal in batch], batch[0].kind), now_ms)
+
+
+def _refusal(raft: Raft) -> ConsensusError:
+    """Why nothing can be proposed now."""
+    if raft.leadership is not None and raft.without_room:
+        return ProposalOverloadError("there is no room on the disk")
+    return NotLeaderError(NOT_LEADER if raft.leadership is None else "leadership transfer in progress")
 
 
 def _append_change(raft: Raft, queue: ProposalQueue, proposal: Proposal, now_ms: int) -> None:
@@ -140,21 +144,6 @@ def _append_change(raft: Raft, queue: ProposalQueue, proposal: Proposal, now_ms:
         queue.refuse([proposal], TryLaterError(reason))
     else:
         queue.refuse([proposal], ConsensusError(reason))
-
-
-def apply_committed(raft: Raft, machine: StateMachine, queue: ProposalQueue, committed: Sequence[LogEntry]) -> None:
-    """Apply entries in order, and answer those who wait for them."""
-    last_index = committed[-1].index
-    commands = [(entry.index, entry.data) for entry in committed if entry.kind == EntryKind.COMMAND]
-    results = machine.apply(commands) if commands else ()
-    if committed[-1].kind != EntryKind.COMMAND:
-        machine.advance(last_index)
-    raft.advance(last_index)
-    if not len(queue):
-        return
-    answers = iter(results)
-    for entry in committed:
-        queue.resolve(entry.index, next(answers) if entry.kind == EntryKind.COMMAND else None)
 
 
 async def wait_result(future: asyncio.Future[Any], timeout_ms: int) -> Any:

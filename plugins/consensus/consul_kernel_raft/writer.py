@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 
-from consul_kernel.contracts.consensus import StateMachine
-from consul_kernel.contracts.store import LogStore, SnapshotStore
+from consul_kernel.contracts.consensus import ConsensusContext
+from consul_kernel.contracts.errors import StoreFullError
 
-from .core import Write
+from .core import Event, OutOfRoom, RoomAgain, Write
+from .core.room import LOG
 from .snapshots import restore
+
+_log = logging.getLogger(__name__)
+RETRY_S = 0.5
 
 
 class Writer:
-    """Carries out a Write and says when it is done. Any failure is final: what the disk holds is unknown then."""
+    """Carries out a Write and says when it is done.
+
+    Where there is no room nothing has changed, and it is tried again every half second. Any other failure is final:
+    what the disk holds is unknown then.
+    """
 
     def __init__(
         self,
-        log: LogStore,
-        snapshots: SnapshotStore,
-        machine: StateMachine,
+        context: ConsensusContext,
         on_done: Callable[[int], None],
+        post: Callable[[Event], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        self._log = log
-        self._snapshots = snapshots
-        self._machine = machine
+        self._log = context.log
+        self._snapshots = context.snapshots
+        self._machine = context.state_machine
         self._on_done = on_done
+        self._post = post
         self._on_failure = on_failure
         self._write: Write | None = None
         self._compact_to = 0
@@ -60,8 +69,7 @@ class Writer:
                     await self._carry_out(write)
                     self._on_done(write.number)
                 elif self._compact_to >= self._log.first_index:
-                    index, self._compact_to = self._compact_to, 0
-                    await self._log.compact(index)
+                    await self._compact()
                 else:
                     self._wake = loop.create_future()
                     await self._wake
@@ -73,16 +81,40 @@ class Writer:
                 raise
 
     async def _carry_out(self, write: Write) -> None:
-        if write.snapshot is None:
-            await self._log.append(write.entries, write.hard_state)
+        log, snapshot = self._log, write.snapshot
+        if snapshot is None:
+            await self._insist(lambda: log.append(write.entries, write.hard_state))
             return
         # The order is binding: the term first; a crash after the reset is made up for by `recover`.
         if write.hard_state is not None:
-            await self._log.append((), write.hard_state)
-        await self._log.reset(write.snapshot.index, write.snapshot.term)
-        await restore(self._machine, self._snapshots, write.snapshot.id)
+            await self._insist(lambda: log.append((), write.hard_state))
+        await self._insist(lambda: log.reset(snapshot.index, snapshot.term))
+        await self._insist(lambda: restore(self._machine, self._snapshots, snapshot.id))
         if write.entries:
-            await self._log.append(write.entries)
+            await self._insist(lambda: log.append(write.entries))
+
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do one step, as soon as there is room for it."""
+        waited = False
+        while True:
+            try:
+                await step()
+                break
+            except StoreFullError as error:
+                if not waited:
+                    _log.error("raft: this server confirms nothing until there is room: %s", error)
+                    self._post(OutOfRoom(LOG))
+                waited = True
+            await asyncio.sleep(RETRY_S)
+            if self._compact_to >= self._log.first_index:
+                await self._compact()
+        if waited:
+            _log.info("raft: there is room for the log again")
+            self._post(RoomAgain(LOG))
+
+    async def _compact(self) -> None:
+        index, self._compact_to = self._compact_to, 0
+        await self._log.compact(index)
 
     async def aclose(self) -> None:
         """Stop. A write under way may or may not become durable."""

@@ -21,7 +21,14 @@ from consul_kernel.contracts.consensus import (
     Server,
     Suffrage,
 )
-from consul_kernel.contracts.errors import ConsensusError, LeadershipLostError, NotLeaderError, StoreError
+from consul_kernel.contracts.errors import (
+    ConsensusError,
+    LeadershipLostError,
+    NotLeaderError,
+    ProposalOverloadError,
+    StoreError,
+    StoreFullError,
+)
 from consul_kernel.contracts.store import HardState, LogEntry
 from consul_kernel.contracts.transport import Stream
 
@@ -34,6 +41,7 @@ from .stats import describe, figures
 
 _log = logging.getLogger("consul_kernel_solo")
 _CHANGE_TIMEOUT_MS = 10_000
+ROOM_RETRY_S = 0.5
 _SHUT_DOWN = "raft is already shutdown"
 _ALONE = 'consensus "solo" is one server: choose "raft" for more'
 
@@ -226,14 +234,35 @@ class SoloConsensus:
             for index, item in enumerate(asked, log.last_index + 1)
         ]
         if entries:
-            # The vote is its own, so that the log is one that Raft could have written.
-            await log.append(entries, HardState(term, self._context.server_id))
-        results = iter(self._apply(entries))
+            try:
+                # The vote is its own, so that the log is one that Raft could have written.
+                await log.append(entries, HardState(term, self._context.server_id))
+            except StoreFullError as error:
+                self._refuse(batch, error)
+                return
+        results = iter(await self._apply_when_there_is_room(entries))
         for item in batch:
             result = next(results) if item.command is not None and item.kind == EntryKind.COMMAND else None
             if not item.future.done():
                 item.future.set_result(result)
         self._queue.done()
+
+    def _refuse(self, batch: Sequence[Waiting], error: StoreFullError) -> None:
+        """Nothing was written, so that whoever asks again does no harm."""
+        _log.error("nothing is taken until there is room: %s", error)
+        for item in batch:
+            if not item.future.done():
+                item.future.set_exception(ProposalOverloadError(str(error)))
+        self._queue.done()
+
+    async def _apply_when_there_is_room(self, entries: Sequence[LogEntry]) -> Sequence[object]:
+        """They are in the log and so committed: what comes behind waits, too."""
+        while True:
+            try:
+                return self._apply(entries)
+            except StoreFullError as error:
+                _log.error("nothing is applied until there is room: %s", error)
+                await asyncio.sleep(ROOM_RETRY_S)
 
     def _apply(self, entries: Sequence[LogEntry]) -> Sequence[object]:
         """The results of the commands among them."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consul_kernel.contracts.errors import StoreError
+from consul_kernel.contracts.errors import StoreError, StoreFullError
 from consul_kernel.contracts.store import HardState, LogEntry
 
 from .files import Files
@@ -47,10 +47,15 @@ class _Operation:
     work: Callable[[], Any]
     finish: Callable[[Any], None]
     done: asyncio.Future[None]
+    last_index: int | None = None
+    """The log's last index afterwards, where it changes."""
 
 
 class DiskLog:
-    """A `LogStore` in checksummed files. After a failed write or flush it refuses everything (fsyncgate)."""
+    """A `LogStore` in checksummed files. After a failed write or flush it refuses everything (fsyncgate).
+
+    Where there is no room for another file nothing was written: what was asked is refused, and the log goes on.
+    """
 
     def __init__(self, folder: Path, files: Files, *, segment_bytes: int, cache_bytes: int) -> None:
         self._folder = folder
@@ -151,7 +156,7 @@ class DiskLog:
             if self._refusal is not None:
                 raise StoreError(self._refusal)
             self._queued_last = index
-            await self._enqueue(_Operation(lambda: self._writer.reset(index, term), finish, self._future()))
+            await self._enqueue(_Operation(lambda: self._writer.reset(index, term), finish, self._future(), index))
 
     async def aclose(self) -> None:
         """Flush what is queued and close the files."""
@@ -298,11 +303,26 @@ class DiskLog:
                     item.done.set_result(None)
             self._settle()
             return
+        if isinstance(error, StoreFullError):
+            self._refuse_for_room(group, error)
+            return
         self._refusal = f"{self._folder}: the log could not be written ({error}) and takes no more: restart the agent"
         group += self._queue
         self._queue.clear()
         for item in group:
             _fail(item.done, StoreError(self._refusal), error)
+
+    def _refuse_for_room(self, group: list[Any], error: StoreFullError) -> None:
+        """Nothing was written: the appends behind have nothing to join. What else is queued may even make room."""
+        group += [item for item in self._queue if isinstance(item, _Append)]
+        self._queue = deque(item for item in self._queue if isinstance(item, _Operation))
+        resets = [
+            item.last_index for item in self._queue if isinstance(item, _Operation) and item.last_index is not None
+        ]
+        self._queued_last = resets[-1] if resets else self._index.last_index
+        for item in group:
+            _fail(item.done, StoreFullError(str(error)), error)
+        self._settle()
 
     def _flushed(self, batch: Batch, written: Written) -> None:
         if batch.entries:

@@ -8,7 +8,9 @@ a state which the machine's crash may have left half written is never opened.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import lmdb
 
-from consul_kernel.contracts.errors import CorruptStoreError, StoreError
+from consul_kernel.contracts.errors import CorruptStoreError, StoreError, StoreFullError
 
 from .batch import FORMAT, FORMAT_KEY, Batch, DiskStateWriter, Step
 from .keys import CHUNK_BYTES
@@ -26,9 +28,13 @@ from .view import DiskStateSnapshot
 
 logger = logging.getLogger(__name__)
 
+_EIO = os.strerror(errno.EIO)
+
 MAX_READERS = 1024
 """Snapshots open at one time."""
 SMALLEST_MAP_BYTES = 64 << 20
+FULL_BYTES = 1 << 20
+"""Where no more is free, a write that was cut short was for lack of room: LMDB writes this much at once, at most."""
 ROOM_BYTES = 4 << 30
 """With less room than this (or a quarter of the map) a batch is remembered, to be repeated in a larger map."""
 
@@ -223,6 +229,14 @@ class DiskState:
     def _least_room(self) -> int:
         return self._map_bytes // 4
 
+    def _is_full(self) -> bool:
+        """LMDB calls a write that was cut short an I/O error; it is one only where there would have been room."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize < FULL_BYTES
+
     def _resize(self, environment: lmdb.Environment) -> None:
         self._map_bytes = int(environment.info()["map_size"]) * 2
         environment.set_mapsize(self._map_bytes)
@@ -236,4 +250,6 @@ class DiskState:
                 f"{self._folder}: the state is damaged ({error}): restart the agent, which then builds it again from "
                 "the log and the snapshots"
             )
+        if isinstance(error, lmdb.DiskError) or (_EIO in str(error) and self._is_full()):
+            return StoreFullError(f"{self._folder}: no room for the state: {error}")
         return StoreError(f"{self._folder}: {error}")

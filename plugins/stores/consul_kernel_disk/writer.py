@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import secrets
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from consul_kernel.contracts.errors import StoreFullError
 from consul_kernel.contracts.store import HardState, LogEntry
 
 from .files import Files
@@ -15,6 +18,7 @@ from .records import FLAG_RESET, HEADER_BYTES, BatchEncoder, Header, record_size
 from .segment import Segment, segment_name
 
 TEMPORARY_SUFFIX = ".tmp"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Written:
 class SegmentWriter:
     """Appends to the last file of the log, begins new ones and removes old ones.
 
-    Any exception leaves the disk in an unknown state: the caller must not use the writer again.
+    After StoreFullError all is as it was. Any other exception leaves the disk in an unknown state: the caller must not
+    use the writer again.
     """
 
     def __init__(self, files: Files, folder: Path, segment_bytes: int) -> None:
@@ -81,12 +86,16 @@ class SegmentWriter:
     def append(self, batch: Batch) -> Written:
         """Write one batch and flush it."""
         size = sum(record_size(len(entry.data)) for entry in batch.entries)
+        former, self._hard_state = self._hard_state, batch.hard_state or self._hard_state
         if batch.hard_state is not None:
-            self._hard_state = batch.hard_state
             size += self._hard_state_size()
         header = self._kept[-1]
         if batch.base_index < header.base_index or self._position + size > header.capacity:
-            return self._roll(batch.base_index, batch.base_term, batch.entries, size)
+            try:
+                return self._roll(batch.base_index, batch.base_term, batch.entries, size)
+            except StoreFullError:
+                self._hard_state = former
+                raise
         encoder = BatchEncoder(header.seed, self._position, self._checksum)
         # The vote comes first: a write cut short must not keep a term's entries and lose the term.
         if batch.hard_state is not None:
@@ -131,10 +140,8 @@ class SegmentWriter:
         offsets = encoder.add_entries(entries)
         path = self._folder / segment_name(sequence)
         temporary = path.with_suffix(TEMPORARY_SUFFIX)
-        descriptor = self._files.create(temporary, capacity)
+        descriptor = self._make(temporary, capacity, header.encode() + encoder.bytes())
         try:
-            self._files.write(descriptor, header.encode() + encoder.bytes(), 0)
-            self._files.flush(descriptor)
             self._files.rename(temporary, path)
             self._files.flush_folder(self._folder)
         except BaseException:
@@ -146,6 +153,26 @@ class SegmentWriter:
         self._checksum = encoder.checksum
         self._kept.append(header)
         return Written(Segment(path, header), offsets)
+
+    def _make(self, path: Path, capacity: int, data: bytes) -> int:
+        """A new file that is durable, but for its name. StoreFullError, with nothing left of it, where it has no room.
+
+        Only here can a disk be full: what is written later goes where room was reserved.
+        """
+        descriptor = -1
+        try:
+            descriptor = self._files.create(path, capacity)
+            self._files.write(descriptor, data, 0)
+            self._files.flush(descriptor)
+        except OSError as error:
+            if descriptor >= 0:
+                self._files.close(descriptor)
+            if error.errno not in NO_ROOM:
+                raise
+            with contextlib.suppress(FileNotFoundError):
+                self._files.remove(path)
+            raise StoreFullError(f"{self._folder}: no room for {capacity} bytes of log: {error.strerror}") from error
+        return descriptor
 
     def _remove(self, count: int) -> None:
         if count <= 0:

@@ -40,6 +40,20 @@ class WriteDone:
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfRoom:
+    """There is no room for the write under way (`part` "log"), or for what is to be applied ("state")."""
+
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomAgain:
+    """There is room again, or may be: what was given up is tried anew."""
+
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotSaved:
     """The state machine's snapshot is durable; the log before it may be forgotten at any time."""
 
@@ -86,6 +100,8 @@ LocalEvent: TypeAlias = (
     | Propose
     | ReadIndex
     | WriteDone
+    | OutOfRoom
+    | RoomAgain
     | SnapshotSaved
     | Unreachable
     | SnapshotFailed

@@ -159,5 +159,5 @@ def receive_timeout_now(state: RaftState, message: TimeoutNow, now_ms: int) -> N
     """Stand at once, without pre-vote: the leader itself asks for it (thesis §3.10)."""
     if message.term != state.term or state.role is not Role.FOLLOWER or state.log.pending_snapshot is not None:
         return
-    if state.id in state.voters:
+    if state.id in state.voters and not state.without_room:
         stand(state, now_ms, transfer=True)

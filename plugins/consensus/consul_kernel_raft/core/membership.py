@@ -15,6 +15,8 @@ def refuse_change(state: RaftState, servers: tuple[Server, ...]) -> str | None:
         return "node is not the leader"
     if leadership.transfer_target is not None:
         return "leadership transfer in progress"
+    if state.without_room:
+        return "there is no room on the disk of the leader"
     if state.configuration.index > state.commit_index:
         return "another configuration change is not committed yet"
     if state.commit_index < leadership.term_start_index:

@@ -14,8 +14,10 @@ from .events import (
     ChangeConfiguration,
     Event,
     LocalEvent,
+    OutOfRoom,
     Propose,
     ReadIndex,
+    RoomAgain,
     SnapshotFailed,
     SnapshotSaved,
     Timer,
@@ -49,6 +51,7 @@ from .replication import (
     snapshot_failed,
     unreachable,
 )
+from .room import STATE, room_changed
 from .state import RaftState
 from .transfer import begin_transfer, end_transfer, give_way
 
@@ -108,6 +111,8 @@ class Raft(RaftState):
                 self._timer(now_ms)
             case ReadIndex():
                 self._read_index(event, now_ms)
+            case OutOfRoom() | RoomAgain():
+                room_changed(self, event, now_ms)
             case Unreachable():
                 unreachable(self, event.server_id)
             case SnapshotFailed():
@@ -174,7 +179,8 @@ class Raft(RaftState):
     @property
     def may_propose(self) -> bool:
         """Whether a proposal would be appended."""
-        return self.leadership is not None and self.leadership.transfer_target is None
+        leadership = self.leadership
+        return leadership is not None and leadership.transfer_target is None and not self.without_room
 
     @property
     def may_change_later(self) -> bool:
@@ -224,7 +230,7 @@ class Raft(RaftState):
     def _committed(self) -> list[LogEntry]:
         """Committed entries that are durable here too: a state machine must not outlive its log."""
         last = min(self.commit_index, self.log.stable_index)
-        if last <= self.applied_index or self.log.pending_snapshot is not None:
+        if last <= self.applied_index or self.log.pending_snapshot is not None or STATE in self.without_room:
             return []
         return list(self.log.entries(self.applied_index + 1, last, last, self.limits.apply_bytes_max))
 

@@ -85,6 +85,8 @@ class RaftState:
         self.stepped_ms = now_ms
         """When the last event was taken in."""
         self.peer_errors = 0
+        self.without_room: set[str] = set()
+        """Parts of this server that cannot write for now, since the disk is full."""
         # A server that has just started may have heard from a leader the moment before it stopped: of any term but
         # the zeroth, and not only where its log holds something, since a new server follows before it is sent entries.
         has_history = self.log.last_index > 0 or self.term > 0

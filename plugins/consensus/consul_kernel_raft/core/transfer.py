@@ -47,19 +47,20 @@ def end_transfer(state: RaftState, now_ms: int) -> None:
 
 
 def give_way(state: RaftState, now_ms: int) -> None:
-    """Step down for a disk that hangs, and have a voter stand at once that has everything, if there is one.
+    """Step down for a disk that hangs or is full, and have the voter stand at once that has the most of the log.
 
     A leader writes in parallel with its followers (thesis §10.2.1), so a quorum may go on without its disk; but
-    what is committed so it cannot apply and answer. Another one can.
+    what is committed so it cannot apply and answer. Another one can. Nobody who lacks what is committed is asked:
+    it would not win, and disturb who could.
     """
     leadership = state.leadership
     if leadership is None:
         return
     leadership.stalled = True
-    progress, last_index = leadership.tracker.progress, state.log.last_index
+    progress = leadership.tracker.progress
     ready = [server_id for server_id in progress if server_id in state.voters]
-    ready = [server_id for server_id in ready if progress[server_id].match_index == last_index]
+    ready = [server_id for server_id in ready if progress[server_id].match_index >= state.commit_index]
     if ready:
-        latest = max(ready, key=lambda server_id: (progress[server_id].contact_ms, server_id))
+        latest = max(ready, key=lambda peer: (progress[peer].match_index, progress[peer].contact_ms, peer))
         state.send(TimeoutNow(sender=state.id, to=latest, term=state.term))
     state.become_follower(state.term, None, now_ms)

@@ -93,7 +93,7 @@ def test_a_leader_whose_log_refuses_is_replaced_and_acknowledges_nothing_more() 
             with pytest.raises(ConsensusError):
                 await leader.running.propose(b"refused", timeout_ms=5000)
         assert not leader.running.is_leader
-        assert [str(failure) for failure in leader.failures] == ["no space left on device"]
+        assert [str(failure) for failure in leader.failures] == ["input/output error"]
         successor = await quorum.leader(quorum.followers(leader))
         await successor.running.propose(b"after", timeout_ms=5000)
         # The one that was on its way may have been committed by the others, the later ones were never proposed.

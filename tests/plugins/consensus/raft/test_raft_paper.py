@@ -10,9 +10,11 @@ from consul_kernel.contracts.consensus import Configuration, Role, Server
 from consul_kernel.contracts.store import LogEntry
 from consul_kernel_raft.core import (
     ChangeConfiguration,
+    OutOfRoom,
     Propose,
     ReadIndex,
     ReadState,
+    RoomAgain,
     Timer,
     TransferLeadership,
     WriteDone,
@@ -502,3 +504,44 @@ def test_a_single_server_waits_for_its_disk() -> None:
     bench.now_ms += 100 * TIMING.stall_ms
     bench.step(Timer())
     assert bench.raft.role is Role.LEADER
+
+
+# --- full disks ---
+
+
+def test_a_leader_without_room_gives_way_to_the_voter_that_has_the_most() -> None:
+    bench = Bench()
+    bench.lead()
+    matched(bench, "b", 2)
+    bench.step(Propose([b"x", b"y"]))
+    matched(bench, "c", 3)
+    assert only(bench.step(OutOfRoom("log")), TimeoutNow).to == "c"
+    assert (bench.raft.role, bench.raft.lease_until_ms) == (Role.FOLLOWER, 0)
+
+
+def test_a_server_without_room_does_not_stand() -> None:
+    """It could not write its own vote down; that its term rose would only disturb who can."""
+    bench = Bench(term=3)
+    bench.step(OutOfRoom("state"))
+    for _ in range(5):
+        deadline_ms = bench.raft.deadline_ms()
+        assert deadline_ms is not None
+        bench.now_ms = deadline_ms
+        assert bench.step(Timer()) == []
+    assert bench.step(TimeoutNow(sender="b", to="a", term=3)) == []
+    assert (bench.raft.role, bench.raft.term) == (Role.FOLLOWER, 3)
+    bench.step(RoomAgain("state"))
+    deadline_ms = bench.raft.deadline_ms()
+    assert deadline_ms is not None
+    bench.now_ms = deadline_ms
+    assert all(isinstance(message, RequestVote) and message.pre for message in bench.step(Timer()))
+
+
+def test_a_single_server_without_room_leads_and_takes_nothing() -> None:
+    bench = Bench(servers=SERVERS[:1])
+    bench.step(Timer())
+    bench.step(OutOfRoom("log"))
+    assert bench.raft.role is Role.LEADER
+    assert not bench.raft.may_propose
+    bench.step(RoomAgain("log"))
+    assert bench.raft.may_propose
