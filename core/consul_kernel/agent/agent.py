@@ -360,6 +360,7 @@ class Agent:
             logger.info("new leader elected: %s", event.payload.decode("utf-8", "replace"))
 
     def _leader_changed(self, change: LeaderChange) -> None:
+        self._router.leader_changed()
         self._plugins.notify("consul_kernel_leader_changed", agent=self, change=change)
 
     def _failed(self, error: BaseException) -> None:

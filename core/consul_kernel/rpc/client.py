@@ -111,11 +111,14 @@ class ConnectionPool:
                 stream.stream.close()
         return reply
 
-    def check(self, address: Address) -> None:
-        """Make sure soon that the server of this address still answers; if not, the calls that wait for it fail."""
+    def check(self, address: Address, timeout_ms: int | None = None) -> None:
+        """Make sure soon that the server of this address still answers; if not, the calls that wait for it fail.
+
+        `timeout_ms`: how long the answer may take, if less than usual.
+        """
         connection = self._connections.get(address)
         if connection is not None:
-            connection.session.check_peer()
+            connection.session.check_peer(timeout_ms)
 
     def _take_stream(self, connection: _Connection) -> CallStream:
         while connection.idle:

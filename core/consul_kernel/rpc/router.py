@@ -6,6 +6,7 @@ The rules are Consul's (`agent/consul/rpc.go` forwardRPC, `agent/consul/client.g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -42,6 +43,10 @@ MIN_CONNECT_TIMEOUT_MS, MAX_CONNECT_TIMEOUT_MS = 1_000, 10_000
 """How long a server may take to be connected to: half of the hold time, so that another can be tried within it."""
 JITTER_FRACTION = 16
 """Retries wait at random up to this part of the hold time; blocking queries up to this part longer."""
+FIRST_PAUSE_MS, MANY_ATTEMPTS = 20, 10
+"""The longest pause after a first attempt in vain, which doubles with each, up to that part of the hold time."""
+FORMER_LEADER_CHECK_MS = 1_000
+"""How long a former leader may take to give a sign of life: others have already done without one for so long."""
 
 NOT_THE_LEADER = "node is not the leader"
 
@@ -78,6 +83,9 @@ class Router:
         self._call_timeout_ms = call_timeout_ms
         self._connect_timeout_ms = min(MAX_CONNECT_TIMEOUT_MS, max(MIN_CONNECT_TIMEOUT_MS, hold_timeout_ms // 2))
         self._heard_from_leader = False
+        self._leader_changes = 0
+        self._leader_address = ""
+        self._news: asyncio.Future[None] | None = None
         self.is_leaving = False
         """Set when this server is about to leave: calls are not held any more."""
 
@@ -128,6 +136,7 @@ class Router:
         started = self._now_ms()
         deadline = started + self._hold_ms
         failure: RpcError = RpcError(NO_LEADER)
+        changes, attempts = self._leader_changes, 0
         while True:
             try:
                 if consensus.is_leader:
@@ -145,7 +154,11 @@ class Router:
                 deadline = self._extend(deadline, started, error)
             if self.is_leaving:
                 raise RpcError(NO_LEADER)
-            await self._wait_before_retry(deadline, failure)
+            if self._leader_changes == changes:
+                await self._wait_before_retry(deadline, failure, attempts, self._next_leader_change())
+            # Whoever leads from now on may not be ready yet: it is asked again soon, but not by all at once.
+            attempts = attempts + 1 if self._leader_changes == changes else 0
+            changes = self._leader_changes
 
     async def _call_datacenter(self, datacenter: str, method: Method[Any, Any], request: Any) -> Any:
         """Have a server of another datacenter answer; its own routing does the rest.
@@ -241,11 +254,39 @@ class Router:
             return now + self._hold_ms
         return deadline
 
-    async def _wait_before_retry(self, deadline: int, failure: RpcError) -> None:
-        pause = self._rng.uniform(0, self._hold_ms / JITTER_FRACTION)
+    async def _wait_before_retry(
+        self, deadline: int, failure: RpcError, attempts: int = MANY_ATTEMPTS, news: asyncio.Future[None] | None = None
+    ) -> None:
+        """Pause for a random time, which is longer after more attempts, or until there is `news`."""
+        longest = min(self._hold_ms / JITTER_FRACTION, FIRST_PAUSE_MS << min(attempts, MANY_ATTEMPTS))
+        pause = self._rng.uniform(0, longest)
         if self._now_ms() + pause >= deadline:
             raise failure
-        await asyncio.sleep(pause / 1000)
+        if news is None:
+            await asyncio.sleep(pause / 1000)
+        else:
+            await asyncio.wait([news], timeout=pause / 1000)
+
+    def leader_changed(self) -> None:
+        """This server has learned of another leader, or that there is none: calls that wait for one look again.
+
+        Calls that the former leader has may wait in vain: it is asked for a sign of life, and they fail without one.
+        """
+        self._leader_changes += 1
+        leader = self._consensus.status().leader if self._consensus is not None else None
+        if leader is not None:
+            former, self._leader_address = self._leader_address, leader.address
+            if former not in ("", leader.address):
+                with contextlib.suppress(RpcError):  # an address that nobody could call
+                    self._pool.check(parse_address(former), FORMER_LEADER_CHECK_MS)
+        news, self._news = self._news, None
+        if news is not None:
+            news.set_result(None)
+
+    def _next_leader_change(self) -> asyncio.Future[None]:
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        return self._news
 
 
 def _may_retry(error: NotLeaderError | RpcError, method: Method[Any, Any]) -> bool:

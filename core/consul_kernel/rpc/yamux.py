@@ -361,9 +361,9 @@ class YamuxSession:
 
     # --- time ---
 
-    def check_peer(self) -> None:
+    def check_peer(self, timeout_ms: int | None = None) -> None:
         """Ping soon, if nothing was heard from the peer for a while; without an answer the session ends."""
-        self._keepalive.check()
+        self._keepalive.check(timeout_ms)
 
     async def ping(self) -> None:
         """Ask for a sign of life and wait for it. One at a time; the keep-alive uses it."""

@@ -41,6 +41,7 @@ class KeepAlive:
         """How often something came from the peer; the session counts it."""
         self._answered_at = -math.inf
         self._check_due = asyncio.Event()
+        self._check_timeout_ms = settings.check_timeout_ms
         self._ping_id = 0
         self._pong: asyncio.Future[None] | None = None
         self._error: TransportError | None = None
@@ -61,9 +62,10 @@ class KeepAlive:
             except TransportError:
                 return
 
-    def check(self) -> None:
-        """Ping soon, unless a ping was just answered."""
+    def check(self, timeout_ms: int | None = None) -> None:
+        """Ping soon, unless a ping was just answered. `timeout_ms` is for the answer, if less than usual."""
         if self._loop.time() - self._answered_at > self._settings.check_interval_ms / 1000:
+            self._check_timeout_ms = min(self._check_timeout_ms, timeout_ms or self._settings.check_timeout_ms)
             self._check_due.set()
 
     async def ping(self) -> None:
@@ -102,7 +104,8 @@ class KeepAlive:
             return self._settings.keepalive_timeout_ms
         finally:
             self._check_due.clear()
-        return self._settings.check_timeout_ms
+        timeout_ms, self._check_timeout_ms = self._check_timeout_ms, self._settings.check_timeout_ms
+        return timeout_ms
 
     async def _has_read_more(self, reads: int) -> bool:
         """Whether anything came; what arrived while this process itself did not run is read first."""

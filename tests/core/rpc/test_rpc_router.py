@@ -106,6 +106,43 @@ def test_an_error_reads_the_same_on_any_number_of_hops() -> None:
     run_virtual(program())
 
 
+def test_a_call_that_waits_for_a_leader_goes_on_as_soon_as_there_is_one() -> None:
+    """Its pauses have grown to hundreds of milliseconds by then."""
+
+    async def program() -> None:
+        network = MemoryNetwork(random.Random(1))
+        nodes = await start_servers(network, "s1", "s2", "s3")
+        calls = [asyncio.create_task(node.router.call(KVS_APPLY, KVSRequest(datacenter="dc1"))) for node in nodes]
+        for number in range(3):
+            await asyncio.sleep(1)
+            for node in nodes:
+                node.router.leader_changed()  # an election begins: still nobody leads
+            assert not any(call.done() for call in calls), number
+        nodes[0].lead(*nodes[1:])
+        began_ms = virtual_now_ms()
+        for node in nodes:
+            node.router.leader_changed()
+        assert await asyncio.gather(*calls) == [True, True, True]
+        assert virtual_now_ms() - began_ms < 20
+
+    run_virtual(program())
+
+
+def test_a_leader_that_is_not_ready_is_asked_again_soon() -> None:
+    async def program() -> None:
+        _, nodes = await _three()
+        nodes[1].consensus.leader, nodes[0].consensus.is_leader = nodes[0].consensus.leader, False
+        call = asyncio.create_task(nodes[1].router.call(KVS_APPLY, KVSRequest(datacenter="dc1")))
+        await asyncio.sleep(0.03)
+        assert not call.done()
+        began_ms = virtual_now_ms()
+        nodes[0].consensus.is_leader = True
+        assert await call is True
+        assert virtual_now_ms() - began_ms < 100
+
+    run_virtual(program())
+
+
 def test_no_leader_is_told_after_the_hold_time() -> None:
     async def program() -> None:
         network = MemoryNetwork(random.Random(1))

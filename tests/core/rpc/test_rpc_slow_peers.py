@@ -9,6 +9,7 @@ import asyncio
 import gc
 import random
 import struct
+from typing import Any
 
 import msgpack
 import pytest
@@ -22,8 +23,8 @@ from consul_kernel.rpc.errors import RpcTransportError
 from consul_kernel.rpc.yamux import YamuxSession
 from consul_kernel.rpc.yamux_settings import YamuxSettings
 from consul_kernel.rpc.yamux_stream import YamuxStream
-from consul_kernel.structs.kv import DirEntry, IndexedDirEntries, KeyRequest
-from consul_kernel.structs.methods import KVS_GET, STATUS_PING
+from consul_kernel.structs.kv import DirEntry, IndexedDirEntries, KeyRequest, KVSRequest
+from consul_kernel.structs.methods import KVS_APPLY, KVS_GET, STATUS_PING
 from consul_kernel.structs.record import Empty
 from consul_kernel.testing.memory_network import MemoryNetwork
 from consul_kernel.testing.virtual_time import run_virtual, virtual_now_ms
@@ -265,6 +266,37 @@ def test_what_gossip_says_of_a_host_ends_the_wait_for_it_and_a_false_word_does_n
             await waiting
         assert virtual_now_ms() - begun < 5_100
         await pool.aclose()
+
+    run_virtual(program())
+
+
+def test_calls_that_a_silent_former_leader_has_end_soon_after_there_is_another() -> None:
+    """Its host has vanished, so that nothing resets the connection."""
+
+    async def program() -> None:
+        network = MemoryNetwork(random.Random(1), stream_break_ms=600_000)
+        former, asked, successor = await start_servers(network, "s1", "s2", "s3")
+        former.lead(asked, successor)
+        asked.router.leader_changed()
+        reached = asyncio.Event()
+
+        async def hang(_: object) -> Any:
+            reached.set()
+            await asyncio.sleep(10_000)
+
+        former.endpoints.on_get = former.endpoints.on_apply = hang
+        read = asyncio.create_task(asked.router.call(KVS_GET, KeyRequest()))
+        write = asyncio.create_task(asked.router.call(KVS_APPLY, KVSRequest()))
+        await reached.wait()
+        network.isolate(former.host)
+        await asyncio.sleep(2)
+        successor.lead(asked)
+        begun = virtual_now_ms()
+        asked.router.leader_changed()
+        assert (await read).consistency_level == "s3"
+        with pytest.raises(RpcTransportError, match="does not answer"):
+            await write  # nobody knows whether it was made
+        assert virtual_now_ms() - begun < 1_100
 
     run_virtual(program())
 
