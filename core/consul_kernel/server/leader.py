@@ -9,7 +9,7 @@ from typing import Any
 
 from consul_kernel.contracts.consensus import Consensus, LeaderChange
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
-from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, Membership
+from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, Membership, MemberStatus
 
 from .reconcile import Reconciler
 from .session_timers import SessionTimers
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 RECONCILE_INTERVAL_S = 60.0
 RECONCILE_RETRY_S = 2.0
 """After a failure; twice as long after each further one, up to the interval."""
+LEAVING_LOOK_S = 5.0
+"""While a member is said to leave, everybody is looked at this often."""
 BARRIER_TIMEOUT_MS = 120_000
 RESTORED_WAIT_S = 60.0
 NEW_LEADER_EVENT = "consul:new-leader"
@@ -131,6 +133,9 @@ class LeaderDuties:
             elif full:
                 full_due_s, retry_s = loop.time() + RECONCILE_INTERVAL_S, RECONCILE_RETRY_S
                 self._answer(wanted)
+            if any(member.status is MemberStatus.LEAVING for member in self._membership.members()):
+                # Of its leave there will be news; that it does not leave after all would be none.
+                full_due_s = min(full_due_s, loop.time() + LEAVING_LOOK_S)
             await self._sleep_until(full_due_s)
 
     async def _reconcile(self, *, full: bool) -> bool:

@@ -150,6 +150,20 @@ async def test_a_failure_does_not_end_the_duties(
     assert caplog.text.count("tried again") == 2
 
 
+async def test_whoever_turns_out_not_to_leave_is_reconciled_without_news(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "LEAVING_LOOK_S", 0.001)
+    world.pool = [member("a"), member("b", MemberStatus.LEAVING)]
+    world.duties.leadership_changed(ELECTED)
+    await world.next()
+    for _ in range(3):
+        assert await world.next() == ["a", "b"]
+    world.pool = [member("b")]
+    while await world.next() != ["b"]:
+        pass  # no event tells that it stays
+
+
 async def test_a_barrier_that_fails_does_not_end_the_duties(world: World) -> None:
     world.barrier_error = RpcError("timed out")
     world.duties.leadership_changed(ELECTED)

@@ -225,6 +225,11 @@ class Roster:
         record = self._records.peek(name)
         return record is not None and lamport_time <= record.status_time
 
+    def leave_time(self, name: str) -> int | None:
+        """The Lamport time of the intent to leave of a member that is still there; None where there is none."""
+        record = self._records.peek(name)
+        return record.status_time if record is not None and record.member.status is MemberStatus.LEAVING else None
+
     def _buffer(self, name: str, lamport_time: int, *, leaving: bool) -> bool:
         """Keep the newest intent about somebody unknown."""
         known = self._intents.get(name)

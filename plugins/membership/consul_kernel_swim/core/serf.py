@@ -76,6 +76,7 @@ class Serf:
 
     def node_joined(self, node: Node) -> None:
         self.roster.joined(node)
+        self._pass_on_leave(node.name)
 
     def node_left(self, node: Node) -> None:
         self.roster.left(node)
@@ -192,6 +193,16 @@ class Serf:
         if self.roster.has_news_since(name, status_time):
             return
         if has_left:
-            self.roster.leave_intended(LeaveIntent(status_time, name))
+            if self.roster.leave_intended(LeaveIntent(status_time, name)):
+                self._pass_on_leave(name)
         else:
             self.roster.join_intended(JoinIntent(status_time, name))
+
+    def _pass_on_leave(self, name: str) -> None:
+        """Tell somebody who is there that it is said to leave: if it does not, it contradicts.
+
+        What comes with a push/pull nobody else passes on, and who was gone when it was said has not heard it.
+        """
+        leave_time = self.roster.leave_time(name)
+        if leave_time is not None and name != self._own_name:
+            self._courier.broadcast(self.intents, USER_BYTE + LeaveIntent(leave_time, name).encode())

@@ -7,13 +7,14 @@ import pytest
 from consul_kernel.contracts.membership import Member, MemberEventKind, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel_swim.core.broadcasts import BroadcastQueue
-from consul_kernel_swim.core.events import GiveUp, Keep, Notify, PacketReceived, SendUserEvent
+from consul_kernel_swim.core.events import GiveUp, Keep, Notify, PacketReceived, SendUserEvent, StreamReceived
 from consul_kernel_swim.core.internal_messages import encode_conflict_response
 from consul_kernel_swim.core.messages import Alive, Dead, Message
 from consul_kernel_swim.core.query_messages import Query
 from consul_kernel_swim.core.recent import RecentRing
-from consul_kernel_swim.core.serf_messages import JoinIntent, LeaveIntent, UserEventMessage
+from consul_kernel_swim.core.serf_messages import JoinIntent, LeaveIntent, SerfState, UserEventMessage
 from consul_kernel_swim.core.settings import PROTOCOL_VERSIONS, Settings
+from consul_kernel_swim.core.streams import PushPull
 from consul_kernel_swim.core.tags import encode_tags
 from plugins.membership.swim.serf_bench import OWN, PEER, SerfBench
 
@@ -163,6 +164,21 @@ def test_rumour_that_we_leave_is_answered_by_a_join_with_a_later_time() -> None:
     assert bench.status("own") is MemberStatus.ALIVE
     intents = {message for message in bench.serf_sent() if isinstance(message, JoinIntent | LeaveIntent)}
     assert intents == {JoinIntent(51, "own")}
+
+
+def test_a_leave_learnt_from_a_whole_state_is_told_to_whoever_is_there_and_may_contradict_it() -> None:
+    """It was forced upon a member that could not be reached, which therefore has not heard of it."""
+    bench = SerfBench(others=1)
+    state = SerfState(9, 1, 1, {"late": 5}, ["late"], {}).encode()
+    bench.do(StreamReceived(1, PushPull((), state, False), PEER))
+    bench.wait(2000)
+    assert not [message for message in bench.serf_sent() if isinstance(message, LeaveIntent)]
+    bench.add("late", 2)
+    assert bench.status("late") is MemberStatus.LEAVING
+    bench.wait(2000)
+    assert {message for message in bench.serf_sent() if isinstance(message, LeaveIntent)} == {LeaveIntent(6, "late")}
+    bench.receive(JoinIntent(7, "late").encode())
+    assert bench.status("late") is MemberStatus.ALIVE
 
 
 def test_intents_about_strangers_are_passed_on_once_and_forgotten_in_time() -> None:
