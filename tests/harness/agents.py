@@ -65,11 +65,20 @@ def environment() -> dict[str, str]:
 class AgentProcess:
     """One agent: its file, its ports, its process, its log. Restarting keeps file, ports and data."""
 
-    def __init__(self, home: Path, name: str, config: dict[str, Any], *, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        home: Path,
+        name: str,
+        config: dict[str, Any],
+        *,
+        python: str = sys.executable,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.home = home / name
         self.home.mkdir(parents=True, exist_ok=True)
         self._python = python
+        self.prefix = prefix
         http, dns, lan, wan, server = free_ports(5)
         self.http = f"127.0.0.1:{http}"
         self.dns = ("127.0.0.1", dns)
@@ -99,7 +108,11 @@ class AgentProcess:
         self.file.write_text(json.dumps(self.config, indent=1))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self._python, "-m", "consul_kernel.cli.main", "agent", "-config-file", str(self.file), *extra],
+                [
+                    *self.prefix,
+                    *(self._python, "-m", "consul_kernel.cli.main", "agent", "-config-file", str(self.file)),
+                    *extra,
+                ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment(),

@@ -1,0 +1,1 @@
+"""Torture: real servers in network namespaces, everything that can break broken, and what clients saw checked."""
