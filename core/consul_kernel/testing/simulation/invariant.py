@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 
 class ViolationError(AssertionError):
     """The world reached a state that must never be."""
@@ -11,7 +13,7 @@ class Invariant:
     """Looks on and remembers what it needs to see one moment in the light of the others.
 
     A world calls what its own base class of invariants declares (a step was made, a message goes out, all is calm);
-    whoever finds the property broken says so by `require`.
+    whoever finds the property broken says so by `require` or `fail`.
     """
 
     @property
@@ -22,4 +24,8 @@ class Invariant:
     def require(self, holds: bool, text: str) -> None:
         """Raise ViolationError unless it holds."""
         if not holds:
-            raise ViolationError(f"{self.name}: {text}")
+            self.fail(text)
+
+    def fail(self, text: str) -> NoReturn:
+        """Raise ViolationError. Where much is looked at, this saves the text of what holds."""
+        raise ViolationError(f"{self.name}: {text}")

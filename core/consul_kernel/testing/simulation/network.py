@@ -43,6 +43,17 @@ class Cut:
         return receiver not in senders if receivers is None else receiver in receivers
 
 
+class Lag:
+    """What gets from the senders to the receivers takes longer by `extra_ms`."""
+
+    __slots__ = ("extra_ms", "receivers", "senders")
+
+    def __init__(self, senders: frozenset[str], receivers: frozenset[str], extra_ms: int) -> None:
+        self.senders = senders
+        self.receivers = receivers
+        self.extra_ms = extra_ms
+
+
 class Network:
     """Links between members that are known by their names. `conditions` are those of the moment."""
 
@@ -51,6 +62,7 @@ class Network:
         self.conditions = self._usual = conditions or Conditions()
         self._spells: list[Conditions] = []
         self._cuts: list[Cut] = []
+        self._lags: list[Lag] = []
 
     def delays_ms(self, sender: str, receiver: str) -> Sequence[int]:
         """One delay for each copy of a packet that arrives; none when it is lost."""
@@ -59,9 +71,10 @@ class Network:
             return ()
         if self._cuts and not self.reaches(sender, receiver):
             return ()
+        extra_ms = self._extra_ms(sender, receiver) if self._lags else 0
         if conditions.duplicate_rate and rng.random() < conditions.duplicate_rate:
-            return self.delay_ms(), self.delay_ms()
-        return (self.delay_ms(),)
+            return self.delay_ms() + extra_ms, self.delay_ms() + extra_ms
+        return (self.delay_ms() + extra_ms,)
 
     def delay_ms(self) -> int:
         """The delay of one packet that arrives."""
@@ -78,7 +91,7 @@ class Network:
         """
         if self._cuts and not (self.reaches(sender, receiver) and self.reaches(receiver, sender)):
             return None
-        delay = self.delay_ms()
+        delay = self.delay_ms() + self._extra_ms(sender, receiver)
         while self.conditions.loss_rate and self._rng.random() < self.conditions.loss_rate:
             if resend_ms > 60_000:
                 return None
@@ -106,6 +119,15 @@ class Network:
         members = frozenset(group)
         return self.cut(members, None), self.cut(None, members)
 
+    def lag(self, senders: Iterable[str], receivers: Iterable[str], extra_ms: int) -> Lag:
+        """Delay everything in one direction."""
+        lag = Lag(frozenset(senders), frozenset(receivers), extra_ms)
+        self._lags.append(lag)
+        return lag
+
+    def _extra_ms(self, sender: str, receiver: str) -> int:
+        return sum(lag.extra_ms for lag in self._lags if sender in lag.senders and receiver in lag.receivers)
+
     # --- weather ---
 
     def worsen(self, conditions: Conditions) -> Conditions:
@@ -127,16 +149,18 @@ class Network:
 
     # --- an end to it ---
 
-    def mend(self, *faults: Cut | Conditions) -> None:
-        """End cuts and spells; those that have ended already do not matter."""
+    def mend(self, *faults: Cut | Lag | Conditions) -> None:
+        """End cuts, lags and spells; those that have ended already do not matter."""
         ended = {id(fault) for fault in faults}
         self._cuts = [cut for cut in self._cuts if id(cut) not in ended]
+        self._lags = [lag for lag in self._lags if id(lag) not in ended]
         self._spells = [spell for spell in self._spells if id(spell) not in ended]
         self._combine()
 
     def become_calm(self, conditions: Conditions | None = None) -> None:
-        """No cuts and no spells any more, and other conditions: the best by default."""
+        """No cuts, lags and spells any more, and other conditions: the best by default."""
         self._cuts.clear()
+        self._lags.clear()
         self._spells.clear()
         self._usual = conditions or Conditions()
         self._combine()

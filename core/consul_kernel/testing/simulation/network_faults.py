@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from .faults import Fault, Strike, Undo
-from .network import Conditions, Cut, Network
+from .network import Conditions, Cut, Lag, Network
 
 
 class NetworkFaults:
@@ -24,6 +24,7 @@ class NetworkFaults:
             "one-way": self._one_way,
             "asymmetric": self._asymmetric,
             "loss": self._loss,
+            "lag": self._lag,
             "late": self._late,
             "repeat": self._repeat,
         }
@@ -53,6 +54,13 @@ class NetworkFaults:
         fifth = max(1, len(names) // 5)
         return self._mending(self._network.cut(names[:fifth], names[fifth : 2 * fifth]))
 
+    def _lag(self, fault: Fault, rng: random.Random) -> Undo:
+        """What one member sends takes up to half a second longer to some of the others, but not what they send."""
+        names = list(self._names())
+        rng.shuffle(names)
+        receivers = names[1 : 1 + rng.randint(1, max(1, len(names) - 1))]
+        return self._mending(self._network.lag(names[:1], receivers, rng.choice((50, 150, 500))))
+
     def _loss(self, fault: Fault, rng: random.Random) -> Undo:
         """Five to thirty percent of all packets are lost."""
         return self._mending(self._network.worsen(Conditions(loss_rate=rng.uniform(0.05, 0.3))))
@@ -71,5 +79,5 @@ class NetworkFaults:
         names = self._names()
         return rng.sample(names, min(len(names), rng.randint(1, most)))
 
-    def _mending(self, *faults: Cut | Conditions) -> Undo:
+    def _mending(self, *faults: Cut | Lag | Conditions) -> Undo:
         return lambda: self._network.mend(*faults)

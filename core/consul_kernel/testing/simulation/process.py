@@ -29,6 +29,10 @@ class Clock:
             return own_ms - self.offset_ms
         return int((own_ms - self.offset_ms) / self.rate) + 1
 
+    def at_rate(self, rate: float, world_ms: int) -> Clock:
+        """The clock that shows the same at this moment of the world, and then goes at another rate."""
+        return Clock(self.now_ms(world_ms) - int(world_ms * rate), rate)
+
 
 class Process(Generic[EventT]):
     """One life of one member: a restart is another object. Subclasses say how an event is handled.
