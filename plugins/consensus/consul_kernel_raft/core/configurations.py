@@ -19,6 +19,11 @@ class ConfigurationHistory:
     def latest(self) -> Configuration:
         return self._history[-1]
 
+    @property
+    def previous(self) -> Configuration:
+        """The one before the latest, which is in force until that is committed; the latest where none is kept."""
+        return self._history[-2] if len(self._history) > 1 else self._history[-1]
+
     def at(self, index: int) -> Configuration:
         """The configuration in force once the entry at `index` is applied; `index` is not before the base."""
         return next((item for item in reversed(self._history) if item.index <= index), self._history[0])

@@ -12,7 +12,7 @@ from .tracker import quorum_size
 
 def election_timeout(state: RaftState, now_ms: int) -> None:
     """No word from a leader for too long (§5.2), or no outcome of the last election."""
-    if state.id not in state.voters or state.log.pending_snapshot is not None or state.without_room:
+    if not state.may_stand or state.log.pending_snapshot is not None or state.without_room:
         state.reset_election_timer(now_ms)
         return
     if state.voters == {state.id}:

@@ -16,7 +16,7 @@ from .messages import AppendEntriesResponse, Message, SnapshotPoint
 from .reads import ReadQueue
 from .ready import ReadState, Write
 from .settings import Limits, Timing
-from .tracker import FOREVER_MS, ReplicationTracker
+from .tracker import FOREVER_MS, ReplicationTracker, voter_ids
 
 
 @dataclass(slots=True)
@@ -104,9 +104,20 @@ class RaftState:
     def voters(self) -> frozenset[str]:
         return self.configurations.voters
 
+    @property
+    def may_stand(self) -> bool:
+        """Whether this server has a vote, or had one before a change that may not be committed yet.
+
+        Until it is, this may be the only server whose log lets it win (thesis §4.2.2, figure 4.6). Its own vote does
+        not count then.
+        """
+        if self.id in self.voters:
+            return True
+        return self.configuration.index > self.commit_index and self.id in voter_ids(self.configurations.previous)
+
     def reset_election_timer(self, now_ms: int) -> None:
-        """Wait for a random time, so that elections rarely collide (§5.2). Only voters ever stand."""
-        if self.id not in self.voters:
+        """Wait for a random time, so that elections rarely collide (§5.2)."""
+        if not self.may_stand:
             self.election_deadline_ms = None
         elif self.voters == {self.id}:
             self.election_deadline_ms = now_ms  # nobody to wait for

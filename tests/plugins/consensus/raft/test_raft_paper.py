@@ -448,6 +448,21 @@ def test_a_non_voter_never_stands() -> None:
     assert bench.raft.deadline_ms() is None
 
 
+def test_a_removed_server_stands_until_its_removal_is_committed_thesis_4_2_2() -> None:
+    bench = Bench((1, 1), term=1)
+    removal = LogEntry(3, 1, EntryKind.CONFIGURATION, encode_configuration(SERVERS[1:]))
+    bench.step(AppendEntries(sender="b", to="a", term=1, prev_index=2, prev_term=1, entries=[removal], commit_index=2))
+    assert bench.raft.voters == {"b", "c"}
+    bench.now_ms = bench.raft.deadline_ms() or 0
+    assert [message.to for message in bench.step(Timer()) if isinstance(message, RequestVote)] == ["b", "c"]
+    bench.step(RequestVoteResponse(sender="b", to="a", term=1, request_term=2, granted=True, pre=True))
+    assert bench.raft.term == 1, "its own vote does not count"
+    bench.step(append(1, (3, 1), commit=3))
+    bench.now_ms = bench.raft.deadline_ms() or 0
+    assert bench.step(Timer()) == []
+    assert bench.raft.deadline_ms() is None
+
+
 # --- thesis §3.10: transfer ---
 
 
