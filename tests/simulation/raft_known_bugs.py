@@ -170,6 +170,11 @@ def keep_a_configuration_that_was_truncated(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(configurations.ConfigurationHistory, "truncate_from", lambda self, index: False)
 
 
+def stand_no_more_once_removed(patch: pytest.MonkeyPatch) -> None:
+    """A server stands for nothing once its log removes it, though that is not committed (thesis §4.2.2)."""
+    patch.setattr(RaftState, "may_stand", property(lambda self: self.id in self.voters))
+
+
 def count_learners(patch: pytest.MonkeyPatch) -> None:
     """What a server without a vote has written counts towards the majority of those with one (thesis §4.2.1)."""
 
@@ -262,30 +267,3 @@ def apply_before_it_is_durable(patch: pytest.MonkeyPatch) -> None:
         return list(self.log.entries(self.applied_index + 1, self.commit_index, self.commit_index, limit))
 
     patch.setattr(raft.Raft, "_committed", committed)
-
-
-BUGS: tuple[Patch, ...] = (
-    commit_by_counting,
-    forget_the_vote,
-    answer_before_persisting,
-    count_own_log_before_it_is_durable,
-    vote_for_any_log,
-    vote_while_the_leader_lives,
-    read_without_asking,
-    keep_the_lease_after_timeout_now,
-    overwrite_without_checking,
-    append_over_whatever_is_there,
-    install_over_a_newer_state,
-    change_servers_before_the_term_began,
-    change_servers_twice_at_once,
-    keep_a_configuration_that_was_truncated,
-    count_learners,
-    commit_what_the_leader_has,
-    help_at_once_after_a_restart,
-    lease_from_the_answer,
-    keep_the_lease_when_leaving,
-    lead_with_a_disk_that_hangs,
-    tell_of_a_commitment_once,
-    follow_a_leader_of_the_past,
-    apply_before_it_is_durable,
-)

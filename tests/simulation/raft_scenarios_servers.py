@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from consul_kernel.contracts.consensus import Server, Suffrage
 from consul_kernel_raft.core import ChangeConfiguration
+from consul_kernel_raft.simulation.server import SimServer
+from consul_kernel_raft.simulation.world import World
 
-from .raft_staging import only_connect, stand, wait, wait_for_lease
-from .raft_world import SimServer, World
+from .raft_staging import QUIET, cut, only_connect, quorum, stand, wait, wait_for_lease
 
 
 def _quorum(seed: int, founders: int) -> tuple[World, list[SimServer]]:
     """Five servers, the first of them leading a quorum of the first few, in which everything is committed."""
-    world = World(seed, servers=5, founders=founders)
-    world.slow_write_rate = 0.0
+    world = quorum(seed, 5, founders, leases=False)
     leader = wait_for_lease(world)
     servers = list(world.servers.values())
     servers.remove(leader)
@@ -37,7 +37,7 @@ def _term(server: SimServer) -> int:
 def _write_for(world: World, server: SimServer, duration_ms: int) -> None:
     for _ in range(duration_ms // 10):
         world.write(server)
-        world.run_until(world.now_ms + 10)
+        world.timeline.run_for(10)
 
 
 def two_leaders_change_the_servers(seed: int) -> None:
@@ -51,14 +51,14 @@ def two_leaders_change_the_servers(seed: int) -> None:
     only_connect(world, [s2, s3, s4])
     stand(world, s2, _term(s2))
     wait(world, lambda: s4.raft is not None and s4.raft.vote == s2.id)
-    world.network.cut.add((s2.id, s4.id))
+    cut(world, s2, s4)
     wait(world, lambda: s2 in world.leaders())
     _change(world, s2, s2, s3, s4)
     _write_for(world, s2, 300)
     only_connect(world, [s1, s4, s5], [s2, s3])
     stand(world, s1, _term(s1))
     _write_for(world, s1, 300)
-    world.run_until(world.now_ms + 500)
+    world.timeline.run_for(500)
 
 
 def one_leader_changes_the_servers_twice(seed: int) -> None:
@@ -85,8 +85,26 @@ def learners_have_everything(seed: int) -> None:
     _write_for(world, s2, 300)
 
 
+def leader_that_removes_itself_is_deposed(seed: int) -> None:
+    """Of two servers, S1 writes what S2 has not, and removes itself. S1 is deposed; only its log can win (§5.4.1)."""
+    world = quorum(seed, 2, 2)
+    s1 = wait_for_lease(world)
+    (s2,) = (server for server in world.servers.values() if server is not s1)
+    only_connect(world)
+    world.write(s1)
+    _change(world, s1, s2)
+    wait(world, lambda: world.leaders() == [])
+    if seed % 2:
+        world.crash(s1, power=True)  # after that it does not know what was committed before, either
+        world.start(s1)
+    world.network.become_calm(QUIET)
+    wait(world, lambda: s2 in world.leaders(), what="the servers go on")
+    assert s2.running.raft.voters == {s2.id}
+
+
 SCENARIOS: tuple[Callable[[int], None], ...] = (
     two_leaders_change_the_servers,
     one_leader_changes_the_servers_twice,
     learners_have_everything,
+    leader_that_removes_itself_is_deposed,
 )

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from consul_kernel.testing.simulation import Conditions
+from consul_kernel_raft.core import Limits
 from consul_kernel_raft.core.messages import TimeoutNow
+from consul_kernel_raft.simulation.invariants import all_invariants
+from consul_kernel_raft.simulation.invariants.lease import Lease
+from consul_kernel_raft.simulation.server import SimServer
+from consul_kernel_raft.simulation.world import LIMITS, World
 
-from .raft_world import SimServer, World
+QUIET = Conditions(delay_ms=(1, 5))
 
 
-def leader_of_three(seed: int) -> tuple[World, SimServer, SimServer, SimServer]:
-    """A quiet quorum of three with some writes: its leader and the two others."""
-    world = World(seed, servers=3, founders=3)
+def quorum(seed: int, servers: int, founders: int, limits: Limits = LIMITS, *, leases: bool = True) -> World:
+    """Servers on a network without faults. Leases are not watched where elections are forced while they run."""
+    invariants = [one for one in all_invariants() if leases or not isinstance(one, Lease)]
+    return World(seed, servers=servers, founders=founders, limits=limits, conditions=QUIET, invariants=invariants)
+
+
+def leader_of_three(seed: int, servers: int = 3) -> tuple[World, SimServer, SimServer, SimServer]:
+    """A quiet quorum of three with some writes: its leader and the two others. Further servers do not belong to it."""
+    world = quorum(seed, servers, 3)
     leader = wait_for_lease(world)
     world.write(leader)
-    world.run_until(world.now_ms + 100)
-    a, b = (server for server in world.servers.values() if server is not leader)
+    world.timeline.run_for(100)
+    a, b = (server for server in list(world.servers.values())[:3] if server is not leader)
     return world, leader, a, b
 
 
@@ -23,8 +35,7 @@ def wait_for_lease(world: World, within_ms: int = 5000) -> SimServer:
     """Wait until a leader holds the lease."""
 
     def holder() -> SimServer | None:
-        leaders = reversed(world.leaders())
-        return next((server for server in leaders if server.raft and server.raft.lease_until_ms), None)
+        return next((server for server in reversed(world.leaders()) if server.running.raft.lease_until_ms), None)
 
     wait(world, lambda: holder() is not None, within_ms)
     found = holder()
@@ -32,9 +43,11 @@ def wait_for_lease(world: World, within_ms: int = 5000) -> SimServer:
     return found
 
 
-def wait(world: World, holds: Callable[[], bool], within_ms: int = 5000) -> None:
-    """Let time pass until a condition holds."""
-    assert world.run_until(world.now_ms + within_ms, holds), "the scenario does not come about"
+def wait(
+    world: World, holds: Callable[[], bool], within_ms: int = 5000, what: str = "the scenario does not come about"
+) -> None:
+    """Let time pass until a condition holds. Raises ViolationError."""
+    world.timeline.run_until_true(holds, within_ms, what, every_ms=1)
 
 
 def stand(world: World, server: SimServer, term: int) -> None:
@@ -42,9 +55,27 @@ def stand(world: World, server: SimServer, term: int) -> None:
     world.step(server, TimeoutNow(sender="", to=server.id, term=term))
 
 
+def cut(world: World, sender: SimServer, receiver: SimServer) -> None:
+    """Lose what one server sends to another."""
+    world.network.cut([sender.id], [receiver.id])
+
+
+def isolate(world: World, server: SimServer) -> None:
+    """Cut one server off."""
+    world.network.split([server.id])
+
+
+def heal(world: World) -> None:
+    """End all cuts and lags."""
+    world.network.become_calm(QUIET)
+
+
 def only_connect(world: World, *groups: Sequence[SimServer]) -> None:
     """Cut everything, but for the connections within each group."""
-    names = list(world.servers)
-    world.network.cut = {(a, b) for a in names for b in names if a != b}
+    heal(world)
+    grouped = [server for group in groups for server in group]
     for group in groups:
-        world.network.cut -= {(a.id, b.id) for a in group for b in group}
+        world.network.split([server.id for server in group])
+    for server in world.servers.values():
+        if server not in grouped:
+            isolate(world, server)

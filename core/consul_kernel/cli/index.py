@@ -42,6 +42,7 @@ COMMANDS = {
     "services deregister": Entry("services", "Deregisters services from the agent"),
     "services register": Entry("services", "Registers services with the agent"),
     "simulate gossip": Entry("simulate", "Runs pools of agents in virtual time"),
+    "simulate raft": Entry("simulate", "Runs quorums of servers in virtual time"),
     "snapshot inspect": Entry("snapshot_inspect", "Shows what an archive holds"),
     "snapshot restore": Entry("snapshot_transfer", "Replaces the servers' state by an archive's"),
     "snapshot save": Entry("snapshot_transfer", "Saves the servers' state into an archive"),

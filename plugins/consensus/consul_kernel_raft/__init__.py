@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consul_kernel.contracts.consensus import Consensus, ConsensusCapability, ConsensusContext, ConsensusPlugin
+from consul_kernel.contracts.simulation import Simulation
 from consul_kernel.hookspecs import hookimpl
 
 from .config import RaftConfig
@@ -15,6 +16,12 @@ def _create(context: ConsensusContext, config: RaftConfig) -> Consensus:
     return RaftConsensus(context, config)
 
 
+def _simulation() -> Simulation:
+    from .simulation.simulation import RaftSimulation
+
+    return RaftSimulation()
+
+
 @hookimpl
 def consul_kernel_register_consensus() -> ConsensusPlugin:
     """The descriptor."""
@@ -25,4 +32,5 @@ def consul_kernel_register_consensus() -> ConsensusPlugin:
         config_type=RaftConfig,
         capabilities=frozenset({ConsensusCapability.MULTI_SERVER, ConsensusCapability.RECOVERY}),
         summary="Raft with pre-vote, leader lease, snapshots and membership changes",
+        simulation=_simulation,
     )

@@ -41,7 +41,7 @@ class _Kind(NamedTuple):
     plugin: str
 
 
-_KINDS = {"gossip": _Kind(PluginKind.MEMBERSHIP, "swim")}
+_KINDS = {"gossip": _Kind(PluginKind.MEMBERSHIP, "swim"), "raft": _Kind(PluginKind.CONSENSUS, "raft")}
 
 
 def _with_flags(command: Command, arguments: Sequence[str]) -> Command:
@@ -149,6 +149,10 @@ def _gossip(arguments: Arguments) -> int:
     return _run("gossip", arguments)
 
 
+def _raft(arguments: Arguments) -> int:
+    return _run("raft", arguments)
+
+
 COMMANDS = (
     _with_flags(
         Command(
@@ -160,6 +164,23 @@ COMMANDS = (
                 "Runs a pool of agents on a faulty network in virtual time, in one process and without sockets. While "
                 "faults strike, and when they are over, invariants are checked; then it is measured how fast news "
                 "spreads. The same seed gives the same run.\n\n"
+                "The exit code is 1 when an invariant was broken; the command that shows the same again is printed."
+            ),
+            prepare=_with_flags,
+        ),
+        (),
+    ),
+    _with_flags(
+        Command(
+            "simulate raft",
+            "simulate raft [options]",
+            "Runs quorums of servers in virtual time",
+            _raft,
+            description=(
+                "Runs a quorum of Raft servers on a faulty network and faulty disks in virtual time, in one process "
+                "and without sockets. The algorithm's invariants are checked at every step; when the faults are over, "
+                "it must go on within a bound, and what clients saw must be linearizable. The same seed gives the same "
+                "run.\n\n"
                 "The exit code is 1 when an invariant was broken; the command that shows the same again is printed."
             ),
             prepare=_with_flags,

@@ -1,21 +1,28 @@
-"""What must hold after every step of every server; one file for each property."""
+"""What must hold in a quorum of Raft servers, one property a file."""
 
 from __future__ import annotations
 
-from .base import Invariant, InvariantError
+from .agreement import Agreement
+from .base import RaftInvariant
+from .bounded_state import BoundedState
+from .current_reads import CurrentReads
 from .durability import Durability
 from .election_safety import ElectionSafety
 from .latest_configuration import LatestConfiguration
 from .leader_append_only import LeaderAppendOnly
 from .leader_completeness import LeaderCompleteness
+from .lease import Lease
 from .linearizability import Linearizability
 from .log_matching import LogMatching
+from .one_change import OneChange
+from .persistent_state import PersistentState
+from .stability import Stability
 from .state_machine_safety import StateMachineSafety
 
-__all__ = ["Invariant", "InvariantError", "all_invariants"]
+__all__ = ["RaftInvariant", "all_invariants"]
 
 
-def all_invariants() -> list[Invariant]:
+def all_invariants() -> list[RaftInvariant]:
     """A fresh set, for one world."""
     return [
         ElectionSafety(),
@@ -23,7 +30,14 @@ def all_invariants() -> list[Invariant]:
         LogMatching(),
         LeaderCompleteness(),
         StateMachineSafety(),
-        Linearizability(),
+        PersistentState(),
         Durability(),
         LatestConfiguration(),
+        OneChange(),
+        Lease(),
+        CurrentReads(),
+        Linearizability(),
+        Agreement(),
+        Stability(),
+        BoundedState(),
     ]
