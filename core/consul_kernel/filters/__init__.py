@@ -8,5 +8,6 @@ from .evaluate import compile_filter, create_filter
 from .parser import FilterError
 from .regexp import Regexp
 from .regexp_syntax import RegexpError
+from .submatch import GroupRegexp
 
-__all__ = ["FilterError", "Regexp", "RegexpError", "compile_filter", "create_filter"]
+__all__ = ["FilterError", "GroupRegexp", "Regexp", "RegexpError", "compile_filter", "create_filter"]

@@ -82,12 +82,12 @@ class Regexp:
                 todo += (at + instruction.first, at + instruction.second)
             elif instruction.op is Op.JUMP:
                 todo.append(at + instruction.first)
-            elif _holds(instruction.op, before, character):
+            elif holds(instruction.op, before, character):
                 todo.append(at + 1)
         return seen
 
 
-def _holds(op: Op, before: str, after: str) -> bool:
+def holds(op: Op, before: str, after: str) -> bool:
     """Whether an assertion is true between two characters, "" being an end of the text."""
     match op:
         case Op.START_OF_TEXT:

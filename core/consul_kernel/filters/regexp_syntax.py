@@ -1,8 +1,8 @@
 """Regular expressions in the syntax of Go's `regexp` (RE2), as far as filters need it: from text to a program.
 
-The program is for a machine that only answers whether there is a match, so groups capture nothing and lazy
-operators mean the same as greedy ones. What RE2 lacks on purpose (backreferences, looking around) is refused;
-Unicode classes (`\\pL`) and `\\Q…\\E` are not known either.
+For a machine that only answers whether there is a match, groups capture nothing; for one that tells the groups
+(`submatch`), a program has an instruction at both ends of each. What RE2 lacks on purpose (backreferences, looking
+around) is refused; Unicode classes (`\\pL`) and `\\Q…\\E` are not known either.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Op(Enum):
     END_OF_LINE = auto()
     WORD_BOUNDARY = auto()
     NO_WORD_BOUNDARY = auto()
+    SAVE = auto()
     MATCH = auto()
 
 
@@ -40,7 +41,11 @@ Accepts = Callable[[str], bool]
 
 @dataclass(slots=True)
 class Instruction:
-    """`accepts` belongs to CHARACTER; `first` and `second` are where SPLIT and JUMP lead, from here."""
+    """`accepts` belongs to CHARACTER; `first` and `second` are where SPLIT and JUMP lead, from here.
+
+    What SPLIT prefers is `first`. SAVE notes the place in the text as the one of number `first`: 2 n and 2 n + 1 are
+    the ends of group n.
+    """
 
     op: Op
     accepts: Accepts | None = None
@@ -72,9 +77,9 @@ _POSIX: dict[str, _Ranges] = {
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-def compile_program(text: str) -> Program:
+def compile_program(text: str, *, saves_groups: bool = False) -> Program:
     """The program for an expression, ending in MATCH. RegexpError when there is none."""
-    parser = _Parser(text)
+    parser = _Parser(text, saves_groups)
     program = parser.alternatives()
     if parser.more:
         raise RegexpError(f"unexpected ): `{text}`")
@@ -100,11 +105,13 @@ def _in_ranges(ranges: _Ranges, negated: bool, fold: bool) -> Accepts:
 class _Parser:
     """Recursive descent; each method gives the program of what it has read."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, saves_groups: bool) -> None:
         self._text = text
+        self._saves_groups = saves_groups
+        self._groups = 0
         self._at = 0
         self._depth = 0
-        self._fold = self._lines = self._dot_all = False
+        self._fold = self._lines = self._dot_all = self._ungreedy = False
 
     @property
     def more(self) -> bool:
@@ -131,13 +138,13 @@ class _Parser:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise RegexpError("expression nests too deeply")
-        flags = self._fold, self._lines, self._dot_all
+        flags = self._fold, self._lines, self._dot_all, self._ungreedy
         program = self._sequence()
         while self._skip("|"):
             other = self._sequence()
             first = [Instruction(Op.SPLIT, first=1, second=len(program) + 2), *program]
             program = _bounded([*first, Instruction(Op.JUMP, first=len(other) + 1), *other])
-        self._fold, self._lines, self._dot_all = flags
+        self._fold, self._lines, self._dot_all, self._ungreedy = flags
         self._depth -= 1
         return program
 
@@ -153,12 +160,12 @@ class _Parser:
         counts = self._repetition()
         if counts is None:
             return program
-        self._skip("?")
+        is_lazy = self._skip("?") is not self._ungreedy
         operator = self._at
         if self._repetition() is not None:
             raise RegexpError(f"invalid nested repetition operator: `{self._text[begin : self._at]}`")
         self._at = operator
-        return _repeat(program, *counts)
+        return _repeat(program, *counts, is_lazy=is_lazy)
 
     def _repetition(self) -> tuple[int, int | None] | None:
         """The least and most repetitions (None: any number) that an operator here asks for."""
@@ -203,7 +210,8 @@ class _Parser:
         return _character(_in_ranges(((character, character),), negated=False, fold=self._fold))
 
     def _group(self) -> Program:
-        outside = self._fold, self._lines, self._dot_all
+        outside = self._fold, self._lines, self._dot_all, self._ungreedy
+        saves = self._saves_groups
         if self._skip("?"):
             if self._skip("P<"):
                 end = self._text.find(">", self._at)
@@ -212,11 +220,16 @@ class _Parser:
                 self._at = end + 1
             elif self._flags():
                 return []
+            else:
+                saves = False
+        if saves:
+            self._groups += 1
+        number = self._groups
         program = self.alternatives()
         if not self._skip(")"):
             raise RegexpError(f"missing closing ): `{self._text}`")
-        self._fold, self._lines, self._dot_all = outside
-        return program
+        self._fold, self._lines, self._dot_all, self._ungreedy = outside
+        return _bounded([_save(2 * number), *program, _save(2 * number + 1)]) if saves else program
 
     def _flags(self) -> bool:
         """Read flags up to `:` (they hold inside this group) or `)` (they hold after it; then True)."""
@@ -230,7 +243,7 @@ class _Parser:
                 case "s":
                     self._dot_all = value
                 case "U":
-                    pass
+                    self._ungreedy = value
                 case "-" if value:
                     value = False
                 case ":":
@@ -318,13 +331,22 @@ def _bounded(program: Program) -> Program:
     return program
 
 
-def _repeat(program: Program, least: int, most: int | None) -> Program:
+def _save(number: int) -> Instruction:
+    return Instruction(Op.SAVE, first=number)
+
+
+def _repeat(program: Program, least: int, most: int | None, *, is_lazy: bool) -> Program:
     size = len(program)
     if size * max(least, most or 1) > MAX_PROGRAM:
         raise RegexpError("expression too large")
     result = program * least
     if most is None:
-        loop = [Instruction(Op.SPLIT, first=1, second=size + 2), *program, Instruction(Op.JUMP, first=-size - 1)]
+        loop = [_choice(size + 2, is_lazy=is_lazy), *program, Instruction(Op.JUMP, first=-size - 1)]
         return _bounded(result + loop)
-    optional = [Instruction(Op.SPLIT, first=1, second=size + 1), *program]
+    optional = [_choice(size + 1, is_lazy=is_lazy), *program]
     return _bounded(result + optional * (most - least))
+
+
+def _choice(behind: int, *, is_lazy: bool) -> Instruction:
+    """Between what follows here and what stands behind it."""
+    return Instruction(Op.SPLIT, first=behind, second=1) if is_lazy else Instruction(Op.SPLIT, first=1, second=behind)
