@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import dns.message
 import dns.query
 import dns.rdatatype
@@ -38,6 +40,31 @@ def addresses(agent: AgentProcess, name: str) -> list[str]:
     return [str(record) for answer in response.answer for record in answer]
 
 
+def prepared_queries_fail_over(here: AgentProcess, client: AgentProcess) -> None:
+    """What is in dc2 alone is found from dc1, as long as there is none in dc1, by a client of it as by its server."""
+    template = {"Type": "name_prefix_match", "Regexp": "^geo-(.+)$"}
+    service = {"Service": "${match(1)}", "Failover": {"NearestN": 3, "Datacenters": ["dc9"]}}
+    query = {"Name": "geo-", "Template": template, "Service": service, "DNS": {"TTL": "7s"}}
+    query_id = json.loads(client.ask("POST", "/v1/query", query).body)["ID"]
+
+    def found(agent: AgentProcess) -> tuple[list[str], str, int]:
+        reply = agent.get("/v1/query/geo-web/execute")
+        return [entry["Node"]["Node"] for entry in reply["Nodes"]], reply["Datacenter"], reply["Failovers"]
+
+    for agent in (here, client):
+        assert found(agent) == (["t2"], "dc2", 1)
+        assert addresses(agent, "geo-web.query.consul.") == ["127.0.0.1"]
+        assert addresses(agent, "geo-none.query.consul.") == []
+        assert agent.get("/v1/query/geo-web/explain")["Query"]["Service"]["Service"] == "web"
+    definition = {"Name": "web", "Port": 8080}
+    assert client.ask("PUT", "/v1/agent/service/register", definition).status == 200
+    for agent in (here, client):
+        wait_for(lambda a=agent: found(a) == (["c1"], "dc1", 0), "the instance that is near")  # type: ignore[misc]
+    assert client.ask("PUT", "/v1/agent/service/deregister/web").status == 200
+    assert client.ask("DELETE", f"/v1/query/{query_id}").status == 200
+    assert client.ask("GET", "/v1/query/geo-web/execute").status == 404
+
+
 def test_each_datacenter_answers_for_the_other_and_the_death_of_its_leader_is_not_seen(cluster: Cluster) -> None:
     here, client, there = federated(cluster)
     definition = {"Name": "web", "Port": 8080, "Check": {"TTL": "600s", "Status": "passing"}}
@@ -51,6 +78,7 @@ def test_each_datacenter_answers_for_the_other_and_the_death_of_its_leader_is_no
         unknown = agent.ask("GET", "/v1/kv/a?dc=dc9")
         assert (unknown.status, unknown.body.endswith(b"No path to datacenter")) == (500, True)
     assert there[2].get("/v1/catalog/nodes?dc=dc1")[0]["Datacenter"] == "dc1"
+    prepared_queries_fail_over(here, client)
 
     survivors = [server for server in there if not server.is_leader()]
     agents = [here, client, *survivors]

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Mapping
 
 import msgspec
 
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.duration import format_duration_ns
+from consul_kernel.structs.metadata import metadata_fault
 from consul_kernel.structs.service import NodeService, ServiceAddress, ServiceConnect, ServiceDefinition, Weights
 
 from .checks.kinds import STATUSES, validate_check
-
-MAX_META_PAIRS = 64
-MAX_META_KEY_LENGTH = 128
-MAX_META_VALUE_LENGTH = 512
-_META_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def node_service(definition: ServiceDefinition) -> NodeService:
@@ -99,31 +93,6 @@ def health_check(
         interval=format_duration_ns(definition.interval) if standalone else "",
         timeout=format_duration_ns(definition.timeout) if standalone else "",
     )
-
-
-def metadata_fault(meta: Mapping[str, str]) -> str:
-    """What is wrong with node or service metadata, in Consul's words, or an empty string."""
-    if len(meta) > MAX_META_PAIRS:
-        return f"Node metadata cannot contain more than {MAX_META_PAIRS} key/value pairs"
-    for key, value in meta.items():
-        fault = _pair_fault(key, value)
-        if fault:
-            return f"Couldn't load metadata pair ('{key}', '{value}'): {fault}"
-    return ""
-
-
-def _pair_fault(key: str, value: str) -> str:
-    if not key:
-        return "Key cannot be blank"
-    if not _META_KEY.fullmatch(key):
-        return "Key contains invalid characters"
-    if len(key) > MAX_META_KEY_LENGTH:
-        return f"Key is too long (limit: {MAX_META_KEY_LENGTH} characters)"
-    if key.startswith("consul-"):
-        return "Key prefix 'consul-' is reserved for internal use"
-    if len(value) > MAX_META_VALUE_LENGTH:
-        return f"Value is too long (limit: {MAX_META_VALUE_LENGTH} characters)"
-    return ""
 
 
 def _tagged_addresses(definition: ServiceDefinition) -> dict[str, ServiceAddress] | None:

@@ -19,7 +19,7 @@ RECONNECT_TIMEOUT_TAG = "rc_tm"
 """How long others shall remember this agent after it has failed, as a Go duration."""
 
 GENERATION_TAG = "ck_gen"
-GENERATION = 2
+GENERATION = 3
 """Rises with each version that puts something into the log which the one before cannot read. A server does so only once
 all servers of its datacenter are of the new generation, so that they can be upgraded one by one. 1 told none.
 """

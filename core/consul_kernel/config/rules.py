@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from consul_kernel.agent.definitions import metadata_fault
 from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.transport import Address
+from consul_kernel.structs.metadata import metadata_fault
 
 from .merged import Merged
 from .model import AgentConfig

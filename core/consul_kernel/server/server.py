@@ -300,6 +300,7 @@ class RaftServer:
             hold_timeout_ms=settings.rpc_hold_timeout_ms,
             rng=parts.rng,
             now_ms=parts.now_ms,
+            call=parts.call,
             fire_event=parts.membership.send_user_event,
             operate_keyring=KeyringOperations(
                 datacenter=settings.datacenter,

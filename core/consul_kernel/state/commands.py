@@ -18,6 +18,7 @@ from consul_kernel.structs.autopilot import AutopilotSetConfigRequest
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.coordinate import CoordinateBatch
 from consul_kernel.structs.kv import KVSRequest
+from consul_kernel.structs.prepared_query import PreparedQueryRequest
 from consul_kernel.structs.query import DatacenterRequest
 from consul_kernel.structs.session import SessionRequest
 from consul_kernel.structs.txn import TxnRequest
@@ -25,6 +26,7 @@ from consul_kernel.structs.txn import TxnRequest
 from .autopilot import apply_autopilot_config
 from .coordinates import update_coordinates
 from .kv import apply_kvs, reap_tombstones
+from .query_commands import apply_query
 from .registration import deregister, register
 from .restore import RestoreRequest, apply_restore
 from .session_commands import apply_session
@@ -46,7 +48,7 @@ class CorruptCommandError(ConsulKernelError):
 class CommandType(IntEnum):
     """The first octet of a command. Below 64 the numbers are Consul's; gaps belong to nouns that have their own issues
 
-    (ACL, queries, …).
+    (ACL, …).
     """
 
     REGISTER = 0
@@ -54,6 +56,7 @@ class CommandType(IntEnum):
     KVS = 2
     SESSION = 3
     TOMBSTONE = 5
+    PREPARED_QUERY = 7
     TXN = 8
     AUTOPILOT = 9
     RESTORE = 64
@@ -87,15 +90,17 @@ COMMANDS: dict[int, Command] = {
     CommandType.KVS: Command(KVSRequest, apply_kvs),
     CommandType.SESSION: Command(SessionRequest, apply_session),
     CommandType.TOMBSTONE: Command(TombstoneRequest, _reap),
+    CommandType.PREPARED_QUERY: Command(PreparedQueryRequest, apply_query),
     CommandType.TXN: Command(TxnRequest, apply_txn),
     CommandType.AUTOPILOT: Command(AutopilotSetConfigRequest, apply_autopilot_config),
     CommandType.RESTORE: Command(RestoreRequest, apply_restore),
     CommandType.COORDINATES: Command(CoordinateBatch, update_coordinates),
 }
 
-COMMANDS_SINCE: dict[int, int] = dict.fromkeys(
-    (CommandType.SESSION, CommandType.TXN, CommandType.AUTOPILOT, CommandType.RESTORE), 2
-)
+COMMANDS_SINCE: dict[int, int] = {
+    **dict.fromkeys((CommandType.SESSION, CommandType.TXN, CommandType.AUTOPILOT, CommandType.RESTORE), 2),
+    **dict.fromkeys((CommandType.PREPARED_QUERY,), 3),
+}
 """The generation of servers (`tags.GENERATION`) that first knew a command, where that is not the first: to one of an
 older generation, such a command in its log is the end."""
 

@@ -26,6 +26,7 @@ from .keys import pack_index, unpack_index
 from .kv import KeyValues, tombstones_index
 from .lock_delays import LockDelays
 from .machine_table import index_offset
+from .prepared_queries import PreparedQueries
 from .restore import restore_under_way
 from .sessions import Sessions
 from .snapshot import FrozenState, MachineSnapshot, SnapshotReader
@@ -46,8 +47,8 @@ class OutOfOrderError(ConsulKernelError):
 class ReplicatedState:
     """The contract's `StateMachine`, and where endpoints read.
 
-    `kv`, `catalog`, `coordinates` and `sessions` answer queries from the last completed batch; `watches` tells when to
-    ask again. Reads are synchronous and run in the event loop that applies commands, so one query never sees half a
+    `kv`, `catalog`, `coordinates`, `sessions` and `queries` answer from the last completed batch; `watches` tells when
+    to ask again. Reads are synchronous and run in the event loop that applies commands, so one query never sees half a
     batch. Time has no part in what the state becomes; `now_ms` is only for `lock_delays`.
     """
 
@@ -63,6 +64,7 @@ class ReplicatedState:
         self.catalog = Catalog(self.reader)
         self.coordinates = Coordinates(self.reader)
         self.sessions = Sessions(self.reader)
+        self.queries = PreparedQueries(self.reader)
         self.lock_delays = LockDelays(now_ms)
         applied = store.get(NOTES_TABLE, _APPLIED)
         self._applied_index = 0 if applied is None else unpack_index(applied)

@@ -31,6 +31,8 @@ SESSION = "session"
 """One session, by lower-cased id."""
 NODE_SESSIONS = "session.node"
 """Which sessions a node has, by its lower-cased name."""
+QUERY = "query"
+"""One prepared query, by lower-cased id."""
 TABLE = "table"
 """Anything in a table, by the table's name."""
 

@@ -33,6 +33,15 @@ from .operator import (
     TransferLeaderRequest,
     TransferLeaderResponse,
 )
+from .prepared_query import (
+    IndexedPreparedQueries,
+    PreparedQueryExecuteRemoteRequest,
+    PreparedQueryExecuteRequest,
+    PreparedQueryExecuteResponse,
+    PreparedQueryExplainResponse,
+    PreparedQueryRequest,
+    PreparedQuerySpecificRequest,
+)
 from .query import (
     ChecksInStateRequest,
     DatacenterRequest,
@@ -118,6 +127,19 @@ SESSION_RENEW = Method("Session.Renew", SessionSpecificRequest, IndexedSessions,
 
 TXN_APPLY = Method("Txn.Apply", TxnRequest, TxnResponse, Route.WRITE)
 TXN_READ = Method("Txn.Read", TxnReadRequest, TxnReadResponse, Route.READ)
+
+PREPARED_QUERY_APPLY = Method("PreparedQuery.Apply", PreparedQueryRequest, str, Route.WRITE)
+PREPARED_QUERY_GET = Method("PreparedQuery.Get", PreparedQuerySpecificRequest, IndexedPreparedQueries, Route.READ)
+PREPARED_QUERY_LIST = Method("PreparedQuery.List", DCSpecificRequest, IndexedPreparedQueries, Route.READ)
+PREPARED_QUERY_EXPLAIN = Method(
+    "PreparedQuery.Explain", PreparedQueryExecuteRequest, PreparedQueryExplainResponse, Route.READ
+)
+PREPARED_QUERY_EXECUTE = Method(
+    "PreparedQuery.Execute", PreparedQueryExecuteRequest, PreparedQueryExecuteResponse, Route.READ
+)
+PREPARED_QUERY_EXECUTE_REMOTE = Method(
+    "PreparedQuery.ExecuteRemote", PreparedQueryExecuteRemoteRequest, PreparedQueryExecuteResponse, Route.READ
+)
 
 INTERNAL_EVENT_FIRE = Method(
     "Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY, counts_each_time=True

@@ -22,7 +22,15 @@ from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
 from consul_kernel.structs.founding import FoundingReply
 from consul_kernel.structs.keyring import KeyringResponses
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
-from consul_kernel.structs.methods import CATALOG_DEREGISTER, CATALOG_REGISTER, KVS_APPLY, METHODS, Method
+from consul_kernel.structs.methods import (
+    CATALOG_DEREGISTER,
+    CATALOG_REGISTER,
+    KVS_APPLY,
+    METHODS,
+    PREPARED_QUERY_EXECUTE_REMOTE,
+    Method,
+)
+from consul_kernel.structs.prepared_query import PreparedQueryExecuteResponse
 from consul_kernel_aes_gcm.cipher import AesGcmCipher
 from consul_kernel_memory.store import MemoryStore
 from core.endpoints.keyed_pool import KEY, KeyedPool
@@ -106,6 +114,7 @@ class Endpoints:
 
     def __init__(self) -> None:
         self.state = ReplicatedState(MemoryStore().state)
+        self.datacenters = ["dc1", "dc2"]
         self.consensus = SoleConsensus(self.state)
         self.events: list[tuple[str, bytes]] = []
         self.event_error: Exception | None = None
@@ -113,6 +122,7 @@ class Endpoints:
         self.wan = KeyedPool({"a1.dc1": AesGcmCipher([KEY])})
         self.elsewhere: list[tuple[Method[Any, Any], Any]] = []
         self.elsewhere_reply: KeyringResponses | Exception = KeyringResponses()
+        self.elsewhere_found: dict[str, PreparedQueryExecuteResponse | Exception] = {}
         self.maps: list[DatacenterMap] = []
         self.coordinate_updates: list[NodeCoordinate] = []
         self.servers: list[ServerTags] = []
@@ -126,6 +136,7 @@ class Endpoints:
             node_name="a1",
             rng=random.Random(7),
             now_ms=lambda: 0,
+            call=self._call_elsewhere,
             fire_event=self._fire,
             operate_keyring=KeyringOperations(
                 datacenter="dc1",
@@ -134,7 +145,7 @@ class Endpoints:
                 datacenters=lambda: ["dc1", "dc2"],
                 call=self._call_elsewhere,
             ).operate,
-            datacenters=lambda: ["dc1", "dc2"],
+            datacenters=lambda: self.datacenters,
             datacenter_maps=lambda: self.maps,
             update_coordinate=self.coordinate_updates.append,
             leader_address=lambda: "127.0.0.1:8300",
@@ -167,6 +178,11 @@ class Endpoints:
 
     async def _call_elsewhere(self, method: Method[Any, Any], request: Any) -> Any:
         self.elsewhere.append((method, request))
+        if method is PREPARED_QUERY_EXECUTE_REMOTE:
+            found = self.elsewhere_found.get(request.datacenter, PreparedQueryExecuteResponse())
+            if isinstance(found, Exception):
+                raise found
+            return found
         if isinstance(self.elsewhere_reply, Exception):
             raise self.elsewhere_reply
         return self.elsewhere_reply

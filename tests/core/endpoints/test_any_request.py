@@ -20,6 +20,19 @@ from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp,
 from consul_kernel.structs.methods import METHODS
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.operator import RaftRemovePeerRequest, TransferLeaderRequest
+from consul_kernel.structs.prepared_query import (
+    NAME_PREFIX_MATCH,
+    PreparedQuery,
+    PreparedQueryExecuteRemoteRequest,
+    PreparedQueryExecuteRequest,
+    PreparedQueryOp,
+    PreparedQueryRequest,
+    PreparedQuerySpecificRequest,
+    QueryDns,
+    QueryFailover,
+    QueryTemplate,
+    ServiceQuery,
+)
 from consul_kernel.structs.query import (
     ChecksInStateRequest,
     DatacenterRequest,
@@ -175,6 +188,32 @@ ops = st.builds(
     | st.builds(TxnServiceOp, verb=st.sampled_from(list(TxnVerb)) | text, node=text, service=services),
     check=st.none() | st.builds(TxnCheckOp, verb=st.sampled_from(list(TxnVerb)) | text, check=checks),
     session=st.none() | st.builds(TxnSessionOp, verb=text, session=st.builds(Session, id=text)),
+)
+queries = st.builds(
+    PreparedQuery,
+    id=text,
+    name=text,
+    session=text,
+    template=st.builds(QueryTemplate, type=st.sampled_from(["", NAME_PREFIX_MATCH, "odd"]), regexp=text),
+    service=st.builds(
+        ServiceQuery,
+        service=text | st.sampled_from(["${match(1)}", "${name.full}", "${", "$${"]),
+        tags=tags,
+        near=text,
+        node_meta=maps,
+        failover=st.builds(QueryFailover, nearest_n=number, datacenters=tags),
+    ),
+    dns=st.builds(QueryDns, ttl=st.sampled_from(["", "10s", "-1s", "odd"])),
+)
+requests[PreparedQueryRequest] = st.builds(
+    PreparedQueryRequest, op=st.sampled_from(list(PreparedQueryOp)) | text, query=queries
+)
+requests[PreparedQuerySpecificRequest] = st.builds(PreparedQuerySpecificRequest, query_id=text, **options)
+requests[PreparedQueryExecuteRequest] = st.builds(
+    PreparedQueryExecuteRequest, query_id_or_name=text, limit=number, connect=st.booleans(), **options
+)
+requests[PreparedQueryExecuteRemoteRequest] = st.builds(
+    PreparedQueryExecuteRemoteRequest, query=queries, limit=number, connect=st.booleans(), **options
 )
 requests[TxnRequest] = st.builds(TxnRequest, ops=st.none() | st.lists(ops, max_size=3))
 requests[TxnReadRequest] = st.builds(TxnReadRequest, ops=st.none() | st.lists(ops, max_size=3), **options)

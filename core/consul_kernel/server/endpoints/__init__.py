@@ -12,6 +12,7 @@ from .health import HealthEndpoint
 from .internal import Internal
 from .kvs import KVS
 from .operator import Operator
+from .prepared_query import PreparedQueryEndpoint
 from .session import SessionEndpoint
 from .status import Status
 from .txn import TxnEndpoint
@@ -28,6 +29,7 @@ def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:
     CoordinateEndpoint(context).attach(table)
     SessionEndpoint(context).attach(table)
     TxnEndpoint(context).attach(table)
+    PreparedQueryEndpoint(context).attach(table)
     Internal(context).attach(table)
     Operator(context).attach(table)
     AutopilotEndpoint(context).attach(table)

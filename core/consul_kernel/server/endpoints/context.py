@@ -23,6 +23,7 @@ from consul_kernel.state.machine import ReplicatedState
 from consul_kernel.structs.coordinate import DatacenterMap, NodeCoordinate
 from consul_kernel.structs.founding import FoundingReply, FoundingRequest
 from consul_kernel.structs.keyring import KeyringRequest, KeyringResponses
+from consul_kernel.structs.methods import Call
 from consul_kernel.structs.query import DatacenterRequest
 
 SESSION_TTL_MIN_MS = 10_000
@@ -40,6 +41,8 @@ class EndpointContext:
     node_name: str
     rng: random.Random
     now_ms: Callable[[], int]
+    call: Call
+    """The way to the servers of other datacenters."""
     fire_event: Callable[[str, bytes], Awaitable[None]]
     operate_keyring: Callable[[KeyringRequest], Awaitable[KeyringResponses]]
     datacenters: Callable[[], Sequence[str]]
