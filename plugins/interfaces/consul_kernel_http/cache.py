@@ -76,11 +76,11 @@ class ReadCache:
 
     async def read(self, method: Method[RequestT, ReplyT], request: RequestT) -> tuple[ReplyT, float | None]:
         """The answer, and its age in seconds, or None for an answer that was just fetched."""
-        key = _key(method, request)
+        key = cache_key(method, request)
         now_s = asyncio.get_running_loop().time()
         entry = self._entries.get(key)
         if entry is None:
-            reply = await self._agent.call(method, _plain(request))
+            reply = await self._agent.call(method, plain_request(request))
             self._keep(key, method, request, reply)
             return reply, None
         entry.used_s = now_s
@@ -112,7 +112,7 @@ class ReadCache:
         loop = asyncio.get_running_loop()
         retry_s = _FIRST_RETRY_S
         while loop.time() - entry.used_s < IDLE_S:
-            watching = _plain(request)
+            watching = plain_request(request)
             watching.min_query_index = max(entry.reply.index, 1)
             watching.max_query_time = _POLL_NS
             try:
@@ -133,7 +133,7 @@ class ReadCache:
             del self._entries[key]
 
 
-def _plain(request: RequestT) -> RequestT:
+def plain_request(request: RequestT) -> RequestT:
     """The request without what says how to wait for it and how old it may be."""
     return msgspec.structs.replace(
         request,
@@ -146,5 +146,6 @@ def _plain(request: RequestT) -> RequestT:
     )
 
 
-def _key(method: Method[RequestT, ReplyT], request: RequestT) -> bytes:
-    return method.name.encode() + b"\0" + _key_encode(_plain(request))
+def cache_key(method: Method[RequestT, ReplyT], request: RequestT) -> bytes:
+    """What is the same for two requests that have the same answer."""
+    return method.name.encode() + b"\0" + _key_encode(plain_request(request))

@@ -78,7 +78,7 @@ class Dispatcher:
             return self._unrouted(target.path)
         try:
             method = request.method
-            endpoint = route.endpoints.get(method)
+            endpoint = route.endpoints.get(method) or route.otherwise
             if target.query is None:
                 raise HttpError(500)
             if self._is_guarded or endpoint is None:

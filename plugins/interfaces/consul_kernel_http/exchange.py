@@ -16,6 +16,7 @@ from . import gojson
 from .answer import JSON, TEXT, Answer, HeadTemplate
 from .cache import ReadCache
 from .failures import HttpError, body_too_large
+from .kept_answers import KeptAnswers
 from .shared_bodies import SharedBodies
 from .streamed import StreamedAnswer
 from .target import Query, octets_of, shown
@@ -41,6 +42,7 @@ class Site:
         "body_timeout_s",
         "cache",
         "http",
+        "kept",
         "limits",
         "template",
     )
@@ -51,6 +53,7 @@ class Site:
         self.limits = limits
         self.template = HeadTemplate(http.response_headers)
         self.cache = ReadCache(agent)
+        self.kept = KeptAnswers()
         self.bodies = SharedBodies() if agent.is_server else None
         """None on a client: what comes from a server is decoded anew for each reply, and never the same list."""
         self.body_timeout_s = body_timeout_s

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from consul_kernel.structs.methods import Method
 from consul_kernel.structs.query import QueryMeta, QueryOptions
 
+from .cache import cache_key, plain_request
 from .exchange import Exchange
 from .failures import HttpError
 
@@ -50,7 +51,21 @@ async def read_cached(exchange: Exchange, method: Method[RequestT, ReplyT], requ
     if not request.use_cache:
         return await read(exchange, method, request), b""
     reply, age_s = await blocked(exchange, exchange.site.cache.read(method, request))
-    return reply, b"X-Cache: MISS\r\n" if age_s is None else b"X-Cache: HIT\r\nAge: %d\r\n" % age_s
+    return reply, _cache_head(age_s)
+
+
+async def read_kept(exchange: Exchange, method: Method[RequestT, ReplyT], request: RequestT) -> tuple[ReplyT, bytes]:
+    """The same for a read that does not wait for changes: what the cache has of it is only as new as it was then."""
+    if not request.use_cache:
+        return await read(exchange, method, request), b""
+    reply, age_s = await exchange.site.kept.read(
+        cache_key(method, request), request, lambda: exchange.agent.call(method, plain_request(request))
+    )
+    return reply, _cache_head(age_s)
+
+
+def _cache_head(age_s: float | None) -> bytes:
+    return b"X-Cache: MISS\r\n" if age_s is None else b"X-Cache: HIT\r\nAge: %d\r\n" % age_s
 
 
 async def blocked(exchange: Exchange, work: Coroutine[Any, Any, ResultT]) -> ResultT:
@@ -89,6 +104,13 @@ def known_head(meta: QueryMeta) -> bytes:
         b"true" if meta.known_leader else b"false",
         max(meta.last_contact, 0) // _NANOSECONDS_PER_MS,
     )
+
+
+def consistency_level(request: QueryOptions) -> str:
+    """The same as a word, for answers that tell it in their body."""
+    if request.allow_stale:
+        return "stale"
+    return "consistent" if request.require_consistent else "leader"
 
 
 def consistency_head(request: QueryOptions) -> bytes:

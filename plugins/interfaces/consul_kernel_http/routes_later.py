@@ -59,8 +59,6 @@ _METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/internal/ui/node/": "GET",
     "/v1/internal/ui/nodes": "GET",
     "/v1/internal/ui/services": "GET",
-    "/v1/query": "GET POST",
-    "/v1/query/": "GET PUT DELETE",
 }
 
 ROUTES_LATER = tuple(

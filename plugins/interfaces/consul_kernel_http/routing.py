@@ -10,10 +10,14 @@ from .exchange import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A pattern and its endpoints by method. A pattern that ends in `/` matches everything below."""
+    """A pattern and its endpoints by method. A pattern that ends in `/` matches everything below.
+
+    `otherwise` answers every other method, where an endpoint itself decides which there are.
+    """
 
     pattern: str
     endpoints: Mapping[str, Endpoint]
+    otherwise: Endpoint | None = None
     methods: tuple[str, ...] = field(init=False)
     """In the order in which `Allow` names them."""
 
