@@ -20,7 +20,7 @@ from .catalog_reader import CatalogReader, ReadError
 from .chasing import Chaser
 from .fitting import most_answers, write_fitting
 from .material import ALWAYS, MOST_KEPT_BYTES, Found, Material
-from .naming import AddressName, Fixed, IPAddress, Meaning, NodeRead, ServiceRead, Zones, reversed_address
+from .naming import AddressName, Fixed, IPAddress, Meaning, NodeRead, QueryName, ServiceRead, Zones, reversed_address
 from .plans import Plan, PlanCache
 from .pool import Group, Pool, Reply
 from .query import Query, Rejection, parse_query
@@ -91,15 +91,17 @@ class Answerer:
 
     # --- answering; messages are without their first two bytes, the id ---
 
-    async def answer(self, plan: Plan, packet: bytes) -> bytes:
-        """The answer to a packet that was understood; SERVFAIL for whatever goes wrong on the way."""
+    async def answer(self, plan: Plan, packet: bytes, asker: str) -> bytes:
+        """The answer to a packet that was understood, for an address; SERVFAIL for whatever goes wrong on the way."""
         try:
-            return await self._answer(plan, packet)
+            return await self._answer(plan, packet, asker)
         except Exception:
             logger.exception(_FAULT, ".".join(plan.query.labels))
             return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
 
-    async def _answer(self, plan: Plan, packet: bytes) -> bytes:
+    async def _answer(self, plan: Plan, packet: bytes, asker: str) -> bytes:
+        if isinstance(plan.meaning, QueryName):
+            return await self._answer_prepared(plan, plan.meaning, plan.query.client_address or asker)
         if plan.read is None:
             return await self._answer_without_catalog(plan, packet)
         try:
@@ -174,10 +176,12 @@ class Answerer:
         pool = self._make_pool(plan, found) if plan.material is None else plan.material.pool
         if pool is None:
             return self._write(plan.query, self._no_such_name())
+        return self._write(plan.query, self._reply(plan, *await self._chased(plan, pool)))
+
+    async def _chased(self, plan: Plan, pool: Pool) -> tuple[Sequence[Group], int]:
+        """Groups with the addresses of other names in them, and how many there would be without any bound."""
         most = most_answers(plan.query, self._settings)
-        has_edns = plan.query.udp_bytes is not None
-        groups, total = await self._chaser.complete(pool, most, self._rng, has_edns=has_edns)
-        return self._write(plan.query, self._reply(plan, groups, total))
+        return await self._chaser.complete(pool, most, self._rng, has_edns=plan.query.udp_bytes is not None)
 
     def _make_pool(self, plan: Plan, found: Found) -> Pool | None:
         """Everything that an answer may show; None when the name does not exist."""
@@ -206,12 +210,26 @@ class Answerer:
             reply.extras += group.extras
         if plan.meaning is Fixed.ZONE_SOA:
             reply.authority, reply.answers = reply.answers, [self._builder.soa()]
-        elif not reply.answers and isinstance(plan.meaning, ServiceRead):
+        elif not reply.answers and isinstance(plan.meaning, (ServiceRead, QueryName)):
             # The service exists, but not for this type: RFC 2308 section 2.2.
             reply.authority = [self._builder.soa()]
         if len(reply.extras) > 1:
             reply.extras = list({record.key(): record for record in reply.extras}.values())
         return reply
+
+    # --- answers that no read of the catalog decides alone: who asks has a part in them, and their order counts ---
+
+    async def _answer_prepared(self, plan: Plan, name: QueryName, asker: str) -> bytes:
+        try:
+            found = await self._catalog.query(name, asker)
+        except ReadError as error:
+            return self.refuse(plan, error)
+        pool = self._builder.prepared(plan.query, found)
+        if pool is None:
+            return self._write(plan.query, self._no_such_name())
+        if pool.needs_chase:
+            return self._write(plan.query, self._reply(plan, *await self._chased(plan, pool)))
+        return self._write(plan.query, self._drawn(plan, pool))
 
     # --- answers that the catalog's services and nodes do not decide ---
 

@@ -17,20 +17,23 @@ from consul_kernel.structs.methods import (
     CATALOG_NODE_SERVICES,
     CATALOG_SERVICE_NODES,
     HEALTH_SERVICE_NODES,
+    PREPARED_QUERY_EXECUTE,
     Method,
 )
 from consul_kernel.structs.node import Node
+from consul_kernel.structs.prepared_query import PreparedQueryExecuteRequest, PreparedQueryExecuteResponse
 from consul_kernel.structs.query import (
     DCSpecificRequest,
     NodeSpecificRequest,
     QueryMeta,
     QueryOptions,
+    QuerySource,
     ServiceSpecificRequest,
 )
 from consul_kernel.structs.service import ServiceNode
 from consul_kernel.structs.settings import DnsSettings
 
-from .naming import NodeRead, ServiceRead
+from .naming import NodeRead, QueryName, ServiceRead
 from .wire import Rcode
 
 logger = logging.getLogger(__name__)
@@ -39,7 +42,7 @@ RequestT = TypeVar("RequestT", bound=QueryOptions)
 ReplyT = TypeVar("ReplyT", bound=QueryMeta)
 
 _NANOSECONDS_PER_MS = 1_000_000
-_UNKNOWN_DATACENTER = "No path to datacenter"
+_NO_SUCH_NAME = ("No path to datacenter", "Query not found")
 
 
 class ReadError(Exception):
@@ -83,6 +86,18 @@ class CatalogReader:
         )
         return (await self._read(CATALOG_SERVICE_NODES, request)).service_nodes or ()
 
+    async def query(self, name: QueryName, asker: str) -> PreparedQueryExecuteResponse:
+        """What a prepared query finds for an asker at an address."""
+        agent = self._agent
+        request = PreparedQueryExecuteRequest(
+            datacenter=name.datacenter,
+            query_id_or_name=name.name,
+            allow_stale=self._settings.allow_stale,
+            source=QuerySource(ip=asker),
+            agent=QuerySource(datacenter=agent.datacenter, node=agent.node_name),
+        )
+        return await self._read(PREPARED_QUERY_EXECUTE, request)
+
     def _service_request(self, read: ServiceRead) -> ServiceSpecificRequest:
         return ServiceSpecificRequest(
             datacenter=read.datacenter,
@@ -104,7 +119,11 @@ class CatalogReader:
         except TimeoutError as error:
             raise ReadError(Rcode.SERVFAIL) from error
         except (ConsulKernelError, OSError) as error:
-            raise ReadError(Rcode.NXDOMAIN if _UNKNOWN_DATACENTER in str(error) else Rcode.SERVFAIL) from error
+            raise ReadError(_rcode_of(str(error))) from error
         except Exception as error:
             logger.exception("%s failed", method.name)
             raise ReadError(Rcode.SERVFAIL) from error
+
+
+def _rcode_of(text: str) -> Rcode:
+    return Rcode.NXDOMAIN if any(known in text for known in _NO_SUCH_NAME) else Rcode.SERVFAIL

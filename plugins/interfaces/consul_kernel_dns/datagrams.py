@@ -26,7 +26,7 @@ _LINK_LOCAL_PREFIX = b"\xfe\x80"
 
 
 class DatagramSocket:
-    """Where packets come from and answers go to. The asker that `receive` names is only for `send`."""
+    """Where packets come from and answers go to. The asker that `receive` names is for `send` and `host_of`."""
 
     def __init__(self, bind: Address) -> None:
         """Bind. Raises OSError."""
@@ -67,6 +67,11 @@ class DatagramSocket:
             return self._socket.recvfrom(_MAX_PACKET_BYTES)
         packet, ancillary, _, address = self._socket.recvmsg(_MAX_PACKET_BYTES, _ANCILLARY_BYTES)
         return packet, (address, [_source(item) for item in ancillary if _is_destination(item)])
+
+    def host_of(self, asker: Any) -> str:
+        """The address of an asker."""
+        address = asker[0] if self._tells_destination else asker
+        return str(address[0])
 
     def send(self, packet: bytes, asker: Any) -> None:
         """Answer an asker. Raises OSError."""

@@ -25,6 +25,14 @@ class ServiceRead:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryName:
+    """A prepared query, by its id or by a name."""
+
+    datacenter: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRead:
     """One node."""
 
@@ -50,7 +58,7 @@ class Fixed(Enum):
     OUTSIDE = auto()
 
 
-Meaning = ServiceRead | NodeRead | AddressName | Fixed
+Meaning = ServiceRead | QueryName | NodeRead | AddressName | Fixed
 
 
 def split_domain(domain: str) -> tuple[str, ...]:
@@ -110,7 +118,9 @@ class Zones:
             return NodeRead(datacenter, ".".join(front))
         if kind == "service":
             return _service(datacenter, front)
-        # Prepared queries and the mesh: nothing of the kind can exist here.
+        if kind == "query":
+            return QueryName(datacenter, ".".join(front))
+        # The mesh: nothing of the kind can exist here.
         return Fixed.NO_SUCH_NAME
 
 

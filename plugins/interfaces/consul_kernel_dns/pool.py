@@ -25,12 +25,13 @@ class Group:
 class Pool:
     """All groups of an answer. `aliases` are CNAMEs, of which one is shown when there is no address.
 
-    `limit` bounds the groups that one answer shows, 0 for no bound. A pool of one group keeps its order.
+    `limit` bounds the groups that one answer shows, 0 for no bound. A pool that `keeps_order` is drawn from its front.
     """
 
     groups: tuple[Group, ...] = ()
     aliases: tuple[Group, ...] = ()
     limit: int = 0
+    keeps_order: bool = False
 
     @property
     def needs_chase(self) -> bool:
@@ -43,12 +44,16 @@ class Pool:
         return min(len(self.groups), self.limit) if self.limit > 0 else len(self.groups)
 
     def draw(self, rng: random.Random, most: int) -> tuple[Sequence[Group], int]:
-        """Groups in random order, at most `most` unless they are alone, and how many there would be without it."""
+        """Groups, in random order where none is kept, at most `most` unless they are alone; and how many without it."""
         if not self.groups:
-            return ((rng.choice(self.aliases),), 1) if self.aliases else ((), 0)
+            if not self.aliases:
+                return (), 0
+            return (self.aliases[0] if self.keeps_order else rng.choice(self.aliases),), 1
         if len(self.groups) == 1:
             return self.groups, 1
         total = self.most_groups
+        if self.keeps_order:
+            return self.groups[: min(total, most)], total
         return rng.sample(self.groups, min(total, most)), total
 
 

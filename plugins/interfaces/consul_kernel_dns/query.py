@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ _OPCODE_SHIFT = 11
 _OPCODE_QUERY = 0
 _OPCODE_NOTIFY = 4
 _CLIENT_SUBNET_OPTION = 8
+_SUBNET_HEADER_BYTES = 4
+_ADDRESS_BYTES = {1: 4, 2: 16}
+"""Of an address, by the number of its family (RFC 7871 section 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,15 @@ class Query:
     is_tcp: bool
     udp_bytes: int | None = None
     client_subnet: bytes = b""
+
+    @property
+    def client_address(self) -> str:
+        """The address that the ECS option speaks of, "" without one; bits that it leaves out are zero."""
+        if len(self.client_subnet) < _SUBNET_HEADER_BYTES:
+            return ""
+        size = _ADDRESS_BYTES.get(int.from_bytes(self.client_subnet[:2], "big"), 0)
+        octets = self.client_subnet[_SUBNET_HEADER_BYTES:]
+        return str(ipaddress.ip_address(octets.ljust(size, b"\0"))) if 0 < len(octets) <= size else ""
 
     @property
     def name(self) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable, Sequence
 
+from consul_kernel.structs.duration import SECOND, DurationError, parse_duration_ns
 from consul_kernel.structs.health import CheckServiceNode
 from consul_kernel.structs.node import Node
+from consul_kernel.structs.prepared_query import PreparedQueryExecuteResponse
 from consul_kernel.structs.settings import DnsSettings
 
 from .naming import AddressName, IPAddress, ServiceRead, split_domain
@@ -29,6 +32,7 @@ from .wire import (
 NODE_TYPES = frozenset((RecordType.A, RecordType.AAAA, RecordType.TXT, RecordType.ANY))
 MAX_NAME_SERVERS = 3
 _SRV_PRIORITY = 1
+_MAX_TTL_S = (1 << 31) - 1
 _LITERAL_TEXT_PREFIX = "rfc1035-"
 _NOT_A_HOST_NAME = re.compile(r"[^A-Za-z0-9\-]")
 
@@ -164,10 +168,25 @@ class RecordBuilder:
         shown = [instance for instance in instances if self._is_shown(instance)]
         if not shown:
             return None
-        ttl_s = service_ttl(self._settings.service_ttl_s, read.service)
+        return self._instances(query, shown, read.datacenter, service_ttl(self._settings.service_ttl_s, read.service))
+
+    def prepared(self, query: Query, found: PreparedQueryExecuteResponse) -> Pool | None:
+        """The same of what a prepared query found, all of it in its order; None when that is nothing.
+
+        How long it holds is for the query to say.
+        """
+        if not found.nodes:
+            return None
+        ttl_s = service_ttl(self._settings.service_ttl_s, found.service)
+        if found.dns.ttl:
+            ttl_s = _seconds(found.dns.ttl)
+        pool = self._instances(query, found.nodes, found.datacenter, ttl_s)
+        return dataclasses.replace(pool, keeps_order=True)
+
+    def _instances(self, query: Query, instances: Sequence[CheckServiceNode], datacenter: str, ttl_s: int) -> Pool:
         if query.type == RecordType.SRV:
-            return self._srv_pool(query, read, shown, ttl_s)
-        return self._address_pool(query, shown, ttl_s)
+            return self._srv_pool(query, datacenter, instances, ttl_s)
+        return self._address_pool(query, instances, ttl_s)
 
     def _address_pool(self, query: Query, instances: Sequence[CheckServiceNode], ttl_s: int) -> Pool:
         """Instances on one address appear once."""
@@ -184,23 +203,23 @@ class RecordBuilder:
                 groups.setdefault(record.key(), Group((record,)))
         return Pool(tuple(groups.values()), tuple(aliases.values()), max(self._settings.a_record_limit, 0))
 
-    def _srv_pool(self, query: Query, read: ServiceRead, instances: Sequence[CheckServiceNode], ttl_s: int) -> Pool:
+    def _srv_pool(self, query: Query, datacenter: str, instances: Sequence[CheckServiceNode], ttl_s: int) -> Pool:
         """Instances with the same node, address and port appear once."""
         groups: dict[tuple[str, str, int], Group] = {}
         for instance in instances:
             service = instance.service
             key = (instance.node.node, service_address(instance, RecordType.SRV), service.port)
             if key not in groups:
-                group = self._srv_group(query, read, instance, ttl_s)
+                group = self._srv_group(query, datacenter, instance, ttl_s)
                 if group is not None:
                     groups[key] = group
         return Pool(tuple(groups.values()))
 
-    def _srv_group(self, query: Query, read: ServiceRead, instance: CheckServiceNode, ttl_s: int) -> Group | None:
+    def _srv_group(self, query: Query, datacenter: str, instance: CheckServiceNode, ttl_s: int) -> Group | None:
         node = instance.node
         place = _place(instance, query)
-        node_name = self._node_name(node.node, read.datacenter)
-        target, extras, chase = self._srv_target(place, node_name, instance, read, ttl_s)
+        node_name = self._node_name(node.node, datacenter)
+        target, extras, chase = self._srv_target(place, node_name, instance, datacenter, ttl_s)
         if target is None:
             return None
         record = srv_record(
@@ -220,7 +239,7 @@ class RecordBuilder:
         place: IPAddress | str,
         node_name: bytes | None,
         instance: CheckServiceNode,
-        read: ServiceRead,
+        datacenter: str,
         ttl_s: int,
     ) -> tuple[bytes | None, tuple[Record, ...], str]:
         """The target's name, its address records, and the name to look up for more."""
@@ -230,7 +249,7 @@ class RecordBuilder:
         if uses_node:
             target = node_name
         else:
-            target = _pack_or_none(f"{place.packed.hex()}.addr.{read.datacenter}.{self._domain}")
+            target = _pack_or_none(f"{place.packed.hex()}.addr.{datacenter}.{self._domain}")
         if target is None:
             return None, (), ""
         return target, (address_record(target, place, ttl_s),), ""
@@ -249,6 +268,14 @@ def _place(instance: CheckServiceNode, query: Query) -> IPAddress | str:
     if address is None and split_domain(own) == query.labels:
         return parse_address(of_node) or own
     return address or own
+
+
+def _seconds(ttl: str) -> int:
+    """Whole seconds of a duration; 0 for a text that is none, which no query should have."""
+    try:
+        return min(max(parse_duration_ns(ttl) // SECOND, 0), _MAX_TTL_S)
+    except DurationError:
+        return 0
 
 
 def _pack_or_none(name: str) -> bytes | None:

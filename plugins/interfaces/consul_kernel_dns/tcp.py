@@ -84,7 +84,7 @@ class TcpServer:
             if understood is None:
                 return
             if isinstance(understood, Plan):
-                message = await self._answerer.answer(understood, packet)
+                message = await self._answerer.answer(understood, packet, writer.get_extra_info("peername")[0])
             else:
                 message = understood
             writer.write((len(message) + 2).to_bytes(2, "big") + packet[:2] + message)

@@ -107,7 +107,8 @@ class UdpServer:
         task.add_done_callback(finished)
 
     async def _answer_alone(self, plan: Plan, packet: bytes, asker: Any) -> None:
-        self._send(await self._answerer.answer(plan, packet), packet, asker)
+        host = self._socket.host_of(asker) if self._socket is not None else ""
+        self._send(await self._answerer.answer(plan, packet, host), packet, asker)
 
     async def _answer_group(self, read: ServiceRead | NodeRead, waiting: list[Waiting]) -> None:
         answerer = self._answerer

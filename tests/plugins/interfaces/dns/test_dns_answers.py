@@ -177,7 +177,7 @@ async def test_a_name_answers(
         ("_web._udp.service.consul", "SRV"),
         ("_web.service.consul", "SRV"),
         ("web._tcp.service.consul", "SRV"),
-        ("web.query.consul", "A"),
+        ("query.consul", "A"),
         ("web.connect.consul", "A"),
         ("web.ingress.consul", "A"),
         ("zzzzzzzz.addr.consul", "A"),

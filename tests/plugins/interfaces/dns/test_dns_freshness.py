@@ -138,7 +138,7 @@ async def test_the_cache_is_bounded_by_questions(catalog: FakeCatalog) -> None:
         packet = query(f"s{number}.service.consul")
         plan = answerer.understand(packet, is_tcp=False)
         assert isinstance(plan, Plan)
-        await answerer.answer(plan, packet)
+        await answerer.answer(plan, packet, "127.0.0.1")
     assert len(answerer._plans) == 10
     assert answerer._plans.weight <= 10
 
@@ -153,12 +153,12 @@ async def test_the_cache_is_bounded_by_what_its_answers_are_made_of(catalog: Fak
         packet = query(f"big.{name}.consul")
         plan = answerer.understand(packet, is_tcp=True)
         assert isinstance(plan, Plan)
-        await answerer.answer(plan, packet)
+        await answerer.answer(plan, packet, "127.0.0.1")
         plans.append(plan)
     assert 0 < answerer._plans.weight <= 50_000
     assert sum(plan.material is not None for plan in plans) == 25
     # A plan that was dropped meanwhile still answers.
-    assert len(await answerer.answer(plans[0], packet)) > 10_000
+    assert len(await answerer.answer(plans[0], packet, "127.0.0.1")) > 10_000
 
 
 async def test_one_burst_shares_one_read(catalog: FakeCatalog, interface: DnsInterface) -> None:

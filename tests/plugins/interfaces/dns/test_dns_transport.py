@@ -132,7 +132,7 @@ def test_any_octets_are_understood_refused_or_ignored(raw: bytes, seed: int) -> 
         for is_tcp in (False, True):
             understood = answerer.understand(data, is_tcp=is_tcp)
             if isinstance(understood, Plan):
-                body = asyncio.run(answerer.answer(understood, data))
+                body = asyncio.run(answerer.answer(understood, data, "127.0.0.1"))
                 assert dnslib.DNSRecord.parse(data[:2] + body).header.id == int.from_bytes(data[:2], "big")
             elif understood is not None:
                 assert len(understood) == 10
