@@ -16,6 +16,7 @@ import msgspec
 from consul_kernel.contracts.errors import ConsulKernelError
 from consul_kernel.structs.autopilot import AutopilotSetConfigRequest
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
+from consul_kernel.structs.config_entry import ConfigEntryRequest
 from consul_kernel.structs.coordinate import CoordinateBatch
 from consul_kernel.structs.kv import KVSRequest
 from consul_kernel.structs.prepared_query import PreparedQueryRequest
@@ -24,6 +25,7 @@ from consul_kernel.structs.session import SessionRequest
 from consul_kernel.structs.txn import TxnRequest
 
 from .autopilot import apply_autopilot_config
+from .config_entries import apply_config_entry
 from .coordinates import update_coordinates
 from .kv import apply_kvs, reap_tombstones
 from .query_commands import apply_query
@@ -59,6 +61,7 @@ class CommandType(IntEnum):
     PREPARED_QUERY = 7
     TXN = 8
     AUTOPILOT = 9
+    CONFIG_ENTRY = 22
     RESTORE = 64
     COORDINATES = 6 | IGNORABLE
 
@@ -93,13 +96,14 @@ COMMANDS: dict[int, Command] = {
     CommandType.PREPARED_QUERY: Command(PreparedQueryRequest, apply_query),
     CommandType.TXN: Command(TxnRequest, apply_txn),
     CommandType.AUTOPILOT: Command(AutopilotSetConfigRequest, apply_autopilot_config),
+    CommandType.CONFIG_ENTRY: Command(ConfigEntryRequest, apply_config_entry),
     CommandType.RESTORE: Command(RestoreRequest, apply_restore),
     CommandType.COORDINATES: Command(CoordinateBatch, update_coordinates),
 }
 
 COMMANDS_SINCE: dict[int, int] = {
     **dict.fromkeys((CommandType.SESSION, CommandType.TXN, CommandType.AUTOPILOT, CommandType.RESTORE), 2),
-    **dict.fromkeys((CommandType.PREPARED_QUERY,), 3),
+    **dict.fromkeys((CommandType.PREPARED_QUERY, CommandType.CONFIG_ENTRY), 3),
 }
 """The generation of servers (`tags.GENERATION`) that first knew a command, where that is not the first: to one of an
 older generation, such a command in its log is the end."""

@@ -11,6 +11,7 @@ from consul_kernel.contracts.store import SnapshotSource, StateStore
 
 from .catalog import Catalog
 from .commands import apply_command
+from .config_entries import ConfigEntries
 from .coordinates import Coordinates
 from .generations import (
     NOTES_TABLE,
@@ -47,9 +48,9 @@ class OutOfOrderError(ConsulKernelError):
 class ReplicatedState:
     """The contract's `StateMachine`, and where endpoints read.
 
-    `kv`, `catalog`, `coordinates`, `sessions` and `queries` answer from the last completed batch; `watches` tells when
-    to ask again. Reads are synchronous and run in the event loop that applies commands, so one query never sees half a
-    batch. Time has no part in what the state becomes; `now_ms` is only for `lock_delays`.
+    `kv`, `catalog`, `coordinates`, `sessions`, `queries` and `config_entries` answer from the last completed batch;
+    `watches` tells when to ask again. Reads are synchronous and run in the event loop that applies commands, so one
+    never sees half a batch. Time has no part in what the state becomes; `now_ms` is only for `lock_delays`.
     """
 
     def __init__(self, store: StateStore, now_ms: Callable[[], int] = _monotonic_ms) -> None:
@@ -65,6 +66,7 @@ class ReplicatedState:
         self.coordinates = Coordinates(self.reader)
         self.sessions = Sessions(self.reader)
         self.queries = PreparedQueries(self.reader)
+        self.config_entries = ConfigEntries(self.reader)
         self.lock_delays = LockDelays(now_ms)
         applied = store.get(NOTES_TABLE, _APPLIED)
         self._applied_index = 0 if applied is None else unpack_index(applied)

@@ -20,6 +20,7 @@ from .autopilot import (
 )
 from .catalog import DeregisterRequest, RegisterRequest
 from .check import IndexedHealthChecks
+from .config_entry import ConfigEntryQuery, ConfigEntryRequest, ConfigEntryResponse, IndexedConfigEntries
 from .coordinate import CoordinateUpdateRequest, DatacenterMap, IndexedCoordinates
 from .event import EventFireRequest, EventFireResponse
 from .founding import FoundingReply, FoundingRequest
@@ -140,6 +141,11 @@ PREPARED_QUERY_EXECUTE = Method(
 PREPARED_QUERY_EXECUTE_REMOTE = Method(
     "PreparedQuery.ExecuteRemote", PreparedQueryExecuteRemoteRequest, PreparedQueryExecuteResponse, Route.READ
 )
+
+CONFIG_ENTRY_APPLY = Method("ConfigEntry.Apply", ConfigEntryRequest, bool, Route.WRITE)
+CONFIG_ENTRY_DELETE = Method("ConfigEntry.Delete", ConfigEntryRequest, Empty, Route.WRITE)
+CONFIG_ENTRY_GET = Method("ConfigEntry.Get", ConfigEntryQuery, ConfigEntryResponse, Route.READ)
+CONFIG_ENTRY_LIST = Method("ConfigEntry.List", ConfigEntryQuery, IndexedConfigEntries, Route.READ)
 
 INTERNAL_EVENT_FIRE = Method(
     "Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY, counts_each_time=True

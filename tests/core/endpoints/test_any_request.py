@@ -12,6 +12,8 @@ from consul_kernel.contracts.errors import RpcError
 from consul_kernel.structs.autopilot import AutopilotConfig, AutopilotSetConfigRequest
 from consul_kernel.structs.catalog import DeregisterRequest, RegisterRequest
 from consul_kernel.structs.check import HealthCheck
+from consul_kernel.structs.config_entry import ConfigEntry, ConfigEntryOp, ConfigEntryQuery, ConfigEntryRequest
+from consul_kernel.structs.config_kinds import KINDS
 from consul_kernel.structs.coordinate import Coordinate, CoordinateUpdateRequest
 from consul_kernel.structs.event import EventFireRequest
 from consul_kernel.structs.founding import FoundingRequest
@@ -214,6 +216,23 @@ requests[PreparedQueryExecuteRequest] = st.builds(
 )
 requests[PreparedQueryExecuteRemoteRequest] = st.builds(
     PreparedQueryExecuteRemoteRequest, query=queries, limit=number, connect=st.booleans(), **options
+)
+entries = st.builds(
+    ConfigEntry,
+    kind=st.sampled_from(["", "odd", *KINDS]),
+    name=text,
+    modify_index=number,
+    settings=st.dictionaries(
+        st.sampled_from(["Protocol", "Routes", "Splits", "Redirect", "Failover", "Listeners", "Sources", "Odd"]),
+        text | number | st.lists(st.dictionaries(st.sampled_from(["Service", "Weight", "Name"]), text | number)),
+        max_size=2,
+    ),
+)
+requests[ConfigEntryRequest] = st.builds(
+    ConfigEntryRequest, op=st.sampled_from(list(ConfigEntryOp)) | text, entry=entries
+)
+requests[ConfigEntryQuery] = st.builds(
+    ConfigEntryQuery, kind=st.sampled_from(["", "odd", *KINDS]), name=text, **options
 )
 requests[TxnRequest] = st.builds(TxnRequest, ops=st.none() | st.lists(ops, max_size=3))
 requests[TxnReadRequest] = st.builds(TxnReadRequest, ops=st.none() | st.lists(ops, max_size=3), **options)

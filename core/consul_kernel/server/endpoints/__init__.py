@@ -6,6 +6,7 @@ from consul_kernel.rpc.endpoints import EndpointTable
 
 from .autopilot import AutopilotEndpoint
 from .catalog import CatalogEndpoint
+from .config_entry import ConfigEntryEndpoint
 from .context import EndpointContext
 from .coordinate import CoordinateEndpoint
 from .health import HealthEndpoint
@@ -30,6 +31,7 @@ def attach_endpoints(table: EndpointTable, context: EndpointContext) -> None:
     SessionEndpoint(context).attach(table)
     TxnEndpoint(context).attach(table)
     PreparedQueryEndpoint(context).attach(table)
+    ConfigEntryEndpoint(context).attach(table)
     Internal(context).attach(table)
     Operator(context).attach(table)
     AutopilotEndpoint(context).attach(table)
