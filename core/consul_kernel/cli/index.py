@@ -17,6 +17,10 @@ COMMANDS = {
     "catalog datacenters": Entry("catalog", "Lists the known datacenters"),
     "catalog nodes": Entry("catalog", "Lists nodes"),
     "catalog services": Entry("catalog", "Lists services"),
+    "config delete": Entry("config", "Deletes a configuration entry"),
+    "config list": Entry("config", "Lists the names of configuration entries"),
+    "config read": Entry("config", "Shows a configuration entry"),
+    "config write": Entry("config", "Writes a configuration entry"),
     "event": Entry("event", "Fires an event"),
     "force-leave": Entry("pool", "Makes a failed member leave"),
     "info": Entry("info", "Shows what the agent says of itself"),
@@ -52,6 +56,7 @@ COMMANDS = {
 
 GROUPS = {
     "catalog": "Reads the catalog",
+    "config": "Reads and writes configuration entries",
     "kv": "Reads and writes keys",
     "operator": "Looks after the servers",
     "operator autopilot": "Shows how the servers are, and changes how they are looked after",

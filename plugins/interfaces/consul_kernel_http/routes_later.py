@@ -54,8 +54,6 @@ _METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/agent/reload": "PUT",
     "/v1/agent/service/maintenance/": "PUT",
     "/v1/agent/token/": "PUT",
-    "/v1/config": "PUT",
-    "/v1/config/": "GET DELETE",
     "/v1/internal/ui/node/": "GET",
     "/v1/internal/ui/nodes": "GET",
     "/v1/internal/ui/services": "GET",

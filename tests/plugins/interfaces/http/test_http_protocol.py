@@ -32,7 +32,7 @@ VALUE = IndexedDirEntries(index=9, known_leader=True, entries=[DirEntry(key=b"k"
 @pytest.mark.parametrize(
     ("path", "method", "allow"),
     [
-        ("/v1/config/", "GET", "OPTIONS,GET,DELETE"),
+        ("/v1/acl/policy/", "GET", "OPTIONS,GET,PUT,DELETE"),
         ("/v1/acl/bootstrap", "PUT", "OPTIONS,PUT"),
     ],
 )
