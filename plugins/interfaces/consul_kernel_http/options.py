@@ -129,11 +129,11 @@ def _bounded_wait(exchange: Exchange, wait_ns: int) -> int:
 
 
 def apply_source(exchange: Exchange, request: Any) -> None:
-    """`?near`: the node from which distances are told, `_agent` for this one."""
+    """`?near`: the node of the datacenter that is asked from which distances are told, `_agent` for this one."""
     near = exchange.query.get("near")
     if near:
         node = exchange.agent.node_name if near == "_agent" else near
-        request.source = QuerySource(datacenter=exchange.agent.datacenter, node=node)
+        request.source = QuerySource(datacenter=exchange.datacenter(), node=node)
 
 
 def apply_node_meta(exchange: Exchange, request: Any) -> None:

@@ -27,6 +27,7 @@ from consul_kernel.structs.node import (
     NodeServiceList,
     NodeServices,
 )
+from consul_kernel.structs.query import QuerySource
 from consul_kernel.structs.record import Empty
 from consul_kernel.structs.service import (
     IndexedServiceNodes,
@@ -64,6 +65,12 @@ async def test_nodes(site: Site) -> None:
     assert request.source.node == "node1"
     assert request.node_meta_filters == {"rack": "r:1", "bare": ""}
     assert request.filter == "a b"
+
+
+async def test_distances_are_told_in_the_datacenter_that_is_asked(site: Site) -> None:
+    site.agent.answer(CATALOG_LIST_NODES, IndexedNodes(index=8))
+    await site.get("/v1/catalog/nodes?near=n1&dc=dc2")
+    assert site.agent.requests(CATALOG_LIST_NODES)[0].source == QuerySource(datacenter="dc2", node="n1")
 
 
 async def test_no_nodes_is_an_empty_list(site: Site) -> None:
