@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from consul_kernel.contracts.membership_capabilities import KeyOperation
 from consul_kernel.structs.keyring import KeyringRequest, KeyringResponse
 from consul_kernel.structs.methods import INTERNAL_KEYRING_OPERATION
+from consul_kernel.structs.multierror import several
 from consul_kernel.structs.record import Record
 from consul_kernel_http.answer import Answer
 from consul_kernel_http.body import decode_body
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
-from consul_kernel_http.options import quoted
+from consul_kernel_http.go_numbers import GoNumberError, parse_bool, parse_int
 from consul_kernel_http.views.keyring import keyring_response_view
 
 MAX_RELAY_FACTOR = 5
 SERVERS_ONLY = "keyring operations must run against a server node"
 
 _BAD_REQUEST = "Bad request: "
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-_MOST_DIGITS = 18
-"""Up to here every number fits into 64 bits; nobody pads one with more zeros than that."""
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
 
 class KeyringArgs(Record, kw_only=True):
@@ -82,7 +77,7 @@ async def _operate(exchange: Exchange, operation: KeyOperation, args: KeyringArg
     responses = reply.responses or []
     errors = list(_errors(responses))
     if errors:
-        raise HttpError(500, _several(errors))
+        raise HttpError(500, several(errors))
     return responses
 
 
@@ -90,11 +85,10 @@ def _relay_factor(exchange: Exchange, args: KeyringArgs) -> int:
     text = exchange.query.get("relay-factor")
     factor = args.relay_factor
     if text:
-        if not _INTEGER.fullmatch(text):
-            raise _bad(f"Error parsing relay factor: strconv.Atoi: parsing {quoted(text)}: invalid syntax")
-        if len(text.lstrip("+-")) > _MOST_DIGITS:
-            raise _bad(f"Error parsing relay factor: strconv.Atoi: parsing {quoted(text)}: value out of range")
-        factor = int(text)
+        try:
+            factor = parse_int(text)
+        except GoNumberError as error:
+            raise _bad(f"Error parsing relay factor: {error}") from None
     if not 0 <= factor <= MAX_RELAY_FACTOR:
         raise _bad(f"Invalid relay-factor: Relay factor must be in range: [0, {MAX_RELAY_FACTOR}]")
     return factor
@@ -104,11 +98,13 @@ def _local_only(exchange: Exchange, operation: KeyOperation, args: KeyringArgs) 
     text = exchange.query.get("local-only")
     if not text:
         return args.local_only
-    if text not in _TRUE and text not in _FALSE:
-        raise _bad(f"Error parsing local-only: strconv.ParseBool: parsing {quoted(text)}: invalid syntax")
-    if text in _TRUE and operation is not KeyOperation.LIST:
+    try:
+        local_only = parse_bool(text)
+    except GoNumberError as error:
+        raise _bad(f"Error parsing local-only: {error}") from None
+    if local_only and operation is not KeyOperation.LIST:
         raise _bad("Invalid use of local-only: local-only can only be set for list requests")
-    return text in _TRUE
+    return local_only
 
 
 def _bad(text: str) -> BadRequestError:
@@ -122,9 +118,3 @@ def _errors(responses: Iterable[KeyringResponse]) -> Iterator[str]:
             yield f"{'WAN' if response.wan else f'{response.datacenter} (LAN)'} error: {response.error}"
             for name, message in sorted((response.messages or {}).items()):
                 yield f"{name}: {message}"
-
-
-def _several(errors: Sequence[str]) -> str:
-    """Errors as one text, in the form of Go's multierror."""
-    noun = "error" if len(errors) == 1 else "errors"
-    return f"{len(errors)} {noun} occurred:\n" + "".join(f"\t* {error}\n" for error in errors) + "\n"
