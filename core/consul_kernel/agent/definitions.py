@@ -12,7 +12,7 @@ from consul_kernel.structs.duration import format_duration_ns
 from consul_kernel.structs.metadata import metadata_fault
 from consul_kernel.structs.service import NodeService, ServiceAddress, ServiceConnect, ServiceDefinition, Weights
 
-from .checks.kinds import STATUSES, validate_check
+from .checks.kinds import STATUSES, CheckKind, check_kind, validate_check
 
 
 def node_service(definition: ServiceDefinition) -> NodeService:
@@ -80,6 +80,7 @@ def health_check(
     definition: CheckDefinition, *, node: str, service: NodeService | None, standalone: bool
 ) -> HealthCheck:
     """The catalog's record of a check that starts. Only checks defined by themselves show their times."""
+    kind = check_kind(definition)
     return HealthCheck(
         node=node,
         check_id=definition.id,
@@ -89,7 +90,7 @@ def health_check(
         service_id=definition.service_id,
         service_name=service.service if service else "",
         service_tags=list(service.tags or []) if service else [],
-        type=validate_check(definition),
+        type=kind if kind is CheckKind.MAINTENANCE else validate_check(definition),
         interval=format_duration_ns(definition.interval) if standalone else "",
         timeout=format_duration_ns(definition.timeout) if standalone else "",
     )

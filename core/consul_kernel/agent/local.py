@@ -10,12 +10,19 @@ from dataclasses import dataclass
 
 import msgspec
 
-from consul_kernel.contracts.errors import AgentError, RequestError
-from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
+from consul_kernel.contracts.errors import AgentError, NotFoundError, RequestError
+from consul_kernel.structs.check import (
+    NODE_MAINTENANCE_CHECK_ID,
+    SERVICE_MAINTENANCE_PREFIX,
+    CheckDefinition,
+    CheckStatus,
+    HealthCheck,
+)
 from consul_kernel.structs.service import NodeService, ServiceDefinition
 
 from .check_log import log_status
 from .checks.kinds import CheckKind, check_kind
+from .checks.maintenance import node_maintenance, service_maintenance
 from .checks.runner import CheckRunner, Report
 from .checks.ttl import TtlRunner
 from .definitions import health_check, node_check, node_service, service_checks
@@ -169,6 +176,38 @@ class LocalState:
         if not isinstance(runner, TtlRunner):
             raise AgentError(f'CheckID "{check_id}" does not have associated TTL')
         runner.update(status, truncated(output, self._output_limit(check_id)))
+
+    def enable_node_maintenance(self, reason: str, *, token: str = "") -> None:
+        """Take the node out of service; where it is so already, the reason stays."""
+        self._enable_maintenance(node_maintenance(reason), None, token)
+
+    def enable_service_maintenance(self, service_id: str, reason: str, *, token: str = "") -> None:
+        """Take a service out of service, likewise."""
+        entry = self._live_service(service_id)
+        self._enable_maintenance(service_maintenance(service_id, reason), entry.service, token or entry.token)
+
+    def disable_node_maintenance(self) -> None:
+        """Put the node back into service; no error where it is."""
+        self.deregister_check(NODE_MAINTENANCE_CHECK_ID)
+
+    def disable_service_maintenance(self, service_id: str) -> None:
+        """Put a service back into service, likewise."""
+        self._live_service(service_id)
+        self.deregister_check(SERVICE_MAINTENANCE_PREFIX + service_id)
+
+    def _live_service(self, service_id: str) -> ServiceEntry:
+        entry = self.service_entries.get(service_id)
+        if entry is None or entry.deleted:
+            raise NotFoundError(f'No service registered with ID "{service_id}"')
+        return entry
+
+    def _enable_maintenance(self, definition: CheckDefinition, service: NodeService | None, token: str) -> None:
+        entry = self.check_entries.get(definition.id)
+        if entry is not None and not entry.deleted:
+            return
+        self._add_check(definition, self._runner(definition), service, token, standalone=False, keep=True)
+        logger.info("%s is in maintenance mode: %s", f"service {service.id}" if service else "node", definition.notes)
+        self._on_change()
 
     async def synced(self) -> None:
         """Wait until the catalog has heard of the changes so far."""

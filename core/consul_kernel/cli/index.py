@@ -34,6 +34,7 @@ COMMANDS = {
     "kv put": Entry("kv_write", "Writes a key"),
     "leave": Entry("pool", "Makes the agent leave the pool and stop"),
     "lock": Entry("lock", "Runs a program while it holds a lock"),
+    "maint": Entry("maint", "Takes the node or a service out of service, and back"),
     "members": Entry("members", "Lists the members of the pool"),
     "operator autopilot get-config": Entry("operator_autopilot", "Shows autopilot's configuration"),
     "operator autopilot set-config": Entry("operator_autopilot", "Changes autopilot's configuration"),

@@ -63,6 +63,22 @@ class LocalRegistry(Protocol):
         """Set the state of a TTL check and restart its time. RequestError for a check of another kind."""
         ...
 
+    def enable_node_maintenance(self, reason: str, *, token: str = "") -> None:
+        """Take the node out of service by a critical check; where it is so already, the reason stays."""
+        ...
+
+    def enable_service_maintenance(self, service_id: str, reason: str, *, token: str = "") -> None:
+        """Take a service out of service, likewise."""
+        ...
+
+    def disable_node_maintenance(self) -> None:
+        """Put the node back into service; no error where it is."""
+        ...
+
+    def disable_service_maintenance(self, service_id: str) -> None:
+        """Put a service back into service, likewise."""
+        ...
+
     async def synced(self) -> None:
         """Wait, for a moment at most, until the catalog has heard of the changes made so far."""
         ...

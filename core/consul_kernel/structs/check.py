@@ -13,6 +13,9 @@ SERF_HEALTH_CHECK_ID = "serfHealth"
 SERF_HEALTH_CHECK_NAME = "Serf Health Status"
 SERF_HEALTH_ALIVE_OUTPUT = "Agent alive and reachable"
 SERF_HEALTH_FAILED_OUTPUT = "Agent not live or unreachable"
+NODE_MAINTENANCE_CHECK_ID = "_node_maintenance"
+SERVICE_MAINTENANCE_PREFIX = "_service_maintenance:"
+"""With the service's id behind it, the id of the check that takes the service out of service."""
 
 
 class CheckStatus(StrEnum):

@@ -48,6 +48,8 @@ class FakeRegistry:
         """Every check definition that was registered on its own, in order."""
         self.replaced_checks: list[bool] = []
         """The `replace_existing_checks` of every service registration, in order."""
+        self.maintenance: dict[str, str] = {}
+        """The reason of everything that is out of service, by service id; "" is the node."""
         self.refusal: Exception | None = None
         """When set, every change raises it."""
 
@@ -106,6 +108,22 @@ class FakeRegistry:
         if check is None:
             raise AgentError(f'CheckID "{check_id}" does not have associated TTL')
         check.status, check.output = status, output
+
+    def enable_node_maintenance(self, reason: str, *, token: str = "") -> None:
+        self._raise_refusal()
+        self.maintenance[""] = reason
+
+    def enable_service_maintenance(self, service_id: str, reason: str, *, token: str = "") -> None:
+        self._raise_refusal()
+        self.maintenance[service_id] = reason
+
+    def disable_node_maintenance(self) -> None:
+        self._raise_refusal()
+        self.maintenance.pop("", None)
+
+    def disable_service_maintenance(self, service_id: str) -> None:
+        self._raise_refusal()
+        self.maintenance.pop(service_id, None)
 
     async def synced(self) -> None:
         """There is no catalog to wait for."""

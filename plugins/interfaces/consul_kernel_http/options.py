@@ -33,6 +33,21 @@ def parse_uint(text: str, maximum: int = MAX_UINT64) -> int:
     return int(text)
 
 
+class BoolError(ValueError):
+    """Text that is neither true nor false. The message is Go's."""
+
+
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+def parse_bool(text: str) -> bool:
+    """A truth value as Go's `strconv.ParseBool` takes it."""
+    if text not in _TRUE and text not in _FALSE:
+        raise BoolError(f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax")
+    return text in _TRUE
+
+
 def quoted(text: str) -> str:
     """A text as Go quotes it in errors."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

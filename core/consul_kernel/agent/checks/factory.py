@@ -9,6 +9,7 @@ from consul_kernel.structs.check import CheckDefinition
 
 from .alias import AliasRunner, LocalChecks, NodeChecks
 from .kinds import CheckKind, check_kind
+from .maintenance import MaintenanceRunner
 from .runner import CheckRunner, Report
 from .script import ScriptRunner
 from .tcp import TcpRunner
@@ -38,5 +39,7 @@ class RunnerFactory:
                 return ScriptRunner(definition, report, self._rng)
             case CheckKind.ALIAS:
                 return AliasRunner(definition, report, local_checks=self._local_checks, node_checks=self._node_checks)
+            case CheckKind.MAINTENANCE:
+                return MaintenanceRunner()
             case kind:
                 raise RequestError(f"Invalid check: this agent does not carry out checks of type {kind}")

@@ -7,6 +7,8 @@ from enum import StrEnum
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus
 
+from .maintenance import is_maintenance
+
 STATUSES = (CheckStatus.PASSING, CheckStatus.WARNING, CheckStatus.CRITICAL)
 
 
@@ -21,6 +23,7 @@ class CheckKind(StrEnum):
     DOCKER = "docker"
     SCRIPT = "script"
     ALIAS = "alias"
+    MAINTENANCE = "maintenance"
 
 
 def check_kind(definition: CheckDefinition) -> CheckKind | None:
@@ -35,12 +38,16 @@ def check_kind(definition: CheckDefinition) -> CheckKind | None:
         (CheckKind.SCRIPT, scripted),
         (CheckKind.H2PING, bool(definition.h2ping)),
         (CheckKind.ALIAS, bool(definition.alias_node or definition.alias_service)),
+        (CheckKind.MAINTENANCE, is_maintenance(definition.id)),
     )
     return next((kind for kind, present in traits if present), None)
 
 
 def validate_check(definition: CheckDefinition) -> CheckKind:
-    """The kind of a definition. Raises RequestError with Consul's text where it is contradictory or incomplete."""
+    """The kind of what a user defines. Raises RequestError with Consul's text where it is contradictory or incomplete.
+
+    So maintenance is refused: it is no check that anybody registers.
+    """
     fault = _fault(definition)
     if fault:
         raise RequestError(f"Invalid check: {fault}")

@@ -6,7 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from consul_kernel.structs.check import CheckStatus, HealthCheck
+from consul_kernel.structs.check import (
+    NODE_MAINTENANCE_CHECK_ID,
+    SERVICE_MAINTENANCE_PREFIX,
+    CheckStatus,
+    HealthCheck,
+)
 from consul_kernel.structs.record import go_name
 from consul_kernel_http.answer import Answer, header_line
 from consul_kernel_http.exchange import Exchange
@@ -15,8 +20,6 @@ from consul_kernel_http.views.check import ApiCheckView, api_check_view
 from consul_kernel_http.views.service import AgentServiceView, agent_service_view
 
 _PLAIN = b"Content-Type: text/plain\r\n"
-_NODE_MAINTENANCE = "_node_maintenance"
-_SERVICE_MAINTENANCE_PREFIX = "_service_maintenance:"
 _HTTP_STATUS = {
     CheckStatus.PASSING: 200,
     CheckStatus.WARNING: 429,
@@ -86,7 +89,7 @@ def _health(exchange: Exchange, service_id: str) -> tuple[CheckStatus, ServiceCh
 
 
 def _status_of(check: HealthCheck) -> CheckStatus:
-    if check.check_id == _NODE_MAINTENANCE or check.check_id.startswith(_SERVICE_MAINTENANCE_PREFIX):
+    if check.check_id == NODE_MAINTENANCE_CHECK_ID or check.check_id.startswith(SERVICE_MAINTENANCE_PREFIX):
         return CheckStatus.MAINTENANCE
     try:
         return CheckStatus(check.status)
