@@ -36,6 +36,7 @@ from .local import LocalState
 from .member_log import MemberLog
 from .pools import Pools
 from .registry import Registry
+from .reload import LoadConfig, Reloader
 from .snapshots import make_dispatcher
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,17 @@ LEAVE_STEP_TIMEOUT_S = 15.0
 class Agent:
     """Implements `contracts.interface.AgentApi`; made, started once, and stopped once."""
 
-    def __init__(self, config: AgentConfig, plugins: PluginManager, *, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        config: AgentConfig,
+        plugins: PluginManager,
+        *,
+        load: LoadConfig | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
         """Load the plugins that the configuration names, and what identifies this agent: node id and gossip keys.
+
+        `load` reads the configuration again, for a reload.
 
         Raises ConfigErrors and PluginStartError; does no I/O else.
         """
@@ -94,6 +104,14 @@ class Agent:
             rng=self._rng,
         )
         self._interfaces: list[Interface] = []
+        self._reloader = Reloader(
+            config,
+            load,
+            plugins=plugins,
+            registry=self._registry,
+            server=self._server,
+            interfaces=lambda: dict(zip(self._parts.interface_names, self._interfaces, strict=False)),
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
         self._stopping: asyncio.Task[None] | None = None
@@ -252,10 +270,14 @@ class Agent:
         """Have a failed member counted as left, in both pools."""
         await self._pools.force_leave(node, prune=prune)
 
+    async def reload(self) -> None:
+        """Read the agent file again, and take up what can be."""
+        await self._reloader.reload()
+
     def describe(self) -> Mapping[str, Any]:
         """The document of `/v1/agent/self`."""
         return describe_agent(
-            self._config,
+            self._reloader.config,
             node_id=self._node_id,
             member=self.local_member(),
             coordinate=self._coordinates.coordinate(),

@@ -26,7 +26,8 @@ from consul_kernel.structs.node import Node
 from consul_kernel.structs.query import NodeSpecificRequest
 from consul_kernel.structs.service import NodeService
 
-from .local import CheckEntry, LocalState, ServiceEntry
+from .entries import CheckEntry, ServiceEntry
+from .local import LocalState
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,12 @@ class AntiEntropy:
                 await waiter
         except TimeoutError:
             pass
+
+    def node_changed(self, node: Node) -> None:
+        """The node is to be in the catalog as this, from now on."""
+        if node != self._node:
+            self._node, self._node_in_sync = node, False
+            self.changed()
 
     def server_appeared(self) -> None:
         """A server joined: compare all soon, after a stagger, since every agent saw it."""
@@ -204,7 +211,6 @@ class AntiEntropy:
         self._local.forget()
         if not self._node_in_sync:
             await self._register(self._registration())
-            self._node_in_sync = True
         await self._push_entries(refused=True)
         self._local.forget()
 
@@ -233,7 +239,6 @@ class AntiEntropy:
         ]
         records = [check.check for check in checks]
         await self._register(self._registration(token=entry.token, service=pushed, checks=records))
-        self._node_in_sync = True
         entry.in_sync = entry.in_sync or (entry.service is pushed and not entry.deleted)
         for check, record in zip(checks, records, strict=True):
             check.in_sync = check.check is record and not check.deleted
@@ -242,7 +247,6 @@ class AntiEntropy:
     async def _add_check(self, entry: CheckEntry) -> None:
         pushed = entry.check
         await self._register(self._registration(token=entry.token, checks=[pushed]))
-        self._node_in_sync = True
         entry.in_sync = entry.check is pushed and not entry.deleted
         logger.info("synced check %s", pushed.check_id)
 
@@ -282,7 +286,10 @@ class AntiEntropy:
         )
 
     async def _register(self, request: RegisterRequest) -> None:
+        """Every registration carries the node as it was; one that has changed meanwhile is yet to be told."""
+        node = self._node
         await self._call(methods.CATALOG_REGISTER, request)
+        self._node_in_sync = self._node is node
 
 
 def _same_node(remote: Node | None, local: Node) -> bool:

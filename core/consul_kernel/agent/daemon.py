@@ -16,11 +16,12 @@ from consul_kernel import __version__
 from consul_kernel.config.load import ConfigSource, load_config
 from consul_kernel.config.model import AgentConfig
 from consul_kernel.config.problems import ConfigErrors
-from consul_kernel.contracts.errors import ConsulKernelError
+from consul_kernel.contracts.errors import AgentError, ConsulKernelError
 from consul_kernel.plugins import PluginManager
 
 from .agent import Agent
 from .logs import set_up_logging
+from .reload import LoadConfig
 from .tags import COMPATIBLE_CONSUL_VERSION
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def run_agent(sources: Sequence[ConfigSource], overrides: Mapping[str, Any]) -> 
             rotate_bytes=config.log_rotate_bytes,
             rotate_max_files=config.log_rotate_max_files,
         )
-        return _run(config)
+        return _run(config, lambda: load_config(sources, overrides))
     except (ConsulKernelError, ConfigErrors, OSError) as error:
         print(f"==> {error}", file=sys.stderr)
         return 1
@@ -69,12 +70,12 @@ def banner(config: AgentConfig) -> str:
     )
 
 
-def _run(config: AgentConfig) -> int:
+def _run(config: AgentConfig, load: LoadConfig) -> int:
     print(banner(config), file=sys.stderr, flush=True)
     for warning in config.warnings:
         logger.warning("%s", warning)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config))
+        return runner.run(_serve(config, load))
 
 
 def _loop_factory() -> Any:
@@ -86,8 +87,8 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(config: AgentConfig) -> int:
-    agent = Agent(config, PluginManager())
+async def _serve(config: AgentConfig, load: LoadConfig | None = None) -> int:
+    agent = Agent(config, PluginManager(), load=load)
     starting = asyncio.create_task(agent.start(), name="start")
     signals = Signals(agent, config, starting)
     signals.install()
@@ -131,7 +132,9 @@ class Signals:
             signal.SIGTERM: config.leave_on_terminate,
         }
         self._caught = False
+        self._reload_again = False
         self._ending: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Task[None] | None = None
 
     def install(self) -> None:
         """Take the signals over."""
@@ -146,6 +149,8 @@ class Signals:
         loop = asyncio.get_running_loop()
         for number in (*self._leaves, signal.SIGHUP, signal.SIGUSR1):
             loop.remove_signal_handler(number)
+        if self._reloading is not None:
+            self._reloading.cancel()
 
     def _received(self, number: signal.Signals) -> None:
         if self._caught:
@@ -160,7 +165,24 @@ class Signals:
             self._ending = asyncio.create_task(self._agent.leave() if leaves else self._agent.stop())
 
     def _hangup(self) -> None:
-        logger.warning("SIGHUP is ignored: this version does not reload its configuration; restart the agent instead")
+        """Reload; one that is asked for while another is under way is made once that is over, however often asked."""
+        if self._reloading is not None and not self._reloading.done():
+            self._reload_again = True
+            return
+        logger.info("caught SIGHUP, reloading the configuration")
+        self._reloading = asyncio.create_task(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        self._reload_again = True
+        await asyncio.wait([self._starting])  # the start has read the files; they may have changed since
+        while self._reload_again and not self._caught:
+            self._reload_again = False
+            try:
+                await self._agent.reload()
+            except AgentError:
+                pass  # the log has it
+            except Exception:
+                logger.exception("the configuration could not be reloaded")
 
     def _ask_for_metrics(self) -> None:
         # Consul prints its metrics; without a handler the system would end the process.

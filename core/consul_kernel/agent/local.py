@@ -6,11 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
-from consul_kernel.contracts.errors import AgentError, NotFoundError, RequestError
+from consul_kernel.contracts.errors import AgentError, NotFoundError
 from consul_kernel.structs.check import (
     NODE_MAINTENANCE_CHECK_ID,
     SERVICE_MAINTENANCE_PREFIX,
@@ -26,40 +25,13 @@ from .checks.maintenance import node_maintenance, service_maintenance
 from .checks.runner import CheckRunner, Report
 from .checks.ttl import TtlRunner
 from .definitions import health_check, node_check, node_service, service_checks
+from .entries import CheckEntry, Origin, ServiceEntry
 from .registrations import KeptCheck, KeptService, Registrations
+from .restoring import keep_ttl_states, restore
 
 logger = logging.getLogger(__name__)
 
 MakeRunner = Callable[[CheckDefinition, Report], CheckRunner]
-
-
-@dataclass(slots=True)
-class ServiceEntry:
-    """A service, whether the catalog has it as it is, is to lose it, and did not take it the last time."""
-
-    service: NodeService
-    token: str = ""
-    in_sync: bool = False
-    deleted: bool = False
-    refused: bool = False
-
-
-@dataclass(slots=True)
-class CheckEntry:
-    """A check, likewise. `critical_since_s` is monotonic; `output_pending` marks output that may wait.
-
-    `logged`: the log has its state; the first report is told even where it changes nothing.
-    """
-
-    check: HealthCheck
-    definition: CheckDefinition
-    token: str = ""
-    in_sync: bool = False
-    deleted: bool = False
-    refused: bool = False
-    critical_since_s: float | None = None
-    output_pending: bool = False
-    logged: bool = False
 
 
 class LocalState:
@@ -84,14 +56,14 @@ class LocalState:
         """`kept` is where registrations from outside outlive the process."""
         self._kept = kept or Registrations(None)
         self._node = node_name
-        self._make_runner = make_runner
+        self._make_runner_of = make_runner
         self._on_change = on_change
         self._pushed = pushed
         self._remote_scripts = remote_scripts
         self._update_interval_s = check_update_interval_s
         self._output_limit_bytes = output_limit_bytes
         self._discard_output = discard_output
-        self._runners: dict[str, CheckRunner] = {}
+        self.runners: dict[str, CheckRunner] = {}
         self._deferred: dict[str, asyncio.TimerHandle] = {}
         self.service_entries: dict[str, ServiceEntry] = {}
         self.check_entries: dict[str, CheckEntry] = {}
@@ -118,20 +90,23 @@ class LocalState:
         service = node_service(definition)
         checks = service_checks(definition)
         for check in checks:
-            self._refuse_scripts(check, from_file=from_file)
+            self.refuse_scripts(check, from_file=from_file)
         # What is refused is refused before anything changes: a service is never here with half of its checks.
-        runners = [self._runner(check) for check in checks]
+        runners = [self.make_runner(check) for check in checks]
         token = definition.token or token
-        if not from_file:
+        if from_file:
+            self._kept.drop_service(service.id)
+        else:
             bare = msgspec.structs.replace(definition, check=None, checks=None)
             self._kept.keep_service(KeptService(service=bare, token=token))
         if replace_existing_checks:
             kept = {check.id for check in checks}
             for check_id in [key for key, entry in self._live_checks(service.id) if key not in kept]:
                 self._remove_check(check_id)
-        self.service_entries[service.id] = ServiceEntry(service, token)
+        self.service_entries[service.id] = ServiceEntry(service, token, from_file=from_file)
+        origin = Origin.FILE if from_file else Origin.OUTSIDE
         for check, runner in zip(checks, runners, strict=True):
-            self._add_check(check, runner, service, token, standalone=False, keep=not from_file)
+            self.add_check(check, runner, service, token, standalone=False, origin=origin)
         self._on_change()
 
     def deregister_service(self, service_id: str) -> None:
@@ -149,15 +124,16 @@ class LocalState:
     def register_check(self, definition: CheckDefinition, *, token: str = "", from_file: bool = False) -> None:
         """Add or replace a check."""
         check = node_check(definition)
-        self._refuse_scripts(check, from_file=from_file)
+        self.refuse_scripts(check, from_file=from_file)
         service = None
         if check.service_id:
             entry = self.service_entries.get(check.service_id)
             if entry is None or entry.deleted:
                 raise AgentError(f'ServiceID "{check.service_id}" does not exist')
             service, token = entry.service, check.token or token or entry.token
-        runner = self._runner(check)
-        self._add_check(check, runner, service, check.token or token, standalone=True, keep=not from_file)
+        runner = self.make_runner(check)
+        origin = Origin.FILE if from_file else Origin.OUTSIDE
+        self.add_check(check, runner, service, check.token or token, standalone=True, origin=origin)
         self._on_change()
 
     def deregister_check(self, check_id: str) -> None:
@@ -172,7 +148,7 @@ class LocalState:
 
     def update_ttl_check(self, check_id: str, status: CheckStatus, output: str) -> None:
         """Set the state of a TTL check and restart its time."""
-        runner = self._runners.get(check_id)
+        runner = self.runners.get(check_id)
         if not isinstance(runner, TtlRunner):
             raise AgentError(f'CheckID "{check_id}" does not have associated TTL')
         runner.update(status, truncated(output, self._output_limit(check_id)))
@@ -205,7 +181,9 @@ class LocalState:
         entry = self.check_entries.get(definition.id)
         if entry is not None and not entry.deleted:
             return
-        self._add_check(definition, self._runner(definition), service, token, standalone=False, keep=True)
+        self.add_check(
+            definition, self.make_runner(definition), service, token, standalone=False, origin=Origin.OUTSIDE
+        )
         logger.info("%s is in maintenance mode: %s", f"service {service.id}" if service else "node", definition.notes)
         self._on_change()
 
@@ -213,61 +191,16 @@ class LocalState:
         """Wait until the catalog has heard of the changes so far."""
         await self._pushed()
 
-    # --- what was registered before ---
+    # --- for the agent ---
 
     def restore(self) -> None:
         """Take up what was kept; what the agent file defines by now, or what is not allowed any more, is dropped."""
-        for kept in self._kept.services():
-            service_id = kept.service.id or kept.service.name
-            if service_id in self.service_entries:
-                self._kept.drop_service(service_id)
-                continue
-            try:
-                self.service_entries[service_id] = ServiceEntry(node_service(kept.service), kept.token)
-            except RequestError as error:
-                logger.warning("the kept service %s is dropped: %s", service_id, error)
-                self._kept.drop_service(service_id)
-        for check in self._kept.checks():
-            self._restore_check(check)
+        restore(self, self._kept)
         self._on_change()
 
-    def _restore_check(self, kept: KeptCheck) -> None:
-        definition = kept.check
-        service = self.service_entries.get(definition.service_id)
-        if definition.id in self.check_entries or (definition.service_id and service is None):
-            self._kept.drop_check(definition.id)
-            return
-        still_true = time.time() < kept.expires_unix_s
-        if still_true:
-            definition = msgspec.structs.replace(definition, status=kept.status)
-        try:
-            self._refuse_scripts(definition, from_file=False)
-            self._add_check(
-                definition,
-                self._runner(definition),
-                service.service if service else None,
-                kept.token,
-                standalone=kept.standalone,
-                keep=False,
-            )
-        except (RequestError, AgentError) as error:
-            logger.warning("the kept check %s is dropped: %s", definition.id, error)
-            self._kept.drop_check(definition.id)
-            return
-        if still_true:
-            entry = self.check_entries[definition.id]
-            entry.check = msgspec.structs.replace(entry.check, output=kept.output)
-
-    def _keep_ttl_states(self) -> None:
-        """So that a restart does not turn well services critical until their next word."""
-        for kept in list(self._kept.checks()):
-            runner, entry = self._runners.get(kept.check.id), self.check_entries.get(kept.check.id)
-            if isinstance(runner, TtlRunner) and entry is not None:
-                expires_unix_s = time.time() + runner.remaining_s()
-                state = msgspec.structs.replace(
-                    kept, status=entry.check.status, output=entry.check.output, expires_unix_s=expires_unix_s
-                )
-                self._kept.keep_check(state)
+    def discard_output(self, discards: bool) -> None:
+        """Whether checks' output is dropped from now on (`discard_check_output`)."""
+        self._discard_output = discards
 
     # --- for anti-entropy ---
 
@@ -290,14 +223,14 @@ class LocalState:
     def close(self) -> None:
         """Stop every check, noting how TTL checks stood."""
         try:
-            self._keep_ttl_states()
+            keep_ttl_states(self, self._kept)
         except AgentError as error:
             logger.warning("%s", error)
-        for runner in self._runners.values():
+        for runner in self.runners.values():
             runner.stop()
         for timer in self._deferred.values():
             timer.cancel()
-        self._runners.clear()
+        self.runners.clear()
         self._deferred.clear()
 
     # --- inside ---
@@ -309,18 +242,18 @@ class LocalState:
             if entry.check.service_id == service_id and not entry.deleted
         ]
 
-    def _refuse_scripts(self, check: CheckDefinition, *, from_file: bool) -> None:
+    def refuse_scripts(self, check: CheckDefinition, *, from_file: bool) -> None:
         if from_file or self._remote_scripts or check_kind(check) not in (CheckKind.SCRIPT, CheckKind.DOCKER):
             return
         raise AgentError(
             "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
         )
 
-    def _runner(self, definition: CheckDefinition) -> CheckRunner:
+    def make_runner(self, definition: CheckDefinition) -> CheckRunner:
         """What carries a check out, not started. Raises RequestError for a check that this agent does not do."""
-        return self._make_runner(definition, lambda status, output: self._report(definition.id, status, output))
+        return self._make_runner_of(definition, lambda status, output: self._report(definition.id, status, output))
 
-    def _add_check(
+    def add_check(
         self,
         definition: CheckDefinition,
         runner: CheckRunner,
@@ -328,21 +261,32 @@ class LocalState:
         token: str,
         *,
         standalone: bool,
-        keep: bool,
+        origin: Origin,
     ) -> None:
+        """Add or replace a check that was found to be good, and start it.
+
+        One that was here keeps its state, unless somebody registers it with another.
+        """
         check = health_check(definition, node=self._node, service=service, standalone=standalone)
         previous, logged = self.check_entries.get(check.check_id), False
-        if previous is not None and not previous.deleted and not definition.status:
+        if previous is not None and not previous.deleted and (origin is Origin.FILE or not definition.status):
             check = msgspec.structs.replace(check, status=previous.check.status, output=previous.check.output)
             logged = previous.logged
-        if keep:
+        if origin is Origin.OUTSIDE:
             self._kept.keep_check(KeptCheck(check=definition, token=token, standalone=standalone))
+        elif origin is Origin.FILE:
+            self._kept.drop_check(check.check_id)
         self._stop_runner(check.check_id)
         critical_since_s = time.monotonic() if check.status == CheckStatus.CRITICAL else None
         self.check_entries[check.check_id] = CheckEntry(
-            check, definition, definition.token or token, critical_since_s=critical_since_s, logged=logged
+            check,
+            definition,
+            definition.token or token,
+            critical_since_s=critical_since_s,
+            logged=logged,
+            from_file=origin is Origin.FILE,
         )
-        self._runners[check.check_id] = runner
+        self.runners[check.check_id] = runner
         runner.start()
 
     def _remove_check(self, check_id: str) -> None:
@@ -352,7 +296,7 @@ class LocalState:
         entry.deleted, entry.in_sync = True, False
 
     def _stop_runner(self, check_id: str) -> None:
-        runner = self._runners.pop(check_id, None)
+        runner = self.runners.pop(check_id, None)
         if runner is not None:
             runner.stop()
         timer = self._deferred.pop(check_id, None)

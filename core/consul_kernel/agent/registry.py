@@ -14,6 +14,7 @@ from consul_kernel.structs.query import NodeSpecificRequest
 
 from .anti_entropy import AntiEntropy
 from .checks.factory import RunnerFactory
+from .configured import Configured
 from .local import LocalState
 from .registrations import Registrations
 
@@ -32,6 +33,7 @@ class Registry:
     ) -> None:
         """Nothing runs yet. `call` reaches the servers; `member_count` is that of the LAN pool."""
         self._config = config
+        self._node_id = node_id
         self._call = call
         self.local = LocalState(
             node_name=config.node_name,
@@ -48,6 +50,7 @@ class Registry:
             discard_output=config.discard_check_output,
             kept=Registrations(config.data_dir),
         )
+        self._configured = Configured(self.local)
         self.anti_entropy = AntiEntropy(
             local=self.local,
             node=_node(config, node_id),
@@ -59,11 +62,18 @@ class Registry:
 
     def register_configured(self) -> None:
         """The services and checks of the agent file, then those that were registered in an earlier life."""
-        for service in self._config.services:
-            self.local.register_service(service, from_file=True)
-        for check in self._config.checks:
-            self.local.register_check(check, from_file=True)
+        self._configured.follow(self._config.services, self._config.checks)
         self.local.restore()
+
+    def validate(self, config: AgentConfig) -> None:
+        """Raises RequestError where `reload` would refuse a service or check."""
+        self._configured.validate(config.services, config.checks)
+
+    def reload(self, config: AgentConfig) -> None:
+        """Follow an agent file that has changed: services, checks, the node's metadata, whether output is kept."""
+        self._configured.follow(config.services, config.checks)
+        self.local.discard_output(config.discard_check_output)
+        self.anti_entropy.node_changed(_node(config, self._node_id))
 
     async def _node_checks(self, node: str) -> Sequence[HealthCheck]:
         reply = await self._call(methods.HEALTH_NODE_CHECKS, NodeSpecificRequest(node=node))

@@ -43,6 +43,7 @@ COMMANDS = {
     "operator raft remove-peer": Entry("operator_raft", "Removes a server from the quorum"),
     "operator raft transfer-leader": Entry("operator_raft", "Hands leadership to another server"),
     "plugins": Entry("plugins", "Lists installed plugins"),
+    "reload": Entry("reload", "Makes the agent read its files again"),
     "rtt": Entry("rtt", "Estimates the round-trip time between two nodes"),
     "services deregister": Entry("services", "Deregisters services from the agent"),
     "services register": Entry("services", "Registers services with the agent"),

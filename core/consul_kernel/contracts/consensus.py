@@ -23,6 +23,8 @@ class ConsensusCapability(StrEnum):
     """The quorum may have any number of servers. Without it there is one, which founds by itself."""
     RECOVERY = "recovery"
     """`RecoverableConsensus`: servers that outlived the majority can be told to go on without it."""
+    SNAPSHOT_TUNING = "snapshot-tuning"
+    """`TunableConsensus`: when snapshots are taken can be changed while it runs."""
 
 
 class Suffrage(StrEnum):
@@ -223,6 +225,24 @@ class RecoverableConsensus(Protocol):
         To be done on each of them with the same list, while none runs. What the lost ones alone had acknowledged is
         lost with them. Raises ConsensusError for a list that is none, where there is no log, and after `start`.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotTuning:
+    """When snapshots are taken, and how much of the log stays behind them; as in `ConsensusContext`."""
+
+    threshold: int
+    interval_ms: int
+    trailing_logs: int
+
+
+@runtime_checkable
+class TunableConsensus(Protocol):
+    """Capability `snapshot-tuning`."""
+
+    def tune_snapshots(self, tuning: SnapshotTuning) -> None:
+        """Go by these from the next look at the log on, which may be as far away as the interval so far says."""
         ...
 
 

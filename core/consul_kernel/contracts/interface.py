@@ -166,6 +166,13 @@ class AgentApi(Protocol):
         """Leave the pool on purpose and shut the agent down."""
         ...
 
+    async def reload(self) -> None:
+        """Read the agent file again, and take up what can be taken up while the agent runs.
+
+        AgentError with everything that is wrong with it, by file, line and key: then nothing has changed.
+        """
+        ...
+
     def describe(self) -> Mapping[str, Any]:
         """The document of `/v1/agent/self` as JSON values: Config, DebugConfig, Coord, Member, Stats, Meta."""
         ...
@@ -185,6 +192,28 @@ class Interface(Protocol):
 
     async def aclose(self) -> None:
         """Stop accepting, give requests in flight a moment, and close. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceSettings:
+    """What of an interface's context may change while it serves."""
+
+    dns: DnsSettings
+    http: HttpSettings
+    limits: LimitSettings
+
+
+@runtime_checkable
+class ReloadableInterface(Protocol):
+    """Optional: an interface that takes up an agent file that was changed. Without it, that waits for a restart."""
+
+    def reload(self, settings: InterfaceSettings, config: Any) -> Sequence[str]:
+        """Serve by these from the next request on; `config` is its block, decoded as at the start.
+
+        Returns the keys of its block that have changed and that it takes up only when it is started anew. Called in the
+        agent's event loop; it neither waits nor raises.
+        """
         ...
 
 

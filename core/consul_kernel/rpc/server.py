@@ -70,7 +70,8 @@ class RpcServer:
         self._dispatch = dispatch
         self._consensus_serve = consensus_serve
         self._snapshot_serve = snapshot_serve
-        self._limits = limits or LimitSettings()
+        self.limits = limits or LimitSettings()
+        """What new connections are held to; may be replaced."""
         self._max_request_bytes = max_request_bytes
         self._pending = pending or PendingRequests()
         self._unread = unread or UnreadReplies()
@@ -82,7 +83,7 @@ class RpcServer:
     async def serve(self, stream: Stream) -> None:
         """Serve one accepted connection until it ends; given to `Transport.listen`."""
         host = stream.peer.host
-        limit = self._limits.rpc_max_conns_per_client
+        limit = self.limits.rpc_max_conns_per_client
         if 0 < limit <= self._connections.of(host):
             self._complaints.warn("%s has %d connections to the server port, closing one more", host, limit)
             stream.close()
@@ -98,7 +99,7 @@ class RpcServer:
 
     async def _serve_by_first_byte(self, stream: Stream) -> None:
         try:
-            async with asyncio.timeout(self._limits.rpc_handshake_timeout_ms / 1000):
+            async with asyncio.timeout(self.limits.rpc_handshake_timeout_ms / 1000):
                 first = (await stream.read_exactly(1))[0]
         except TimeoutError:
             _log.debug("%s connected and said nothing", stream.peer)

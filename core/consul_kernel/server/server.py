@@ -17,7 +17,9 @@ from consul_kernel.contracts.consensus import (
     ConsensusPlugin,
     LeaderChange,
     Server,
+    SnapshotTuning,
     Suffrage,
+    TunableConsensus,
 )
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
 from consul_kernel.contracts.membership import MemberEvent, Membership
@@ -203,6 +205,12 @@ class RaftServer:
                 await self.consensus.bootstrap([Server(settings.node_id, str(settings.advertise))])
             except ConsensusError as error:
                 logger.info("no quorum was founded: %s", error)
+
+    def reload(self, limits: LimitSettings, tuning: SnapshotTuning) -> None:
+        """Follow an agent file that has changed: limits of the server port, and when snapshots are taken."""
+        self._rpc.limits = limits
+        if isinstance(self.consensus, TunableConsensus):
+            self.consensus.tune_snapshots(tuning)
 
     @property
     def address(self) -> Address:

@@ -16,6 +16,7 @@ from .consensus_life_checks import LIFE_CHECKS, MULTI_SERVER_LIFE_CHECKS, SINGLE
 from .consensus_order_checks import MULTI_SERVER_ORDER_CHECKS, ORDER_CHECKS
 from .consensus_quorum import Check, MakeConsensus
 from .consensus_recovery_checks import RECOVERY_CHECKS
+from .consensus_tuning_checks import TUNING_CHECKS
 from .virtual_time import run_virtual
 
 LIMIT_S = 600.0
@@ -38,7 +39,8 @@ def has_several_servers(plugin: ConsensusPlugin) -> bool:
 def checks_of(plugin: ConsensusPlugin) -> tuple[Check, ...]:
     """All checks for one plugin."""
     checks = CHECKS + (MULTI_SERVER_CHECKS if has_several_servers(plugin) else SINGLE_SERVER_CHECKS)
-    return checks + RECOVERY_CHECKS if ConsensusCapability.RECOVERY in plugin.capabilities else checks
+    optional = ((ConsensusCapability.RECOVERY, RECOVERY_CHECKS), (ConsensusCapability.SNAPSHOT_TUNING, TUNING_CHECKS))
+    return checks + tuple(check for name, more in optional if name in plugin.capabilities for check in more)
 
 
 def run_check(check: Check, make: MakeConsensus, servers: int) -> None:
@@ -78,6 +80,7 @@ __all__ = [
     "MULTI_SERVER_CHECKS",
     "RECOVERY_CHECKS",
     "SINGLE_SERVER_CHECKS",
+    "TUNING_CHECKS",
     "ConsensusContractTests",
     "checks_of",
     "has_several_servers",

@@ -161,6 +161,8 @@ class FakeAgent:
         self.forced: list[tuple[str, bool]] = []
         """Node and `prune` of every force_leave."""
         self.has_left = False
+        self.reloads = 0
+        self.reload_refusal: Exception | None = None
         self.archive: list[bytes | Exception] = []
         """The pieces of the archive that is saved; an exception breaks it off."""
         self.snapshot_response = SnapshotResponse(index=1, known_leader=True)
@@ -269,6 +271,11 @@ class FakeAgent:
 
     async def leave(self) -> None:
         self.has_left = True
+
+    async def reload(self) -> None:
+        self.reloads += 1
+        if self.reload_refusal is not None:
+            raise self.reload_refusal
 
     def describe(self) -> Mapping[str, Any]:
         return self.description

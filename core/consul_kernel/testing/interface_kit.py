@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from consul_kernel.contracts.errors import PluginStartError, RpcError
-from consul_kernel.contracts.interface import Interface, InterfaceContext
+from consul_kernel.contracts.interface import Interface, InterfaceContext, InterfaceSettings, ReloadableInterface
+from consul_kernel.contracts.plugin import PluginConfig
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
 
@@ -64,6 +65,8 @@ class InterfaceCase:
     """Whether it listens on TCP."""
     has_packets: bool = False
     """Whether it listens on UDP, on the same ports."""
+    config: PluginConfig | None = None
+    """The block that `make` uses, for an interface that takes up another while it serves (section 5)."""
 
 
 def bound_address(interface: Interface) -> Address:
@@ -333,6 +336,49 @@ async def check_4_3_closed_addresses_are_free(case: InterfaceCase) -> None:
         await again.aclose()
 
 
+# --- 5. a changed agent file ---
+
+
+def _reload(case: InterfaceCase, interface: Interface) -> Sequence[str]:
+    assert isinstance(interface, ReloadableInterface)
+    settings = InterfaceSettings(dns=DnsSettings(), http=HttpSettings(), limits=case.limits)
+    return interface.reload(settings, case.config)
+
+
+async def check_5_1_serves_on_after_a_reload(case: InterfaceCase) -> None:
+    """5.1: after `reload` the next request is answered."""
+    if case.config is None:
+        return
+    async with Running(case) as running:
+        _reload(case, running.interface)
+        require(await running.answers(), "5.1: no answer after a reload")
+
+
+async def check_5_2_requests_in_flight_go_on(case: InterfaceCase) -> None:
+    """5.2: a request that waits while the interface reloads is answered, on the same addresses."""
+    if case.config is None:
+        return
+    async with Running(case) as running:
+        agent, address, gate = running.agent, bound_address(running.interface), asyncio.Event()
+        before = list(running.interface.addresses())
+        waiting = hang(agent, gate, calls=1)
+        asking = asyncio.ensure_future(case.ask(address))
+        await asyncio.wait_for(waiting.wait(), WAIT_S)
+        _reload(case, running.interface)
+        require(list(running.interface.addresses()) == before, "5.2: the addresses have changed")
+        gate.set()
+        require(await asyncio.wait_for(asking, WAIT_S), "5.2: a request in flight was lost")
+
+
+async def check_5_3_nothing_new_is_nothing_left(case: InterfaceCase) -> None:
+    """5.3: `reload` with what is there returns no key."""
+    if case.config is None:
+        return
+    async with Running(case) as running:
+        left = list(_reload(case, running.interface))
+        require(not left, f"5.3: {left} have not changed")
+
+
 CHECKS: tuple[Callable[[InterfaceCase], Awaitable[None]], ...] = tuple(
     value for name, value in sorted(globals().items()) if name.startswith("check_")
 )
@@ -386,3 +432,12 @@ class InterfaceContractTests:
 
     async def test_4_3(self, case: InterfaceCase) -> None:
         await check_4_3_closed_addresses_are_free(case)
+
+    async def test_5_1(self, case: InterfaceCase) -> None:
+        await check_5_1_serves_on_after_a_reload(case)
+
+    async def test_5_2(self, case: InterfaceCase) -> None:
+        await check_5_2_requests_in_flight_go_on(case)
+
+    async def test_5_3(self, case: InterfaceCase) -> None:
+        await check_5_3_nothing_new_is_nothing_left(case)

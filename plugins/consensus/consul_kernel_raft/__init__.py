@@ -30,7 +30,7 @@ def consul_kernel_register_consensus() -> ConsensusPlugin:
         api=1,
         create=_create,
         config_type=RaftConfig,
-        capabilities=frozenset({ConsensusCapability.MULTI_SERVER, ConsensusCapability.RECOVERY}),
+        capabilities=frozenset(ConsensusCapability),
         summary="Raft with pre-vote, leader lease, snapshots and membership changes",
         simulation=_simulation,
     )

@@ -95,6 +95,7 @@ class RaftConsensus:
             context.server_id, context.snapshots, context.state_machine, self._running, self._post
         )
         self._snapshotter = Snapshotter(context, self._peers, self._encoder, self._post, self._writer.compact)
+        self.tune_snapshots = self._snapshotter.tune
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = TurnWaiters()
         self._changes = QuorumChanges(

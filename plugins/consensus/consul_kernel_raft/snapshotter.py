@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
-from consul_kernel.contracts.consensus import ConsensusContext
+from consul_kernel.contracts.consensus import ConsensusContext, SnapshotTuning
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError, StoreError
 
 from . import snapshots
@@ -38,6 +39,15 @@ class Snapshotter:
         self._taking = asyncio.Lock()
         self._sending: set[str] = set()
 
+    def tune(self, tuning: SnapshotTuning) -> None:
+        """Go by other numbers from the next look on."""
+        self._context = replace(
+            self._context,
+            snapshot_threshold=tuning.threshold,
+            snapshot_interval_ms=tuning.interval_ms,
+            trailing_logs=tuning.trailing_logs,
+        )
+
     async def take(self, raft: Raft) -> None:
         """Snapshot now, unless the newest has everything. Raises ConsensusError or StoreError."""
         snapshots.require_applied(raft.applied_index)
@@ -55,15 +65,15 @@ class Snapshotter:
         configuration = raft.configurations.at(index)
         point = await snapshots.save(context.state_machine, context.snapshots, term=term, configuration=configuration)
         self._post(SnapshotSaved(point))
-        self._compact(min(point.index, raft.log.last_index - context.trailing_logs))
+        self._compact(min(point.index, raft.log.last_index - self._context.trailing_logs))
 
     async def take_periodically(self, raft: Raft) -> None:
         """Look every interval whether enough entries have come; never returns."""
-        context = self._context
         while True:
+            context = self._context  # anew each time: the tuning may have changed
             # Random, so that the servers of a quorum do not all snapshot at once.
             await asyncio.sleep(context.snapshot_interval_ms * (1 + context.rng.random()) / 1000)
-            if raft.log.last_index - raft.log.snapshot_index < context.snapshot_threshold:
+            if raft.log.last_index - raft.log.snapshot_index < self._context.snapshot_threshold:
                 continue
             try:
                 await self.take(raft)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consul_kernel.contracts.consensus import Consensus, ConsensusContext, ConsensusPlugin
+from consul_kernel.contracts.consensus import Consensus, ConsensusCapability, ConsensusContext, ConsensusPlugin
 from consul_kernel.hookspecs import hookimpl
 
 from .config import SoloConfig
@@ -23,5 +23,6 @@ def consul_kernel_register_consensus() -> ConsensusPlugin:
         api=1,
         create=_create,
         config_type=SoloConfig,
+        capabilities=frozenset({ConsensusCapability.SNAPSHOT_TUNING}),
         summary="one server with a durable log and no elections, for development and embedded use",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from consul_kernel.contracts.consensus import (
@@ -19,6 +20,7 @@ from consul_kernel.contracts.consensus import (
     LeaderChange,
     Role,
     Server,
+    SnapshotTuning,
     Suffrage,
 )
 from consul_kernel.contracts.errors import (
@@ -287,6 +289,15 @@ class SoloConsensus:
 
     # --- snapshots ---
 
+    def tune_snapshots(self, tuning: SnapshotTuning) -> None:
+        """Capability `snapshot-tuning`."""
+        self._context = replace(
+            self._context,
+            snapshot_threshold=tuning.threshold,
+            snapshot_interval_ms=tuning.interval_ms,
+            trailing_logs=tuning.trailing_logs,
+        )
+
     async def take_snapshot(self) -> None:
         """Snapshot now, unless the newest has everything. Raises ConsensusError or StoreError."""
         self._require_running()
@@ -295,15 +306,16 @@ class SoloConsensus:
         async with self._snapshotting:
             if context.state_machine.applied_index > self._snapshot_index:
                 self._snapshot_index = await save(context, self._configuration)
-                self._compact_to = min(self._snapshot_index, context.log.last_index - context.trailing_logs)
+                kept = self._context.trailing_logs
+                self._compact_to = min(self._snapshot_index, context.log.last_index - kept)
                 self._wake()
 
     async def _snapshot_periodically(self) -> None:
-        context = self._context
         try:
             while True:
+                context = self._context  # anew each time: the tuning may have changed
                 await asyncio.sleep(context.snapshot_interval_ms * (1 + context.rng.random()) / 1000)
-                if context.log.last_index - self._snapshot_index < context.snapshot_threshold:
+                if context.log.last_index - self._snapshot_index < self._context.snapshot_threshold:
                     continue
                 try:
                     await self.take_snapshot()

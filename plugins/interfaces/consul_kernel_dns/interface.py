@@ -6,9 +6,12 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+import msgspec
+
 from consul_kernel.contracts.errors import PluginStartError
-from consul_kernel.contracts.interface import InterfaceContext
+from consul_kernel.contracts.interface import InterfaceContext, InterfaceSettings
 from consul_kernel.contracts.transport import Address
+from consul_kernel.structs.settings import DnsSettings
 
 from .answerer import Answerer
 from .config import DnsInterfaceConfig
@@ -18,6 +21,8 @@ from .udp import UdpServer
 _DEFAULT_PORT = 8600
 _DEFAULT_HOST = "127.0.0.1"
 _FREE_PORT_TRIES = 16
+_FIXED_KEYS = ("address", "port")
+"""What a running interface does not change."""
 
 
 class DnsInterface:
@@ -26,13 +31,8 @@ class DnsInterface:
     def __init__(self, context: InterfaceContext, config: DnsInterfaceConfig) -> None:
         self._config = config
         self._bind = _bind_addresses(context.bind, config)
-        self._answerer = Answerer(
-            context.agent,
-            context.dns,
-            max_plans=config.max_cached_questions,
-            catalog_timeout_ms=config.catalog_timeout_ms,
-            rng=random.Random(),
-        )
+        self._agent = context.agent
+        self._answerer = self._make_answerer(context.dns)
         self._servers: list[UdpServer | TcpServer] = []
         self._addresses: list[Address] = []
 
@@ -45,6 +45,16 @@ class DnsInterface:
                 await self.aclose()
                 raise PluginStartError(f"dns: cannot listen on {address}: {error}") from error
 
+    def reload(self, settings: InterfaceSettings, config: DnsInterfaceConfig) -> Sequence[str]:
+        """Answer by other settings. What is prepared of answers goes by the old ones, and is dropped."""
+        fixed = [key for key in _FIXED_KEYS if getattr(config, key) != getattr(self._config, key)]
+        bound = {key: getattr(self._config, key) for key in _FIXED_KEYS}
+        self._config = msgspec.structs.replace(config, **bound)
+        self._answerer = self._make_answerer(settings.dns)
+        for server in self._servers:
+            server.settle(self._answerer, config)
+        return fixed
+
     def addresses(self) -> Sequence[str]:
         """Where it serves."""
         return [f"{address} ({network})" for address in self._addresses for network in ("udp", "tcp")]
@@ -54,10 +64,19 @@ class DnsInterface:
         servers, self._servers, self._addresses = self._servers, [], []
         await asyncio.gather(*(server.aclose() for server in servers))
 
+    def _make_answerer(self, settings: DnsSettings) -> Answerer:
+        return Answerer(
+            self._agent,
+            settings,
+            max_plans=self._config.max_cached_questions,
+            catalog_timeout_ms=self._config.catalog_timeout_ms,
+            rng=random.Random(),
+        )
+
     async def _open(self, bind: Address) -> Address:
         """One address on both networks. A port that was free for UDP may be taken for TCP: then another one."""
         for attempt in range(1, _FREE_PORT_TRIES + 1):
-            udp = UdpServer(self._answerer, max_in_flight=self._config.max_queries_in_flight)
+            udp = UdpServer(self._answerer, self._config)
             tcp = TcpServer(self._answerer, self._config)
             bound = udp.open(bind)
             try:

@@ -20,13 +20,17 @@ class TcpServer:
     """Answers connections, each with a bounded number of queries under way. Answers may overtake each other."""
 
     def __init__(self, answerer: Answerer, config: DnsInterfaceConfig) -> None:
+        self.settle(answerer, config)
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    def settle(self, answerer: Answerer, config: DnsInterfaceConfig) -> None:
+        """Go by these from the next query on; the number of queries under way is that of the connection's beginning."""
         self._answerer = answerer
         self._max_connections = config.max_tcp_connections
         self._max_pipeline = config.max_tcp_pipeline
         self._idle_timeout_s = config.tcp_idle_timeout_ms / 1000
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-        self._answering: set[asyncio.Task[None]] = set()
 
     async def open(self, bind: Address) -> Address:
         """Bind and serve; the bound address. Raises OSError."""
@@ -80,11 +84,12 @@ class TcpServer:
 
     async def _answer(self, packet: bytes, writer: asyncio.StreamWriter, free: asyncio.Semaphore) -> None:
         try:
-            understood = self._answerer.understand(packet, is_tcp=True)
+            answerer = self._answerer
+            understood = answerer.understand(packet, is_tcp=True)
             if understood is None:
                 return
             if isinstance(understood, Plan):
-                message = await self._answerer.answer(understood, packet, writer.get_extra_info("peername")[0])
+                message = await answerer.answer(understood, packet, writer.get_extra_info("peername")[0])
             else:
                 message = understood
             writer.write((len(message) + 2).to_bytes(2, "big") + packet[:2] + message)

@@ -15,6 +15,7 @@ from consul_kernel.contracts.transport import Address
 
 from .answerer import Answerer
 from .catalog_reader import ReadError
+from .config import DnsInterfaceConfig
 from .datagrams import DatagramSocket
 from .material import Found
 from .naming import NodeRead, ServiceRead
@@ -33,14 +34,18 @@ Waiting = tuple[Plan, bytes, Any]
 class UdpServer:
     """Answers datagrams. When `max_in_flight` queries wait, further ones are dropped: askers ask again."""
 
-    def __init__(self, answerer: Answerer, *, max_in_flight: int) -> None:
-        self._answerer = answerer
-        self._max_in_flight = max_in_flight
+    def __init__(self, answerer: Answerer, config: DnsInterfaceConfig) -> None:
+        self.settle(answerer, config)
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: DatagramSocket | None = None
         self.dropped = 0
         """Queries that were dropped because too many waited."""
+
+    def settle(self, answerer: Answerer, config: DnsInterfaceConfig) -> None:
+        """Go by these from the next packet on."""
+        self._answerer = answerer
+        self._max_in_flight = config.max_queries_in_flight
 
     def open(self, bind: Address) -> Address:
         """Bind and serve; the bound address. Raises OSError."""
@@ -85,13 +90,13 @@ class UdpServer:
             elif self._in_flight >= self._max_in_flight:
                 self.dropped += 1
             elif understood.read is None:
-                self._start(self._answer_alone(understood, packet, asker), 1)
+                self._start(self._answer_alone(self._answerer, understood, packet, asker), 1)
             else:
                 by_read.setdefault(understood.read, []).append((understood, packet, asker))
                 self._in_flight += 1
         for read, waiting in by_read.items():
             self._in_flight -= len(waiting)
-            self._start(self._answer_group(read, waiting), len(waiting))
+            self._start(self._answer_group(self._answerer, read, waiting), len(waiting))
 
     def _start(self, answering: Coroutine[Any, Any, None], count: int) -> None:
         self._in_flight += count
@@ -106,12 +111,11 @@ class UdpServer:
 
         task.add_done_callback(finished)
 
-    async def _answer_alone(self, plan: Plan, packet: bytes, asker: Any) -> None:
+    async def _answer_alone(self, answerer: Answerer, plan: Plan, packet: bytes, asker: Any) -> None:
         host = self._socket.host_of(asker) if self._socket is not None else ""
-        self._send(await self._answerer.answer(plan, packet, host), packet, asker)
+        self._send(await answerer.answer(plan, packet, host), packet, asker)
 
-    async def _answer_group(self, read: ServiceRead | NodeRead, waiting: list[Waiting]) -> None:
-        answerer = self._answerer
+    async def _answer_group(self, answerer: Answerer, read: ServiceRead | NodeRead, waiting: list[Waiting]) -> None:
         try:
             found = await answerer.find(read)
         except ReadError as error:
@@ -121,12 +125,12 @@ class UdpServer:
         for plan, packet, asker in waiting:
             message = answerer.show(plan, found)
             if message is None:
-                self._start(self._answer_chased(plan, found, packet, asker), 1)
+                self._start(self._answer_chased(answerer, plan, found, packet, asker), 1)
             else:
                 self._send(message, packet, asker)
 
-    async def _answer_chased(self, plan: Plan, found: Found, packet: bytes, asker: Any) -> None:
-        self._send(await self._answerer.show_chased(plan, found), packet, asker)
+    async def _answer_chased(self, answerer: Answerer, plan: Plan, found: Found, packet: bytes, asker: Any) -> None:
+        self._send(await answerer.show_chased(plan, found), packet, asker)
 
     def _send(self, message: bytes, packet: bytes, asker: Any) -> None:
         if self._socket is None:

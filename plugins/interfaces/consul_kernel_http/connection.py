@@ -15,6 +15,8 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from consul_kernel.structs.settings import HttpSettings, LimitSettings
+
 from .answer import TEXT, Answer
 
 logger = logging.getLogger(__name__)
@@ -40,13 +42,19 @@ _HEADER_SLACK_OCTETS = 1 << 20
 class ConnectionLimits:
     """What connections of one interface may do; shared by all of them."""
 
-    max_per_client: int
+    max_per_client: int = 0
     """Connections at once from one IP address; 0 is no limit."""
-    max_header_octets: int
-    header_timeout_s: float
+    max_header_octets: int = DEFAULT_MAX_HEADER_OCTETS
+    header_timeout_s: float = 10.0
     """From the first octet of a request to the end of its headers."""
     per_client: Counter[str] = field(default_factory=Counter)
     open: set[Connection] = field(default_factory=set)
+
+    def settle(self, http: HttpSettings, limits: LimitSettings, *, header_timeout_s: float) -> None:
+        """Go by these from now on."""
+        self.max_per_client = limits.http_max_conns_per_client
+        self.max_header_octets = http.max_header_bytes or DEFAULT_MAX_HEADER_OCTETS
+        self.header_timeout_s = header_timeout_s
 
     def close_overdue(self, now_s: float) -> None:
         """Close the connections whose request headers do not come to an end."""

@@ -33,8 +33,12 @@ class Dispatcher:
     def __init__(self, site: Site, router: Router) -> None:
         self._site = site
         self._resolver = Resolver(router)
-        self._blocked_prefixes = tuple(site.http.block_endpoints)
-        self._writers = _networks(site.http.allow_write_http_from)
+        self.settle()
+
+    def settle(self) -> None:
+        """Go by the site's settings as they are now."""
+        self._blocked_prefixes = tuple(self._site.http.block_endpoints)
+        self._writers = _networks(self._site.http.allow_write_http_from)
         self._is_guarded = bool(self._blocked_prefixes or self._writers)
 
     async def __call__(self, request: web.BaseRequest) -> Answer:

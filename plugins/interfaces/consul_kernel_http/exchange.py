@@ -49,18 +49,22 @@ class Site:
 
     def __init__(self, agent: AgentApi, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float) -> None:
         self.agent = agent
-        self.http = http
-        self.limits = limits
-        self.template = HeadTemplate(http.response_headers)
+        self.settle(http, limits, body_timeout_s=body_timeout_s)
         self.cache = ReadCache(agent)
         self.kept = KeptAnswers()
         self.bodies = SharedBodies() if agent.is_server else None
         """None on a client: what comes from a server is decoded anew for each reply, and never the same list."""
-        self.body_timeout_s = body_timeout_s
         self.blocked: set[asyncio.Task[Any]] = set()
         """The tasks of blocking queries, which end at once when the interface closes."""
         self._closing = False
         self._kept: set[asyncio.Future[None]] = set()
+
+    def settle(self, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float) -> None:
+        """Go by these from the next request on."""
+        self.http = http
+        self.limits = limits
+        self.template = HeadTemplate(http.response_headers)
+        self.body_timeout_s = body_timeout_s
 
     def is_closing(self) -> bool:
         """Whether the interface is on its way out."""

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from consul_kernel.contracts.errors import PluginStartError
-from consul_kernel.contracts.interface import InterfaceContext
+from consul_kernel.contracts.interface import InterfaceContext, InterfaceSettings
 from consul_kernel.contracts.plugin import PluginConfig
 from consul_kernel.contracts.transport import Address
 
-from .connection import DEFAULT_MAX_HEADER_OCTETS, Connection, ConnectionLimits
+from .connection import Connection, ConnectionLimits
 from .dispatch import Dispatcher
 from .exchange import Site
 from .routes import ROUTES
@@ -28,6 +29,8 @@ _BACKLOG = 1024
 _SWEEP_INTERVAL_S = 1.0
 _MAX_HEADER_FIELDS = 256
 _HALF_OF_GRACE = 0.5
+_FIXED_KEYS = ("address", "port")
+"""What a running interface does not change."""
 
 
 class HttpConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,11 +59,8 @@ class HttpInterface:
         self._unix_path = _unix_path(config.address)
         self._site = Site(context.agent, context.http, context.limits, body_timeout_s=config.body_timeout_ms / 1000)
         self._dispatcher = Dispatcher(self._site, Router((*ROUTES, *ROUTES_LATER)))
-        self._limits = ConnectionLimits(
-            max_per_client=context.limits.http_max_conns_per_client,
-            max_header_octets=context.http.max_header_bytes or DEFAULT_MAX_HEADER_OCTETS,
-            header_timeout_s=config.header_timeout_ms / 1000,
-        )
+        self._limits = ConnectionLimits()
+        self._limits.settle(context.http, context.limits, header_timeout_s=config.header_timeout_ms / 1000)
         self._listeners: list[asyncio.Server] = []
         self._addresses: list[str] = []
         self._server: web.Server | None = None
@@ -80,6 +80,16 @@ class HttpInterface:
             await self.aclose()
             raise
         self._sweep = loop.call_later(_SWEEP_INTERVAL_S, self._close_overdue)
+
+    def reload(self, settings: InterfaceSettings, config: HttpConfig) -> Sequence[str]:
+        """Serve by other settings; connections that are open keep their time limits."""
+        fixed = [key for key in _FIXED_KEYS if getattr(config, key) != getattr(self._config, key)]
+        bound = {key: getattr(self._config, key) for key in _FIXED_KEYS}
+        self._config = msgspec.structs.replace(config, **bound)
+        self._site.settle(settings.http, settings.limits, body_timeout_s=config.body_timeout_ms / 1000)
+        self._dispatcher.settle()
+        self._limits.settle(settings.http, settings.limits, header_timeout_s=config.header_timeout_ms / 1000)
+        return fixed
 
     def addresses(self) -> Sequence[str]:
         """Where it listens, with real ports: `127.0.0.1:8500 (tcp)`."""

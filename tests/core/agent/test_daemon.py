@@ -11,7 +11,7 @@ import pytest
 
 from consul_kernel.agent import daemon
 from consul_kernel.config.load import load_config
-from consul_kernel.contracts.errors import PluginStartError
+from consul_kernel.contracts.errors import AgentError, PluginStartError
 
 
 class FakeAgent:
@@ -19,7 +19,7 @@ class FakeAgent:
 
     made: FakeAgent
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         FakeAgent.made = self
         self.starting = asyncio.Event()
         self.may_start = asyncio.Event()
@@ -27,6 +27,9 @@ class FakeAgent:
         self.ended_by: list[str] = []
         self.failure: BaseException | None = None
         self.start_error: Exception | None = None
+        self.reloads = 0
+        self.reloading = asyncio.Event()
+        self.may_reload = asyncio.Event()
 
     async def start(self) -> None:
         task = asyncio.current_task()
@@ -48,6 +51,12 @@ class FakeAgent:
     async def leave(self) -> None:
         self.ended_by.append("leave")
         self.stopped.set()
+
+    async def reload(self) -> None:
+        self.reloads += 1
+        self.reloading.set()
+        await self.may_reload.wait()
+        raise AgentError("a broken file")
 
 
 @pytest.fixture
@@ -97,15 +106,14 @@ async def test_a_start_that_fails_ends_the_process(serving: asyncio.Task[int]) -
         await ended(serving)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
 async def test_what_consul_has_another_use_for_is_logged_and_ignored(
-    serving: asyncio.Task[int], caplog: pytest.LogCaptureFixture, number: signal.Signals
+    serving: asyncio.Task[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     FakeAgent.made.may_start.set()
-    os.kill(os.getpid(), number)
+    os.kill(os.getpid(), signal.SIGUSR1)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await ended(serving) == 0
-    assert f"{number.name} is ignored" in caplog.text
+    assert "SIGUSR1 is ignored" in caplog.text
 
 
 async def test_an_agent_that_fails_gives_an_exit_code(serving: asyncio.Task[int]) -> None:
@@ -113,3 +121,21 @@ async def test_an_agent_that_fails_gives_an_exit_code(serving: asyncio.Task[int]
     FakeAgent.made.may_start.set()
     await FakeAgent.made.stop()
     assert await ended(serving) == 1
+
+
+async def test_a_hangup_reloads_the_running_agent_and_once_more_for_all_that_came_meanwhile(
+    serving: asyncio.Task[int],
+) -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+    agent = FakeAgent.made
+    agent.may_start.set()
+    async with asyncio.timeout(5):
+        await agent.reloading.wait()
+        agent.reloading.clear()
+        for _ in range(50):
+            os.kill(os.getpid(), signal.SIGHUP)
+        agent.may_reload.set()
+        await agent.reloading.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await ended(serving) == 0
+    assert agent.reloads in (2, 3)  # 3: some were delivered while the second was under way

@@ -232,7 +232,7 @@ def test_no_limit_of_connections_is_no_limit() -> None:
     async def program() -> None:
         network = MemoryNetwork(random.Random(1))
         (server,) = await start_servers(network, "s1")
-        server.server._limits = type(server.limits)(rpc_max_conns_per_client=0)
+        server.server.limits = type(server.limits)(rpc_max_conns_per_client=0)
         for _ in range(150):
             await network.transport(HONEST).dial(server.entry.address, timeout_ms=1000)
         await asyncio.sleep(1)

@@ -40,6 +40,12 @@ async def join(exchange: Exchange) -> Answer:
     return exchange.empty()
 
 
+async def reload(exchange: Exchange) -> Answer:
+    """Read the agent file again."""
+    await exchange.agent.reload()
+    return exchange.empty()
+
+
 async def leave(exchange: Exchange) -> Answer:
     """Leave the pool and shut the agent down.
 

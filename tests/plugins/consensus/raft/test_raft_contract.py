@@ -12,6 +12,7 @@ from consul_kernel.testing.consensus_kit import (
     MULTI_SERVER_CHECKS,
     RECOVERY_CHECKS,
     SINGLE_SERVER_CHECKS,
+    TUNING_CHECKS,
     ConsensusContractTests,
     checks_of,
 )
@@ -33,7 +34,7 @@ class TestRaft(ConsensusContractTests):
 
 
 def test_the_descriptor_brings_the_checks() -> None:
-    assert checks_of(PLUGIN) == CHECKS + MULTI_SERVER_CHECKS + RECOVERY_CHECKS
+    assert checks_of(PLUGIN) == CHECKS + MULTI_SERVER_CHECKS + RECOVERY_CHECKS + TUNING_CHECKS
     assert checks_of(dataclasses.replace(PLUGIN, capabilities=frozenset())) == CHECKS + SINGLE_SERVER_CHECKS
     with pytest.raises(ValueError, match="time-travel"):
         checks_of(dataclasses.replace(PLUGIN, capabilities=frozenset({"time-travel"})))

@@ -55,12 +55,14 @@ def prepare(agent: FakeAgent) -> None:
 
 
 def make_case(host: str, ask: Callable[[Address], Awaitable[bool]]) -> InterfaceCase:
+    config = DnsInterfaceConfig(tcp_idle_timeout_ms=1000)
     return InterfaceCase(
-        make=lambda context: DnsInterface(context, DnsInterfaceConfig(tcp_idle_timeout_ms=1000)),
+        make=lambda context: DnsInterface(context, config),
         ask=ask,
         prepare=prepare,
         host=host,
         has_packets=True,
+        config=config,
     )
 
 

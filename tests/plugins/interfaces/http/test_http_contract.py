@@ -36,7 +36,10 @@ def prepare(agent: FakeAgent) -> None:
 
 
 def make_case(host: str) -> InterfaceCase:
-    return InterfaceCase(make=lambda context: HttpInterface(context, HttpConfig()), ask=ask, prepare=prepare, host=host)
+    config = HttpConfig()
+    return InterfaceCase(
+        make=lambda context: HttpInterface(context, config), ask=ask, prepare=prepare, host=host, config=config
+    )
 
 
 class TestHttpInterface(InterfaceContractTests):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from consul_kernel.contracts.errors import PluginStartError
-from consul_kernel.contracts.interface import InterfaceContext
+from consul_kernel.contracts.interface import InterfaceContext, InterfaceSettings
 from consul_kernel.contracts.transport import Address
 from consul_kernel.testing import interface_kit as kit
 from consul_kernel.testing.clauses import ClauseError
@@ -52,6 +52,31 @@ class WaitsForever(Honest):
         await super().aclose()
 
 
+class MovesOnReload(Honest):
+    """Says that it cannot take up what has not changed."""
+
+    def reload(self, settings: InterfaceSettings, config: HttpConfig) -> Sequence[str]:
+        super().reload(settings, config)
+        return ["port"]
+
+
+class LeavesOnReload(Honest):
+    """Serves on, but elsewhere."""
+
+    def reload(self, settings: InterfaceSettings, config: HttpConfig) -> Sequence[str]:
+        self._addresses.append("127.0.0.1:1 (tcp)")
+        return super().reload(settings, config)
+
+
+class DeafAfterReload(Honest):
+    """Serves nobody any more."""
+
+    def reload(self, settings: InterfaceSettings, config: HttpConfig) -> Sequence[str]:
+        for listener in self._listeners:
+            listener.close()
+        return super().reload(settings, config)
+
+
 class NeverAsks(Honest):
     """Answers without the agent, since nothing reaches it."""
 
@@ -69,6 +94,9 @@ class NeverAsks(Honest):
         (NeverAsks, kit.check_2_1_requests_reach_the_agent_by_call),
         (WaitsForever, kit.check_4_2_close_does_not_wait_for_slow_calls),
         (ShutsWrongly, kit.check_4_3_closed_addresses_are_free),
+        (DeafAfterReload, kit.check_5_1_serves_on_after_a_reload),
+        (LeavesOnReload, kit.check_5_2_requests_in_flight_go_on),
+        (MovesOnReload, kit.check_5_3_nothing_new_is_nothing_left),
     ],
 )
 async def test_broken_promises_are_noticed(
@@ -82,8 +110,8 @@ async def test_broken_promises_are_noticed(
 
     try:
         with pytest.raises((ClauseError, TimeoutError)):
-            await check(kit.InterfaceCase(make=remember, ask=ask, prepare=prepare))
-        await check(kit.InterfaceCase(make=Honest, ask=ask, prepare=prepare))
+            await check(kit.InterfaceCase(make=remember, ask=ask, prepare=prepare, config=HttpConfig()))
+        await check(kit.InterfaceCase(make=Honest, ask=ask, prepare=prepare, config=HttpConfig()))
     finally:
         for interface in made:
             await HttpInterface.aclose(interface)
