@@ -13,7 +13,7 @@ from typing import Any
 
 from consul_kernel.config.model import AgentConfig
 from consul_kernel.contracts.consensus import LeaderChange
-from consul_kernel.contracts.errors import ConsulKernelError, MembershipError
+from consul_kernel.contracts.errors import MembershipError
 from consul_kernel.contracts.interface import Interface
 from consul_kernel.contracts.membership import GossipEvent, Member, MemberEvent, MemberEventKind, UserEvent
 from consul_kernel.plugins import PluginManager
@@ -24,6 +24,8 @@ from consul_kernel.server.datacenters import Datacenters
 from consul_kernel.server.leader import NEW_LEADER_EVENT
 from consul_kernel.server.server import RaftServer, ServerParts
 from consul_kernel.snapshot.stream import SnapshotStreams
+from consul_kernel.structs.metrics import MetricsSummary
+from consul_kernel.telemetry.keeper import Telemetry
 
 from .clock import monotonic_ms
 from .composition import Parts, server_settings
@@ -32,7 +34,9 @@ from .describe import describe_agent
 from .flooding import Flooding
 from .identity import load_node_id
 from .known_servers import KnownServers
+from .leaving import leave_in_order
 from .local import LocalState
+from .measuring import Runtime, count_member_event, measure
 from .member_log import MemberLog
 from .pools import Pools
 from .registry import Registry
@@ -41,8 +45,6 @@ from .snapshots import make_dispatcher
 
 logger = logging.getLogger(__name__)
 
-LEAVE_STEP_TIMEOUT_S = 15.0
-"""The longest that handing over, telling a pool (13 s at worst), and being let go by the quorum may take, each."""
 
 
 class Agent:
@@ -66,6 +68,8 @@ class Agent:
         self._plugins = plugins
         self._rng = rng if rng is not None else random.Random()
         self._node_id = load_node_id(config.node_id, config.data_dir)
+        self._telemetry = Telemetry(config.telemetry)
+        self._metrics = self._telemetry.registry
         self._member_log = MemberLog(monotonic_ms)
         self._wan_member_log = MemberLog(monotonic_ms, pool="wan")
         self._parts = Parts(
@@ -104,12 +108,14 @@ class Agent:
             rng=self._rng,
         )
         self._interfaces: list[Interface] = []
+        self._runtime: Runtime | None = None
         self._reloader = Reloader(
             config,
             load,
             plugins=plugins,
             registry=self._registry,
             server=self._server,
+            telemetry=self._telemetry,
             interfaces=lambda: dict(zip(self._parts.interface_names, self._interfaces, strict=False)),
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -146,6 +152,7 @@ class Agent:
             consensus=self._server.consensus if self._server is not None else None,
         )
         self.call = self._router.call
+        self._runtime = measure(self._metrics, self._pools, self._router, config.datacenter)
         transport = self._parts.transport
         snapshots = make_dispatcher(config, self._node_id, transport, self._directory, self._rng, self._server)
         self.save_snapshot, self.restore_snapshot = snapshots.save, snapshots.restore
@@ -153,7 +160,7 @@ class Agent:
             await self._server.start(self._router.call, SnapshotStreams(snapshots.save, snapshots.restore).serve)
         await self._pools.start()
         self._registry.register_configured()
-        self._interfaces = self._parts.make_interfaces(self)
+        self._interfaces = self._parts.make_interfaces(self, self._metrics)
         for interface, name in zip(self._interfaces, self._parts.interface_names, strict=True):
             await interface.start()
             logger.info("interface %s serves on %s", name, ", ".join(interface.addresses()) or "no address")
@@ -165,6 +172,7 @@ class Agent:
         self._spawn(self._known_servers.rebalance(self._rng), "rebalance")
         self._spawn(self._known_servers.settle_doubts(), "settle-doubts")
         self._spawn(self._coordinates.run(), "coordinates")
+        self._spawn(self._telemetry.run(), "telemetry")
         self._plugins.notify("consul_kernel_agent_started", agent=self)
 
     async def stop(self) -> None:
@@ -180,6 +188,8 @@ class Agent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._registry.local.close()
+        if self._runtime is not None:
+            self._runtime.close()
         closers: list[Callable[[], Awaitable[None]]] = [interface.aclose for interface in self._interfaces]
         closers.append(self._registry.anti_entropy.aclose)
         if self._server is not None:
@@ -200,32 +210,9 @@ class Agent:
         await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
-        logger.info("leaving the pool")
         self._router.is_leaving = True
-        server, drain_s = self._server, self._config.leave_drain_time_ms / 1000
-        # Or it would register this agent anew after the leader has taken it out of the catalog.
-        await self._leave_step(self._registry.anti_entropy.aclose(), LEAVE_STEP_TIMEOUT_S)
-        if server is not None:
-            await self._leave_step(server.prepare_leave(), LEAVE_STEP_TIMEOUT_S)
-        if self._pools.wan is not None and await self._leave_step(self._pools.wan.leave(), LEAVE_STEP_TIMEOUT_S):
-            logger.info("left the WAN pool")
-        if await self._leave_step(self._pools.lan.leave(), LEAVE_STEP_TIMEOUT_S):
-            logger.info("left the pool")
-        if server is not None:
-            await self._leave_step(server.finish_leave(), LEAVE_STEP_TIMEOUT_S + drain_s)
+        await leave_in_order(self._registry.anti_entropy, self._server, self._pools, self._config.leave_drain_time_ms)
         await self.stop()
-
-    async def _leave_step(self, step: Awaitable[None], timeout_s: float) -> bool:
-        """One step of leaving; whether it worked. If not, the agent goes on to the next, and stops, all the same."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await step
-            return True
-        except (ConsulKernelError, TimeoutError) as error:
-            logger.warning("the agent could not leave in full: %s", str(error) or f"no end after {timeout_s:.0f} s")
-        except Exception:
-            logger.exception("the agent could not leave in full")
-        return False
 
     # --- AgentApi ---
 
@@ -274,6 +261,14 @@ class Agent:
         """Read the agent file again, and take up what can be."""
         await self._reloader.reload()
 
+    def metrics(self) -> MetricsSummary:
+        """What was counted in the newest interval that is over."""
+        return self._telemetry.summary()
+
+    def prometheus(self) -> str | None:
+        """The same for Prometheus; None where that is not wanted."""
+        return self._telemetry.prometheus()
+
     def describe(self) -> Mapping[str, Any]:
         """The document of `/v1/agent/self`."""
         return describe_agent(
@@ -313,6 +308,7 @@ class Agent:
                 ask_stats=lambda server: self._known_servers.ask_stats(server.address),
                 on_leader_change=self._leader_changed,
                 on_failure=self._failed,
+                metrics=self._metrics,
             ),
         )
 
@@ -368,6 +364,7 @@ class Agent:
 
     def _member_event(self, event: MemberEvent) -> None:
         self._member_log.observe(event)
+        count_member_event(event, self._metrics)
         server = self._known_servers.observe(event)
         if self._server is not None:
             self._server.member_changed(event)
@@ -378,6 +375,7 @@ class Agent:
                 self._registry.anti_entropy.server_appeared()
 
     def _user_event(self, event: UserEvent) -> None:
+        self._metrics.counter("serf.events").add()
         if event.name == NEW_LEADER_EVENT:
             logger.info("new leader elected: %s", event.payload.decode("utf-8", "replace"))
 

@@ -15,6 +15,7 @@ from consul_kernel.contracts.consensus import ConsensusCapability, ConsensusPlug
 from consul_kernel.contracts.errors import PluginLoadError
 from consul_kernel.contracts.interface import AgentApi, Interface, InterfaceContext
 from consul_kernel.contracts.membership import GossipEvent, Membership, MembershipContext
+from consul_kernel.contracts.metrics import Metrics
 from consul_kernel.contracts.plugin import Plugin, PluginConfig, PluginKind
 from consul_kernel.contracts.store import Store, StoreContext
 from consul_kernel.contracts.transport import Address, Transport, TransportContext
@@ -80,10 +81,10 @@ class Parts:
         store: Store = self._make(PluginKind.STORE, StoreContext(data_dir=self._config.data_dir))
         return store
 
-    def make_interfaces(self, agent: AgentApi) -> list[Interface]:
+    def make_interfaces(self, agent: AgentApi, metrics: Metrics) -> list[Interface]:
         """Every interface, in the order of `interface_names`."""
         return [
-            chosen.plugin.create(self._interface_context(agent, chosen.block.name), chosen.config)
+            chosen.plugin.create(self._interface_context(agent, metrics, chosen.block.name), chosen.config)
             for chosen in self._of_kind(PluginKind.INTERFACE)
         ]
 
@@ -188,7 +189,7 @@ class Parts:
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
         return membership
 
-    def _interface_context(self, agent: AgentApi, name: str) -> InterfaceContext:
+    def _interface_context(self, agent: AgentApi, metrics: Metrics, name: str) -> InterfaceContext:
         config = self._config
         return InterfaceContext(
             agent=agent,
@@ -196,6 +197,7 @@ class Parts:
             dns=config.dns,
             http=config.http,
             limits=config.limits,
+            metrics=metrics,
         )
 
 

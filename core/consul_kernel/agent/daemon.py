@@ -18,6 +18,7 @@ from consul_kernel.config.model import AgentConfig
 from consul_kernel.config.problems import ConfigErrors
 from consul_kernel.contracts.errors import AgentError, ConsulKernelError
 from consul_kernel.plugins import PluginManager
+from consul_kernel.telemetry.dump import dump_lines
 
 from .agent import Agent
 from .logs import set_up_logging
@@ -142,7 +143,7 @@ class Signals:
         for number in self._leaves:
             loop.add_signal_handler(number, self._received, number)
         loop.add_signal_handler(signal.SIGHUP, self._hangup)
-        loop.add_signal_handler(signal.SIGUSR1, self._ask_for_metrics)
+        loop.add_signal_handler(signal.SIGUSR1, self._print_metrics)
 
     def remove(self) -> None:
         """Give the signals back."""
@@ -184,6 +185,5 @@ class Signals:
             except Exception:
                 logger.exception("the configuration could not be reloaded")
 
-    def _ask_for_metrics(self) -> None:
-        # Consul prints its metrics; without a handler the system would end the process.
-        logger.warning("SIGUSR1 is ignored: this version keeps no metrics; `consul-kernel info` shows its figures")
+    def _print_metrics(self) -> None:
+        print("\n".join(dump_lines(self._agent.metrics())), file=sys.stderr, flush=True)

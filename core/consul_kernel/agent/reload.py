@@ -21,6 +21,7 @@ from consul_kernel.contracts.interface import Interface, InterfaceSettings, Relo
 from consul_kernel.contracts.plugin import PluginConfig, PluginKind
 from consul_kernel.plugins import PluginManager
 from consul_kernel.server.server import RaftServer
+from consul_kernel.telemetry.keeper import Telemetry
 
 from .composition import choose
 from .logs import set_log_level
@@ -74,6 +75,7 @@ class Reloader:
         plugins: PluginManager,
         registry: Registry,
         server: RaftServer | None,
+        telemetry: Telemetry,
         interfaces: Callable[[], Mapping[str, Interface]],
     ) -> None:
         """`load` reads the files with what else the agent was started with; it raises ConfigErrors."""
@@ -83,6 +85,7 @@ class Reloader:
         self._plugins = plugins
         self._registry = registry
         self._server = server
+        self._telemetry = telemetry
         self._interfaces = interfaces
         self._lock = asyncio.Lock()
 
@@ -114,7 +117,11 @@ class Reloader:
         followed = {name: getattr(new, name) for name in RELOADABLE}
         followed["http"] = replaced(new.http, **{name: getattr(old.http, name) for name in _FIXED_HTTP})
         changed = sorted(key_of(name) for name, value in followed.items() if getattr(old, name) != value)
+        followed["telemetry"] = replaced(
+            old.telemetry, prefix_filter=new.telemetry.prefix_filter, filter_default=new.telemetry.filter_default
+        )
         self.config = replace(old, **followed, interfaces=new.interfaces)
+        self._telemetry.reload(self.config.telemetry)
         set_log_level(new.log_level)
         self._registry.reload(self.config)
         if self._server is not None:
@@ -124,7 +131,7 @@ class Reloader:
                 trailing_logs=new.raft_trailing_logs,
             )
             self._server.reload(new.limits, tuning)
-        left = [*fixed_keys(old, new), *self._reload_interfaces(old, self.config, blocks)]
+        left = [*fixed_keys(self.config, new), *self._reload_interfaces(old, self.config, blocks)]
         logger.info("configuration reloaded, changed: %s", ", ".join(changed) or "nothing")
         if left:
             logger.warning("these have changed, but take effect only when the agent is restarted: %s", ", ".join(left))

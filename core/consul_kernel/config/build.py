@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from consul_kernel.agent.keyring import keeps_keys
 from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.service import ServiceDefinition
-from consul_kernel.structs.settings import AutopilotSettings, DnsSettings, HttpSettings, LimitSettings, SoaSettings
+from consul_kernel.structs.settings import (
+    AutopilotSettings,
+    DnsSettings,
+    HttpSettings,
+    LimitSettings,
+    SoaSettings,
+    TelemetrySettings,
+)
 
 from .addresses import ListAddresses, host_addresses
 from .definitions import check_faults, read_checks, read_services, service_faults
@@ -134,6 +141,7 @@ def _plain_settings(merged: Merged, problems: ProblemLog, host: Host, *, server:
         log_rotate_duration_ms=merged.duration_ms("log_rotate_duration"),
         log_rotate_bytes=merged.number("log_rotate_bytes"),
         log_rotate_max_files=merged.number("log_rotate_max_files"),
+        telemetry=_telemetry(merged),
         enable_script_checks=merged.flag("enable_script_checks"),
         enable_local_script_checks=(
             merged.flag("enable_local_script_checks")
@@ -168,6 +176,21 @@ def _autopilot(merged: Merged) -> AutopilotSettings:
         redundancy_zone_tag=merged.text("autopilot.redundancy_zone_tag"),
         disable_upgrade_migration=merged.flag("autopilot.disable_upgrade_migration"),
         upgrade_version_tag=merged.text("autopilot.upgrade_version_tag"),
+    )
+
+
+def _telemetry(merged: Merged) -> TelemetrySettings:
+    return TelemetrySettings(
+        metrics_prefix=merged.text("telemetry.metrics_prefix"),
+        disable_hostname=merged.flag("telemetry.disable_hostname"),
+        disable_compat=merged.flag("telemetry.disable_compat_1.9"),
+        prefix_filter=merged.texts("telemetry.prefix_filter"),
+        filter_default=merged.flag("telemetry.filter_default"),
+        prometheus_retention_ms=merged.duration_ms("telemetry.prometheus_retention_time"),
+        statsd_address=merged.text("telemetry.statsd_address"),
+        statsite_address=merged.text("telemetry.statsite_address"),
+        dogstatsd_addr=merged.text("telemetry.dogstatsd_addr"),
+        dogstatsd_tags=merged.texts("telemetry.dogstatsd_tags"),
     )
 
 

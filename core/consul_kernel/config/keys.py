@@ -217,6 +217,25 @@ LOG_KEYS = (
     Key("log_rotate_max_files", _T.INT, 0, "Rotated files kept; 0 is all, -1 none."),
 )
 
+TELEMETRY_KEYS = (
+    Key("telemetry.metrics_prefix", _T.TEXT, "consul", "How the names of all metrics begin."),
+    Key("telemetry.disable_hostname", _T.BOOL, False, "Leave the host's name out of gauges that are sent."),
+    Key("telemetry.disable_compat_1.9", _T.BOOL, False, "Leave out `consul.http.*`, which `consul.api.http` replaces."),
+    Key("telemetry.prefix_filter", _T.TEXTS, (), "Metrics to show (`+consul.raft`) and not to (`-consul.http`)."),
+    Key("telemetry.filter_default", _T.BOOL, True, "Show metrics that no filter names."),
+    Key(
+        "telemetry.prometheus_retention_time",
+        _T.DURATION,
+        "0s",
+        "Serve metrics to Prometheus. How long does not matter: they never expire.",
+        default_note="not served",
+    ),
+    Key("telemetry.statsd_address", _T.TEXT, "", "`host:port` of a statsd to send metrics to, by UDP."),
+    Key("telemetry.statsite_address", _T.TEXT, "", "`host:port` of a statsite to send metrics to, by TCP."),
+    Key("telemetry.dogstatsd_addr", _T.TEXT, "", "`host:port` of a DogStatsD to send metrics to, by UDP."),
+    Key("telemetry.dogstatsd_tags", _T.TEXTS, (), "Tags of all metrics there."),
+)
+
 KEY_GROUPS = (
     ("Identity", IDENTITY_KEYS),
     ("Network", NETWORK_KEYS),
@@ -228,6 +247,7 @@ KEY_GROUPS = (
     ("HTTP and limits", HTTP_KEYS),
     ("Services and checks", SERVICE_KEYS),
     ("Logs", LOG_KEYS),
+    ("Telemetry", TELEMETRY_KEYS),
     ("Not built yet", FUTURE_KEYS),
 )
 

@@ -16,6 +16,16 @@ _LATER = (
 )  # fmt: skip
 """Keys of Consul after 1.10."""
 
+_CIRCONUS = tuple(
+    f"telemetry.circonus_{name}"
+    for name in (
+        "api_app", "api_token", "api_url", "broker_id", "broker_select_tag", "check_display_name",
+        "check_force_metric_activation", "check_id", "check_instance_id", "check_search_tag", "check_tags",
+        "submission_interval", "submission_url",
+    )
+)  # fmt: skip
+"""A service that metrics are not sent to."""
+
 _REFUSED_BOOLS = (
     ("acl.enabled", "Check every request against ACL policies.", "ACLs"),
     ("verify_incoming", "Demand a client certificate from everyone.", "TLS"),
@@ -81,7 +91,7 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
         "acl.tokens.managed_service_provider", "audit", "auto_config.authorization", "auto_config.dns_sans",
         "auto_config.intro_token", "auto_config.intro_token_file", "auto_config.ip_sans",
         "auto_config.server_addresses", "auto_encrypt.dns_san", "auto_encrypt.ip_san", "config_entries", "connect",
-        "raft_logstore", "segments", "snapshot_agent", "telemetry", "ui_config.dashboard_url_templates",
+        "raft_logstore", "segments", "snapshot_agent", "ui_config.dashboard_url_templates",
         "ui_config.metrics_proxy", "watches", "xds",
     ),
 }  # fmt: skip
@@ -105,7 +115,7 @@ FUTURE_KEYS = (
     *(_refused(path, _T.TEXT, doc, reason) for path, doc, reason in _REFUSED_TEXTS),
     *(_refused(path, _T.TEXTS, doc, reason) for path, doc, reason in _REFUSED_LISTS),
     *_ALREADY_SO,
-    *(Key(path, _T.ANYTHING, None, "", Effect.UNUSED) for path in _LATER),
+    *(Key(path, _T.ANYTHING, None, "", Effect.UNUSED) for path in (*_LATER, *_CIRCONUS)),
     *(Key(f"tls.{place}.{name}", _T.ANYTHING, None, "", Effect.UNUSED) for place in _TLS_PLACES for name in _TLS_FILES),
     *(Key(path, kind, None, "", Effect.UNUSED) for kind, paths in _UNUSED.items() for path in paths),
 )

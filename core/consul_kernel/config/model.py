@@ -10,7 +10,13 @@ from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.service import ServiceDefinition
-from consul_kernel.structs.settings import AutopilotSettings, DnsSettings, HttpSettings, LimitSettings
+from consul_kernel.structs.settings import (
+    AutopilotSettings,
+    DnsSettings,
+    HttpSettings,
+    LimitSettings,
+    TelemetrySettings,
+)
 
 from .blocks import PluginBlock
 from .problems import ConfigProblem
@@ -102,6 +108,8 @@ class AgentConfig:
     log_rotate_duration_ms: int = 24 * 3600 * 1000
     log_rotate_bytes: int = 0
     log_rotate_max_files: int = 0
+
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     # interfaces
     dns: DnsSettings = DnsSettings()

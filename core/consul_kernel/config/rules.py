@@ -11,6 +11,7 @@ from pathlib import Path
 from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.metadata import metadata_fault
+from consul_kernel.telemetry.sinks import split_address
 
 from .merged import Merged
 from .model import AgentConfig
@@ -216,6 +217,7 @@ _NOT_NEGATIVE = (
     "limits.http_max_conns_per_client",
     "limits.rpc_max_conns_per_client",
     "log_rotate_bytes",
+    "telemetry.prometheus_retention_time",
     "http_config.max_header_bytes",
 )
 
@@ -285,6 +287,18 @@ def _scripts(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
             _error(merged, problems, key, text)
 
 
+def _telemetry(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
+    for rule in config.telemetry.prefix_filter:
+        if rule[:1] not in {"+", "-"}:
+            text = f"Filter rule must begin with either '+' or '-': \"{rule}\""
+            problems.warn(text, merged.position("telemetry.prefix_filter"), key="telemetry.prefix_filter")
+    for key in ("statsd_address", "statsite_address", "dogstatsd_addr"):
+        try:
+            split_address(getattr(config.telemetry, key))
+        except ValueError as error:
+            _error(merged, problems, f"telemetry.{key}", str(error))
+
+
 _RULES: tuple[Rule, ...] = (
     _names,
     _domains,
@@ -296,4 +310,5 @@ _RULES: tuple[Rule, ...] = (
     _recursors,
     _joins,
     _scripts,
+    _telemetry,
 )

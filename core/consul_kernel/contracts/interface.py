@@ -14,11 +14,13 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.methods import Method
+from consul_kernel.structs.metrics import MetricsSummary
 from consul_kernel.structs.service import NodeService, ServiceDefinition
 from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
 from consul_kernel.structs.snapshot import SnapshotRequest, SnapshotResponse
 
 from .membership import Member
+from .metrics import NO_METRICS, Metrics
 from .plugin import Plugin
 from .transport import Address
 
@@ -173,6 +175,14 @@ class AgentApi(Protocol):
         """
         ...
 
+    def metrics(self) -> MetricsSummary:
+        """What was counted and measured in the newest ten seconds that are over."""
+        ...
+
+    def prometheus(self) -> str | None:
+        """All metrics in Prometheus's text format; None where the agent file does not ask for that."""
+        ...
+
     def describe(self) -> Mapping[str, Any]:
         """The document of `/v1/agent/self` as JSON values: Config, DebugConfig, Coord, Member, Stats, Meta."""
         ...
@@ -230,6 +240,8 @@ class InterfaceContext:
     dns: DnsSettings
     http: HttpSettings
     limits: LimitSettings
+    metrics: Metrics = NO_METRICS
+    """What the interface counts with."""
 
 
 InterfacePlugin = Plugin[InterfaceContext, Interface]

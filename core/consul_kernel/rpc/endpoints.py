@@ -36,6 +36,11 @@ class EndpointTable:
         self._endpoints[method.name] = Endpoint(method, handler)
         self._services.add(method.name.partition(".")[0])
 
+    def wrap(self, name: str, wrapper: Callable[[Handler[Any, Any]], Handler[Any, Any]]) -> None:
+        """Put something around a handler that is attached."""
+        endpoint = self._endpoints[name]
+        self._endpoints[name] = Endpoint(endpoint.method, wrapper(endpoint.handle))
+
     def get(self, name: str) -> Endpoint | None:
         """The endpoint of a method, by its wire name."""
         return self._endpoints.get(name)

@@ -86,6 +86,11 @@ class Router:
         self._leader_changes = 0
         self._leader_address = ""
         self._news: asyncio.Future[None] | None = None
+        self.client_calls = 0
+        """A client agent's calls to servers, and how many of them failed."""
+        self.client_failures = 0
+        self.cross_datacenter: dict[str, int] = {}
+        """Calls to other datacenters, by name; only to those that are known."""
         self.is_leaving = False
         """Set when this server is about to leave: calls are not held any more."""
 
@@ -168,6 +173,8 @@ class Router:
         """
         started = self._now_ms()
         deadline = started + self._hold_ms
+        if self._directory.knows_datacenter(datacenter):
+            self.cross_datacenter[datacenter] = self.cross_datacenter.get(datacenter, 0) + 1
         while True:
             servers = self._directory.route(datacenter)
             if not servers:
@@ -207,9 +214,11 @@ class Router:
             if server is None:
                 raise RpcError(NO_SERVERS)
             attempts += 1
+            self.client_calls += 1
             try:
                 return await self._call_at(server.address, method, request)
             except RpcError as error:
+                self.client_failures += 1
                 may_retry = _may_retry(error, method)
                 if may_retry or isinstance(error, RpcTransportError):
                     self._directory.fail(server)

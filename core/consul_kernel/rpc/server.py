@@ -77,12 +77,20 @@ class RpcServer:
         self._unread = unread or UnreadReplies()
         self._settings = settings
         self._complaints = Complaints(_log)
+        self.accepted = 0
+        """Connections that came."""
+        self.requests = 0
+        self.errors = 0
+        """Requests that were answered with an error."""
+        self.handed_over = 0
+        """Connections of the quorum."""
         self._connections = Tally()
         self._streams = Tally()
 
     async def serve(self, stream: Stream) -> None:
         """Serve one accepted connection until it ends; given to `Transport.listen`."""
         host = stream.peer.host
+        self.accepted += 1
         limit = self.limits.rpc_max_conns_per_client
         if 0 < limit <= self._connections.of(host):
             self._complaints.warn("%s has %d connections to the server port, closing one more", host, limit)
@@ -109,6 +117,7 @@ class RpcServer:
         elif first == BYTE_CONSUL:
             await self._serve_calls(stream)
         elif first == BYTE_RAFT and self._consensus_serve is not None:
+            self.handed_over += 1
             await self._consensus_serve(stream)
         elif first == BYTE_SNAPSHOT and self._snapshot_serve is not None:
             await self._snapshot_serve(stream)
@@ -191,16 +200,20 @@ class RpcServer:
     async def _answer(self, header: RequestHeader, body: bytes) -> tuple[Callable[[], bytes], bool]:
         """What encodes the answer, and whether the stream goes on after it."""
         sequence, name = header.seq, header.service_method
+        self.requests += 1
         endpoint = self._endpoints.get(name)
         if endpoint is None:
+            self.errors += 1
             return partial(encode_error, sequence, name, self._endpoints.explain_missing(name)), False
         request = decode(endpoint.method.request, body)
         try:
             reply = await self._dispatch(endpoint.method, request)
             return partial(_encode_reply, sequence, name, reply), True
         except ConsulKernelError as error:
+            self.errors += 1
             return partial(encode_error, sequence, name, str(error)), True
         except Exception:  # noqa: BLE001 - the caller gets an answer, the log the cause
+            self.errors += 1
             _log.exception("%s failed", name)
             return partial(encode_error, sequence, name, INTERNAL_ERROR), True
 

@@ -10,7 +10,9 @@ from typing import Any
 from consul_kernel.contracts.consensus import Consensus, LeaderChange
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
 from consul_kernel.contracts.membership import Member, MemberEvent, MemberEventKind, Membership, MemberStatus
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 
+from .measuring import timed
 from .reconcile import Reconciler
 from .session_timers import SessionTimers
 from .tombstones import TombstoneReaper
@@ -41,6 +43,7 @@ class LeaderDuties:
         session_timers: SessionTimers,
         abandon_restore: Callable[[], Awaitable[None]],
         autopilot: Callable[[], Coroutine[Any, Any, None]],
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         """`autopilot` runs beside the rest, until it is cancelled."""
         self._node_name = node_name
@@ -51,6 +54,7 @@ class LeaderDuties:
         self._session_timers = session_timers
         self._abandon_restore = abandon_restore
         self._autopilot = autopilot
+        self._metrics = metrics
         self._changed: dict[str, tuple[Member, bool]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -115,7 +119,8 @@ class LeaderDuties:
 
     async def _lead(self) -> None:
         try:
-            await self._consensus.barrier(timeout_ms=BARRIER_TIMEOUT_MS)
+            with timed(self._metrics.sample("leader.barrier")):
+                await self._consensus.barrier(timeout_ms=BARRIER_TIMEOUT_MS)
             await self._abandon_restore()
             await self._membership.send_user_event(NEW_LEADER_EVENT, self._node_name.encode())
         except ConsulKernelError as error:
@@ -143,12 +148,15 @@ class LeaderDuties:
         try:
             if full:
                 self._changed.clear()
-                await self._reconciler.reconcile_all(self._membership.members())
+                with timed(self._metrics.sample("leader.reconcile")):
+                    await self._reconciler.reconcile_all(self._membership.members())
             while self._changed:
                 changed = list(self._changed.values())
                 self._changed.clear()
-                await self._reconciler.reconcile_many(changed)
-            await self._reaper.reap()
+                with timed(self._metrics.sample("leader.reconcileMember")):
+                    await self._reconciler.reconcile_many(changed)
+            with timed(self._metrics.sample("leader.reapTombstones")):
+                await self._reaper.reap()
         except ConsulKernelError as error:
             log = logger.info if isinstance(error, ConsensusError) else logger.warning
             log("reconciliation failed and is tried again: %s", error)

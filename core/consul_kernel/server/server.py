@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from consul_kernel.contracts.consensus import (
 )
 from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError
 from consul_kernel.contracts.membership import MemberEvent, Membership
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 from consul_kernel.contracts.plugin import PluginConfig
 from consul_kernel.contracts.store import Store
 from consul_kernel.contracts.transport import Address, Listener, Stream, Transport
@@ -33,6 +34,7 @@ from consul_kernel.state.machine import ReplicatedState
 from consul_kernel.structs.methods import Call
 from consul_kernel.structs.settings import AutopilotSettings, LimitSettings
 
+from .autopilot.judging import Judgement
 from .autopilot.looking import AskStats
 from .autopilot.making import make_autopilot
 from .bootstrap import AskToFound, Bootstrap
@@ -42,6 +44,7 @@ from .endpoints import EndpointContext, attach_endpoints
 from .endpoints.context import SESSION_TTL_MIN_MS
 from .keyring import KeyringOperations
 from .leader import LeaderDuties
+from .measuring import time_endpoints, watch_server
 from .peers_file import PeersFile
 from .quorum import AskPeers, QuorumMembers
 from .reconcile import Reconciler
@@ -106,6 +109,7 @@ class ServerParts:
     ask_to_found: AskToFound
     on_leader_change: Callable[[LeaderChange], None]
     on_failure: Callable[[BaseException], None]
+    metrics: Metrics = NO_METRICS
 
 
 class RaftServer:
@@ -116,6 +120,7 @@ class RaftServer:
         self._parts = parts
         self.endpoints = EndpointTable()
         self._listener: Listener | None = None
+        self._rpc: RpcServer | None = None
         self._opened = False
 
     async def open(self) -> None:
@@ -142,12 +147,14 @@ class RaftServer:
             ),
             parts.consensus_config,
         )
-        session_timers = SessionTimers(state=self.state, consensus=self.consensus)
+        session_timers = self._session_timers = SessionTimers(state=self.state, consensus=self.consensus)
         context = self._endpoint_context(session_timers)
         self._autopilot = make_autopilot(
             settings.autopilot, context, parts.membership, parts.ask_stats, settings.node_id
         )
         attach_endpoints(self.endpoints, context)
+        time_endpoints(self.endpoints, parts.metrics)
+        watch_server(self, context.reads, parts.metrics, settings.datacenter)
         self.snapshots = ServerSnapshots(context=context, spool_folder=settings.data_dir, on_restored=self._restored)
         self._waste = WasteRemover(self.state)
         self._coordinate_updates = CoordinateUpdates(lambda batch: context.propose(CommandType.COORDINATES, batch))
@@ -171,6 +178,7 @@ class RaftServer:
             reaper=TombstoneReaper(state=self.state, consensus=self.consensus, now_ms=parts.now_ms),
             session_timers=session_timers,
             abandon_restore=self.snapshots.abandon,
+            metrics=parts.metrics,
             autopilot=self._autopilot.run,
         )
         self._bootstrap = Bootstrap(
@@ -208,7 +216,8 @@ class RaftServer:
 
     def reload(self, limits: LimitSettings, tuning: SnapshotTuning) -> None:
         """Follow an agent file that has changed: limits of the server port, and when snapshots are taken."""
-        self._rpc.limits = limits
+        if self._rpc is not None:
+            self._rpc.limits = limits
         if isinstance(self.consensus, TunableConsensus):
             self.consensus.tune_snapshots(tuning)
 
@@ -281,6 +290,10 @@ class RaftServer:
         return False
 
     def _leader_changed(self, change: LeaderChange) -> None:
+        if change.is_self:
+            self._parts.metrics.counter("raft.state.leader").add()
+        elif change.leader is not None:
+            self._parts.metrics.counter("raft.state.follower").add()
         self._duties.leadership_changed(change)
         self._parts.on_leader_change(change)
 
@@ -326,8 +339,32 @@ class RaftServer:
             consider_founding=lambda request: self._bootstrap.consider(request),
             judgement=lambda: self._autopilot.judgement,
             session_timers=session_timers,
+            commit_time=parts.metrics.sample("raft.commitTime"),
+            committed=parts.metrics.counter("raft.apply"),
             session_ttl_min_ms=settings.session_ttl_min_ms or SESSION_TTL_MIN_MS,
         )
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """What autopilot last saw of the servers; None where this server does not lead, or has not looked yet."""
+        return self._autopilot.judgement
+
+    @property
+    def session_timer_count(self) -> int:
+        """How many sessions have a time to live that runs here; 0 where this server does not lead."""
+        return len(self._session_timers)
+
+    def port_counts(self) -> Mapping[str, int]:
+        """What came to the server port so far, under the names of Consul's metrics."""
+        rpc = self._rpc
+        if rpc is None:
+            return {}
+        return {
+            "rpc.accept_conn": rpc.accepted,
+            "rpc.raft_handoff": rpc.handed_over,
+            "rpc.request": rpc.requests,
+            "rpc.request_error": rpc.errors,
+        }
 
     def leader_address(self) -> str:
         """`ip:port` of the leader, or an empty string."""

@@ -41,7 +41,7 @@ class Catalog:
     and the list for `Catalog.ServiceNodes`. When one is full, what was read first goes.
     """
 
-    __slots__ = ("_health", "_instances", "_nodes", "_reader", "_service_nodes", "_services")
+    __slots__ = ("_health", "_instance_count", "_instances", "_nodes", "_reader", "_service_nodes", "_services")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -50,6 +50,7 @@ class Catalog:
         self._service_nodes: dict[bytes, list[ServiceNode]] = {}
         self._nodes: tuple[int, list[Node]] | None = None
         self._services: tuple[int, dict[str, list[str]]] | None = None
+        self._instance_count = (-1, 0)
 
     # --- nodes ---
 
@@ -105,6 +106,13 @@ class Catalog:
         if self._services is None or self._services[0] != index:
             self._services = (index, _tags_by_name(service for _, service in rows.services.scan(self._reader)))
         return self._services
+
+    def instance_count(self) -> int:
+        """How many instances all services have together."""
+        index = table_index(self._reader, rows.SERVICES)
+        if self._instance_count[0] != index:
+            self._instance_count = (index, sum(1 for _ in self._reader.range(rows.services.name)))
+        return self._instance_count[1]
 
     def service_nodes(self, service: str) -> tuple[int, list[ServiceNode]]:
         """The instances of a service with their nodes, by node and id."""

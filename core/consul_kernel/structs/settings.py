@@ -66,6 +66,30 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
     rpc_max_burst: int = 1000
 
 
+class TelemetrySettings(Settings, frozen=True, kw_only=True):
+    """`telemetry`: which metrics are shown, how they are called, and where they are sent."""
+
+    metrics_prefix: str = "consul"
+    disable_hostname: bool = False
+    disable_compat: bool = False
+    prefix_filter: tuple[str, ...] = ()
+    """Rules such as `+consul.raft`, `-consul.http`; the longest that fits decides."""
+    filter_default: bool = True
+    prometheus_retention_ms: int = 0
+    """0: nothing is shown to Prometheus."""
+    statsd_address: str = ""
+    statsite_address: str = ""
+    dogstatsd_addr: str = ""
+    dogstatsd_tags: tuple[str, ...] = ()
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether metrics go to anybody but those who ask the agent for its own document."""
+        return bool(
+            self.statsd_address or self.statsite_address or self.dogstatsd_addr or self.prometheus_retention_ms > 0
+        )
+
+
 class AutopilotSettings(Settings, frozen=True, kw_only=True):
     """`autopilot`: what the first leader stores as its configuration; later it is changed over HTTP."""
 

@@ -20,6 +20,7 @@ from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 from consul_kernel.structs.methods import Method
+from consul_kernel.structs.metrics import MetricsSummary
 from consul_kernel.structs.service import NodeService, ServiceDefinition, Weights
 from consul_kernel.structs.snapshot import SnapshotRequest, SnapshotResponse
 
@@ -161,6 +162,8 @@ class FakeAgent:
         self.forced: list[tuple[str, bool]] = []
         """Node and `prune` of every force_leave."""
         self.has_left = False
+        self.metrics_summary = MetricsSummary("", [], [], [], [])
+        self.prometheus_text: str | None = None
         self.reloads = 0
         self.reload_refusal: Exception | None = None
         self.archive: list[bytes | Exception] = []
@@ -276,6 +279,12 @@ class FakeAgent:
         self.reloads += 1
         if self.reload_refusal is not None:
             raise self.reload_refusal
+
+    def metrics(self) -> MetricsSummary:
+        return self.metrics_summary
+
+    def prometheus(self) -> str | None:
+        return self.prometheus_text
 
     def describe(self) -> Mapping[str, Any]:
         return self.description

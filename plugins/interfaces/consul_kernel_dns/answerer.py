@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from consul_kernel.contracts.interface import AgentApi
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.settings import DnsSettings
 
@@ -27,6 +28,7 @@ from .query import Query, Rejection, parse_query
 from .records import NODE_TYPES, RecordBuilder
 from .recursors import Recursors
 from .selection import is_address
+from .times import Times
 from .wire import Rcode, Record
 
 logger = logging.getLogger(__name__)
@@ -46,14 +48,16 @@ class Answerer:
         max_plans: int,
         catalog_timeout_ms: int,
         rng: random.Random,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
+        self.times = Times(metrics, agent.node_name)
         self._settings = settings
         self._rng = rng
         self._datacenter = agent.datacenter
         self._plans = PlanCache(max_plans)
         self._zones = Zones(settings.domain, settings.alt_domain, agent.datacenter)
         self._recursors = Recursors(settings.recursors, timeout_ms=settings.recursor_timeout_ms)
-        self._catalog = CatalogReader(agent, settings, timeout_ms=catalog_timeout_ms)
+        self._catalog = CatalogReader(agent, settings, timeout_ms=catalog_timeout_ms, metrics=metrics)
         self._builder = RecordBuilder(settings, can_resolve=self._can_resolve)
         self._chaser = Chaser(self._zones, self._catalog, self._builder, self._recursors)
 

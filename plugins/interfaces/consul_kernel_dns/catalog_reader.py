@@ -11,6 +11,7 @@ import msgspec
 
 from consul_kernel.contracts.errors import ConsulKernelError
 from consul_kernel.contracts.interface import AgentApi
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 from consul_kernel.structs.health import CheckServiceNode
 from consul_kernel.structs.methods import (
     CATALOG_LIST_NODES,
@@ -43,6 +44,8 @@ ReplyT = TypeVar("ReplyT", bound=QueryMeta)
 
 _NANOSECONDS_PER_MS = 1_000_000
 _NO_SUCH_NAME = ("No path to datacenter", "Query not found")
+_STALE_NS = 5_000_000_000
+"""An answer that is older is counted, as in Consul."""
 
 
 class ReadError(Exception):
@@ -56,8 +59,11 @@ class ReadError(Exception):
 class CatalogReader:
     """What the catalog says, through the agent."""
 
-    def __init__(self, agent: AgentApi, settings: DnsSettings, *, timeout_ms: int) -> None:
+    def __init__(
+        self, agent: AgentApi, settings: DnsSettings, *, timeout_ms: int, metrics: Metrics = NO_METRICS
+    ) -> None:
         self._agent = agent
+        self._stale_answers = metrics.counter("dns.stale_queries")
         self._settings = settings
         self._timeout_s = timeout_ms / 1000
         self._max_stale = settings.max_stale_ms * _NANOSECONDS_PER_MS
@@ -115,6 +121,8 @@ class CatalogReader:
                 reply = await self._agent.call(method, request)
                 if request.allow_stale and reply.last_contact > self._max_stale:
                     reply = await self._agent.call(method, msgspec.structs.replace(request, allow_stale=False))
+                elif reply.last_contact > _STALE_NS:
+                    self._stale_answers.add()
                 return reply
         except TimeoutError as error:
             raise ReadError(Rcode.SERVFAIL) from error

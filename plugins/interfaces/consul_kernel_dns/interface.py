@@ -32,6 +32,7 @@ class DnsInterface:
         self._config = config
         self._bind = _bind_addresses(context.bind, config)
         self._agent = context.agent
+        self._metrics = context.metrics
         self._answerer = self._make_answerer(context.dns)
         self._servers: list[UdpServer | TcpServer] = []
         self._addresses: list[Address] = []
@@ -71,6 +72,7 @@ class DnsInterface:
             max_plans=self._config.max_cached_questions,
             catalog_timeout_ms=self._config.catalog_timeout_ms,
             rng=random.Random(),
+            metrics=self._metrics,
         )
 
     async def _open(self, bind: Address) -> Address:

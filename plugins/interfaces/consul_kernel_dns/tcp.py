@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 
 from consul_kernel.contracts.transport import Address
 
@@ -84,12 +85,13 @@ class TcpServer:
 
     async def _answer(self, packet: bytes, writer: asyncio.StreamWriter, free: asyncio.Semaphore) -> None:
         try:
-            answerer = self._answerer
+            answerer, begun_s = self._answerer, time.perf_counter()
             understood = answerer.understand(packet, is_tcp=True)
             if understood is None:
                 return
             if isinstance(understood, Plan):
                 message = await answerer.answer(understood, packet, writer.get_extra_info("peername")[0])
+                answerer.times.answered(understood, begun_s)
             else:
                 message = understood
             writer.write((len(message) + 2).to_bytes(2, "big") + packet[:2] + message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -69,6 +70,7 @@ class UdpServer:
 
     def _receive(self) -> None:
         """Take what has arrived, at most a burst, and see to it that everything is answered."""
+        begun_s = time.perf_counter()
         by_read: dict[ServiceRead | NodeRead, list[Waiting]] = {}
         server = self._socket
         if server is None:
@@ -90,13 +92,13 @@ class UdpServer:
             elif self._in_flight >= self._max_in_flight:
                 self.dropped += 1
             elif understood.read is None:
-                self._start(self._answer_alone(self._answerer, understood, packet, asker), 1)
+                self._start(self._answer_alone(self._answerer, understood, packet, asker, begun_s), 1)
             else:
                 by_read.setdefault(understood.read, []).append((understood, packet, asker))
                 self._in_flight += 1
         for read, waiting in by_read.items():
             self._in_flight -= len(waiting)
-            self._start(self._answer_group(self._answerer, read, waiting), len(waiting))
+            self._start(self._answer_group(self._answerer, read, waiting, begun_s), len(waiting))
 
     def _start(self, answering: Coroutine[Any, Any, None], count: int) -> None:
         self._in_flight += count
@@ -111,11 +113,14 @@ class UdpServer:
 
         task.add_done_callback(finished)
 
-    async def _answer_alone(self, answerer: Answerer, plan: Plan, packet: bytes, asker: Any) -> None:
+    async def _answer_alone(self, answerer: Answerer, plan: Plan, packet: bytes, asker: Any, begun_s: float) -> None:
         host = self._socket.host_of(asker) if self._socket is not None else ""
         self._send(await answerer.answer(plan, packet, host), packet, asker)
+        answerer.times.answered(plan, begun_s)
 
-    async def _answer_group(self, answerer: Answerer, read: ServiceRead | NodeRead, waiting: list[Waiting]) -> None:
+    async def _answer_group(
+        self, answerer: Answerer, read: ServiceRead | NodeRead, waiting: list[Waiting], begun_s: float
+    ) -> None:
         try:
             found = await answerer.find(read)
         except ReadError as error:
@@ -128,6 +133,7 @@ class UdpServer:
                 self._start(self._answer_chased(answerer, plan, found, packet, asker), 1)
             else:
                 self._send(message, packet, asker)
+        answerer.times.answered(waiting[0][0], begun_s, len(waiting))
 
     async def _answer_chased(self, answerer: Answerer, plan: Plan, found: Found, packet: bytes, asker: Any) -> None:
         self._send(await answerer.show_chased(plan, found), packet, asker)

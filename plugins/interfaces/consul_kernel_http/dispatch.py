@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from consul_kernel.contracts.errors import ConsulKernelError, PluginStartError
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics, Sample
 
 from .answer import HTML, TEXT, Answer
 from .connection import Connection
@@ -30,9 +31,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Dispatcher:
     """Answers requests by the route table."""
 
-    def __init__(self, site: Site, router: Router) -> None:
+    def __init__(self, site: Site, router: Router, metrics: Metrics = NO_METRICS) -> None:
         self._site = site
         self._resolver = Resolver(router)
+        self._metrics = metrics
+        self._times: dict[str, dict[str, Sample]] = {}
+        """By method and pattern."""
         self.settle()
 
     def settle(self) -> None:
@@ -89,7 +93,15 @@ class Dispatcher:
                 self._guard(request, target.path)
                 if endpoint is None:
                     return self._other_method(method, route)
-            return await endpoint(Exchange(self._site, request, target.path, target.suffix, target.query))
+            begun_s = time.perf_counter()
+            try:
+                return await endpoint(Exchange(self._site, request, target.path, target.suffix, target.query))
+            finally:
+                try:
+                    times = self._times[method][route.pattern]
+                except KeyError:
+                    times = self._times_of(method, route)
+                times.add((time.perf_counter() - begun_s) * 1000)
         except ConsulKernelError as error:
             return self._failed(request, failure_of(error))
         except (asyncio.CancelledError, ConnectionError):
@@ -111,6 +123,15 @@ class Dispatcher:
             allow = ",".join(("OPTIONS", *route.methods)).encode()
             return Answer(200, self._head(), b"Allow: " + allow + b"\r\n")
         raise MethodNotAllowedError(method, route.methods)
+
+    def _times_of(self, method: str, route: Route) -> Sample:
+        """Consul's `api.http`, and the name that it had before 1.9."""
+        times = self._times.setdefault(method, {})
+        if route.pattern not in times:
+            path = route.label
+            labels = (("method", method), ("path", path))
+            times[route.pattern] = self._metrics.sample("api.http", labels, alias=f"http.{method}.{path}")
+        return times[route.pattern]
 
     def _head(self) -> bytes:
         return self._site.template.lines() + DEFAULT_ACL_POLICY

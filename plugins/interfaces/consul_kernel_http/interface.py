@@ -58,7 +58,7 @@ class HttpInterface:
         self._bind = _binds(context.bind, config)
         self._unix_path = _unix_path(config.address)
         self._site = Site(context.agent, context.http, context.limits, body_timeout_s=config.body_timeout_ms / 1000)
-        self._dispatcher = Dispatcher(self._site, Router((*ROUTES, *ROUTES_LATER)))
+        self._dispatcher = Dispatcher(self._site, Router((*ROUTES, *ROUTES_LATER)), context.metrics)
         self._limits = ConnectionLimits()
         self._limits.settle(context.http, context.limits, header_timeout_s=config.header_timeout_ms / 1000)
         self._listeners: list[asyncio.Server] = []

@@ -69,6 +69,7 @@ ROUTES = (
     _get("/v1/status/peers", status.peers),
     _get("/v1/agent/self", agent.self_description),
     _get("/v1/agent/members", agent.members),
+    _get("/v1/agent/metrics", agent.metrics),
     _put("/v1/agent/reload", agent.reload),
     _put("/v1/agent/join/", agent.join),
     _put("/v1/agent/leave", agent.leave),

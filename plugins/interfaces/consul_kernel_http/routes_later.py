@@ -48,7 +48,6 @@ _METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/acl/tokens": "GET",
     "/v1/acl/update": "PUT",
     "/v1/agent/host": "GET",
-    "/v1/agent/metrics": "GET",
     "/v1/agent/monitor": "GET",
     "/v1/agent/token/": "PUT",
     "/v1/internal/ui/node/": "GET",

@@ -21,6 +21,11 @@ class Route:
     methods: tuple[str, ...] = field(init=False)
     """In the order in which `Allow` names them."""
 
+    @property
+    def label(self) -> str:
+        """The pattern as metrics name it: `v1.kv._` for `/v1/kv/`."""
+        return ".".join(part or "_" for part in self.pattern.split("/")[1:])
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(self.endpoints))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from consul_kernel.agent import agent as agent_module
+from consul_kernel.agent import leaving
 from consul_kernel.agent.agent import Agent
 from consul_kernel.config.load import load_config
 from consul_kernel.contracts.errors import MembershipError
@@ -44,7 +44,7 @@ async def _hang() -> None:
 async def test_it_stops_whatever_leaving_comes_to(
     leave: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(agent_module, "LEAVE_STEP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(leaving, "LEAVE_STEP_TIMEOUT_S", 0.05)
     agent = await started()
     monkeypatch.setattr(agent._parts.membership, "leave", leave)
     async with asyncio.timeout(5):

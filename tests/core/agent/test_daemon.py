@@ -12,6 +12,7 @@ import pytest
 from consul_kernel.agent import daemon
 from consul_kernel.config.load import load_config
 from consul_kernel.contracts.errors import AgentError, PluginStartError
+from consul_kernel.structs.metrics import GaugeValue, MetricsSummary, SampledValue
 
 
 class FakeAgent:
@@ -51,6 +52,15 @@ class FakeAgent:
     async def leave(self) -> None:
         self.ended_by.append("leave")
         self.stopped.set()
+
+    def metrics(self) -> MetricsSummary:
+        return MetricsSummary(
+            "2026-01-02 03:04:10 +0000 UTC",
+            [GaugeValue("consul.a", 2.5, {"datacenter": "dc1"})],
+            [],
+            [SampledValue("consul.b", 4, 0.4, 4.0, 1.0, 1.0, 1.0, 0.0, {})],
+            [SampledValue("consul.c", 2, 0.4, 4.0, 1.0, 3.0, 2.0, 1.4142, {})],
+        )
 
     async def reload(self) -> None:
         self.reloads += 1
@@ -106,14 +116,19 @@ async def test_a_start_that_fails_ends_the_process(serving: asyncio.Task[int]) -
         await ended(serving)
 
 
-async def test_what_consul_has_another_use_for_is_logged_and_ignored(
-    serving: asyncio.Task[int], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_metrics_are_printed_on_demand(serving: asyncio.Task[int], capsys: pytest.CaptureFixture[str]) -> None:
     FakeAgent.made.may_start.set()
     os.kill(os.getpid(), signal.SIGUSR1)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await ended(serving) == 0
-    assert "SIGUSR1 is ignored" in caplog.text
+    assert capsys.readouterr().err.splitlines() == [
+        "[2026-01-02 03:04:10 +0000 UTC][G] 'consul.a.dc1': 2.500",
+        "[2026-01-02 03:04:10 +0000 UTC][C] 'consul.b': Count: 4 Sum: 4.000",
+        (
+            "[2026-01-02 03:04:10 +0000 UTC][S] 'consul.c': Count: 2 Min: 1.000 Mean: 2.000 Max: 3.000 Stddev: 1.414 "
+            "Sum: 4.000"
+        ),
+    ]
 
 
 async def test_an_agent_that_fails_gives_an_exit_code(serving: asyncio.Task[int]) -> None:

@@ -30,6 +30,7 @@ def is_immediate(request: QueryOptions) -> bool:
 
 def describe(context: EndpointContext, reply: ReplyT) -> ReplyT:
     """Fill in what a reply says of itself: how fresh it is, and an index that is not 0."""
+    context.reads.total += 1
     if reply.index < 1:
         reply.index = 1
     if context.consensus.is_leader:
@@ -55,7 +56,12 @@ async def answer(
     try:
         if request.min_query_index <= 0:
             return describe(context, read())
-        return describe(context, await _block(context, request, read, topics, is_absent))
+        context.reads.blocking += 1
+        try:
+            reply = await _block(context, request, read, topics, is_absent)
+        finally:
+            context.reads.blocking -= 1
+        return describe(context, reply)
     except RequestError as error:
         raise RpcError(str(error)) from error
 

@@ -124,6 +124,7 @@ class CatalogEndpoint:
         """The instances of a service, or those at an address."""
         if not request.service_name and not request.service_address:
             raise RpcError("Must provide service name")
+        self._context.reads.asked("catalog.service.query", request.service_name)
         keep = select_matching(request.filter, ServiceNode)
         tags = wanted_tags(request)
         meta = request.node_meta_filters

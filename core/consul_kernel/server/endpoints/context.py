@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consul_kernel.agent.tags import ServerTags
 from consul_kernel.contracts.consensus import Consensus
@@ -16,7 +17,9 @@ from consul_kernel.contracts.errors import (
     RequestError,
     RpcError,
 )
+from consul_kernel.contracts.metrics import NO_METRICS, Counter, Sample
 from consul_kernel.server.autopilot.judging import Judgement
+from consul_kernel.server.measuring import ReadCounts
 from consul_kernel.server.session_timers import SessionTimers
 from consul_kernel.state.commands import COMMANDS_SINCE, CommandType, encode_command
 from consul_kernel.state.machine import ReplicatedState
@@ -29,6 +32,8 @@ from consul_kernel.structs.query import DatacenterRequest
 SESSION_TTL_MIN_MS = 10_000
 NO_LEADER = "No cluster leader"
 """The router knows this text: nothing has happened, and the call may be tried again."""
+_UNTIMED = NO_METRICS.sample("raft.commitTime")
+_UNCOUNTED = NO_METRICS.counter("raft.apply")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,10 @@ class EndpointContext:
     propose_timeout_ms: int = 30_000
     hold_timeout_ms: int = 7_000
     """How long a consistent read may wait for the quorum (`performance.rpc_hold_timeout`)."""
+    reads: ReadCounts = field(default_factory=ReadCounts)
+    commit_time: Sample = _UNTIMED
+    """How long writes take, in milliseconds."""
+    committed: Counter = _UNCOUNTED
 
     async def propose(self, kind: CommandType, request: DatacenterRequest, *, refused: str = "") -> object:
         """Order a write and wait for its result. RpcError with Consul's text when it fails, or is refused
@@ -76,8 +85,11 @@ class EndpointContext:
             command = encode_command(kind, request)
         except (ValueError, OverflowError, TypeError, RecursionError) as error:
             raise RpcError(f"The request cannot be encoded: {error}") from None
+        begun_s = time.perf_counter()
         try:
             result = await self.consensus.propose(command, timeout_ms=self.propose_timeout_ms)
+            self.commit_time.add((time.perf_counter() - begun_s) * 1000)
+            self.committed.add()
         except NotLeaderError as error:
             raise RpcError(NO_LEADER) from error
         except LeadershipLostError as error:

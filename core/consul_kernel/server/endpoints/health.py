@@ -83,6 +83,7 @@ class HealthEndpoint:
         """The instances of a service with nodes and checks."""
         if not request.service_name:
             raise RpcError("Must provide service name")
+        self._context.reads.asked("health.service.query", request.service_name)
         if is_immediate(request) and not _is_filtered(request):
             return describe(self._context, self._all_service_nodes(request.service_name))
         keep = select_matching(request.filter, CheckServiceNode)

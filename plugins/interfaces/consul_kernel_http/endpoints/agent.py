@@ -10,8 +10,11 @@ from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
 from consul_kernel_http.reads import blocked
 from consul_kernel_http.views.member import member_view
+from consul_kernel_http.views.metrics import metrics_view
 
 _ALL_SEGMENTS = "_all"
+_PROMETHEUS = "prometheus"
+_EXPOSITION = b"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
 
 
 async def self_description(exchange: Exchange) -> Answer:
@@ -38,6 +41,25 @@ async def join(exchange: Exchange) -> Answer:
     """Join the pool of the agent at an address."""
     await exchange.agent.join([exchange.suffix], wan=bool(exchange.query.get("wan")))
     return exchange.empty()
+
+
+async def metrics(exchange: Exchange) -> Answer:
+    """What was counted and measured: as JSON, or as Prometheus reads it where it asks or `format` says so."""
+    if exchange.query.get("format") != _PROMETHEUS and not _accepts_prometheus(exchange):
+        return exchange.json(metrics_view(exchange.agent.metrics()))
+    text = exchange.agent.prometheus()
+    if text is None:
+        raise HttpError(415, "Prometheus is not enabled since its retention time is not positive")
+    return exchange.text(text, content_type=_EXPOSITION)
+
+
+def _accepts_prometheus(exchange: Exchange) -> bool:
+    """Whether the client takes Prometheus's formats and names them (version 0.0.4 of the text, or OpenMetrics)."""
+    for part in exchange.request.headers.get("Accept", "").split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        if kind == "application/openmetrics-text" or (kind == "text/plain" and "version=0.0.4" in parameters):
+            return True
+    return False
 
 
 async def reload(exchange: Exchange) -> Answer:
