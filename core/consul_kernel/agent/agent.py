@@ -32,12 +32,13 @@ from .composition import Parts, server_settings
 from .coordinate_sync import CoordinateSync
 from .describe import describe_agent
 from .flooding import Flooding
+from .host import describe_host
 from .identity import load_node_id
 from .known_servers import KnownServers
 from .leaving import leave_in_order
-from .local import LocalState
 from .measuring import Runtime, count_member_event, measure
 from .member_log import MemberLog
+from .monitor import LogMonitor, Monitors
 from .pools import Pools
 from .registry import Registry
 from .reload import LoadConfig, Reloader
@@ -67,7 +68,8 @@ class Agent:
         self._config = config
         self._plugins = plugins
         self._rng = rng if rng is not None else random.Random()
-        self._node_id = load_node_id(config.node_id, config.data_dir)
+        self.node_name, self.datacenter, self.is_server = config.node_name, config.datacenter, config.server
+        self.node_id = load_node_id(config.node_id, config.data_dir)
         self._telemetry = Telemetry(config.telemetry)
         self._metrics = self._telemetry.registry
         self._member_log = MemberLog(monotonic_ms)
@@ -75,7 +77,7 @@ class Agent:
         self._parts = Parts(
             config,
             plugins,
-            node_id=self._node_id,
+            node_id=self.node_id,
             rng=self._rng,
             on_event=self._lan_event,
             on_wan_event=self._wan_event,
@@ -94,11 +96,12 @@ class Agent:
         self._flooding = self._make_flooding()
         self._registry = Registry(
             config,
-            node_id=self._node_id,
+            node_id=self.node_id,
             call=lambda method, request: self._router.call(method, request),
             member_count=lambda: len(self._pools.lan.members()),
             rng=self._rng,
         )
+        self.local = self._registry.local
         self._coordinates = CoordinateSync(
             datacenter=config.datacenter,
             node_name=config.node_name,
@@ -109,6 +112,7 @@ class Agent:
         )
         self._interfaces: list[Interface] = []
         self._runtime: Runtime | None = None
+        self._monitors = Monitors()
         self._reloader = Reloader(
             config,
             load,
@@ -146,7 +150,7 @@ class Agent:
             pool=self._pool,
             now_ms=monotonic_ms,
             rng=self._rng,
-            server_id=self._node_id if config.server else "",
+            server_id=self.node_id if config.server else "",
             hold_timeout_ms=config.rpc_hold_timeout_ms,
             endpoints=self._server.endpoints if self._server is not None else None,
             consensus=self._server.consensus if self._server is not None else None,
@@ -154,7 +158,7 @@ class Agent:
         self.call = self._router.call
         self._runtime = measure(self._metrics, self._pools, self._router, config.datacenter)
         transport = self._parts.transport
-        snapshots = make_dispatcher(config, self._node_id, transport, self._directory, self._rng, self._server)
+        snapshots = make_dispatcher(config, self.node_id, transport, self._directory, self._rng, self._server)
         self.save_snapshot, self.restore_snapshot = snapshots.save, snapshots.restore
         if self._server is not None:
             await self._server.start(self._router.call, SnapshotStreams(snapshots.save, snapshots.restore).serve)
@@ -190,7 +194,8 @@ class Agent:
         self._registry.local.close()
         if self._runtime is not None:
             self._runtime.close()
-        closers: list[Callable[[], Awaitable[None]]] = [interface.aclose for interface in self._interfaces]
+        closers: list[Callable[[], Awaitable[None]]] = [self._monitors.aclose]
+        closers += [interface.aclose for interface in self._interfaces]
         closers.append(self._registry.anti_entropy.aclose)
         if self._server is not None:
             closers.append(self._server.aclose)
@@ -216,31 +221,6 @@ class Agent:
 
     # --- AgentApi ---
 
-    @property
-    def node_name(self) -> str:
-        """This agent's name in the pool."""
-        return self._config.node_name
-
-    @property
-    def node_id(self) -> str:
-        """This agent's UUID."""
-        return self._node_id
-
-    @property
-    def datacenter(self) -> str:
-        """This agent's datacenter."""
-        return self._config.datacenter
-
-    @property
-    def is_server(self) -> bool:
-        """Whether this agent is one of the servers."""
-        return self._server is not None
-
-    @property
-    def local(self) -> LocalState:
-        """What is registered with this agent."""
-        return self._registry.local
-
     def local_member(self) -> Member:
         """This agent in the LAN pool."""
         return self._pools.lan.local_member
@@ -261,6 +241,14 @@ class Agent:
         """Read the agent file again, and take up what can be."""
         await self._reloader.reload()
 
+    def monitor(self, level: str, *, as_json: bool) -> LogMonitor:
+        """The log from now on."""
+        return self._monitors.listen(level, as_json=as_json)
+
+    async def describe_host(self) -> Mapping[str, Any]:
+        """The document of `/v1/agent/host`."""
+        return await asyncio.to_thread(describe_host)
+
     def metrics(self) -> MetricsSummary:
         """What was counted in the newest interval that is over."""
         return self._telemetry.summary()
@@ -273,7 +261,7 @@ class Agent:
         """The document of `/v1/agent/self`."""
         return describe_agent(
             self._reloader.config,
-            node_id=self._node_id,
+            node_id=self.node_id,
             member=self.local_member(),
             coordinate=self._coordinates.coordinate(),
             local=self._registry.local,
@@ -289,7 +277,7 @@ class Agent:
     def _make_server(self) -> RaftServer:
         parts = self._parts
         return RaftServer(
-            server_settings(self._config, self._node_id, founds_alone=self._parts.founds_alone),
+            server_settings(self._config, self.node_id, founds_alone=self._parts.founds_alone),
             ServerParts(
                 transport=parts.transport,
                 membership=parts.membership,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from collections.abc import Mapping
@@ -12,11 +13,14 @@ from consul_kernel.config.model import AgentConfig
 from consul_kernel.contracts.membership import Member
 from consul_kernel.server.server import RaftServer
 from consul_kernel.structs.coordinate import Coordinate
+from consul_kernel.structs.duration import format_duration_ns
 
 from .local import LocalState
 from .tags import COMPATIBLE_CONSUL_VERSION
 
 REVISION = f"kernel-{__version__}"
+_GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "i686": "386"}
+_HIDDEN = "hidden"
 
 
 def describe_agent(
@@ -82,17 +86,62 @@ def _debug_config(config: AgentConfig) -> dict[str, Any]:
         "AdvertiseAddrWAN": config.advertise_addr_wan,
         "ClientAddrs": list(config.client_addr),
         "DataDir": str(config.data_dir or ""),
+        "CheckOutputMaxSize": config.check_output_max_size,
+        "CheckUpdateInterval": _duration(config.check_update_interval_ms),
+        "ConnectEnabled": False,
+        "ACLsEnabled": False,
         "DNSDomain": config.dns.domain,
+        "DNSPort": config.ports.get("dns", -1),
+        "DNSAllowStale": config.dns.allow_stale,
+        "DNSAltDomain": config.dns.alt_domain,
+        "DNSOnlyPassing": config.dns.only_passing,
+        "DNSRecursors": list(config.dns.recursors),
+        "DNSUDPAnswerLimit": config.dns.udp_answer_limit,
+        "Datacenter": config.datacenter,
         "DevMode": config.dev_mode,
+        "DisableCoordinates": config.disable_coordinates,
+        "DisableKeyringFile": config.disable_keyring_file,
+        "DiscardCheckOutput": config.discard_check_output,
+        "DiscoveryMaxStale": _duration(config.http.discovery_max_stale_ms),
+        "EnableDebug": False,
+        "EnableLocalScriptChecks": config.enable_local_script_checks,
+        "EnableRemoteScriptChecks": config.enable_script_checks,
+        "EncryptKey": _HIDDEN if config.encrypt else "",
+        "EncryptVerifyIncoming": config.encrypt_verify_incoming,
+        "EncryptVerifyOutgoing": config.encrypt_verify_outgoing,
+        "HTTPBlockEndpoints": list(config.http.block_endpoints),
+        "HTTPMaxConnsPerClient": config.limits.http_max_conns_per_client,
+        "HTTPPort": config.ports.get("http", -1),
+        "HTTPResponseHeaders": dict(config.http.response_headers),
+        "KVMaxValueSize": config.limits.kv_max_value_size,
+        "LeaveDrainTime": _duration(config.leave_drain_time_ms),
+        "LeaveOnTerm": config.leave_on_terminate,
         "LogLevel": config.log_level.upper(),
         "NodeMeta": dict(config.node_meta),
+        "NodeName": config.node_name,
+        "PidFile": str(config.pid_file or ""),
+        "PrimaryDatacenter": config.primary_datacenter,
+        "RPCHoldTimeout": _duration(config.rpc_hold_timeout_ms),
+        "RPCMaxConnsPerClient": config.limits.rpc_max_conns_per_client,
+        "RaftSnapshotInterval": _duration(config.raft_snapshot_interval_ms),
+        "RaftSnapshotThreshold": config.raft_snapshot_threshold,
+        "RaftTrailingLogs": config.raft_trailing_logs,
+        "RejoinAfterLeave": config.rejoin_after_leave,
         "RetryJoinLAN": list(config.retry_join),
         "RetryJoinWAN": list(config.retry_join_wan),
         "ServerMode": config.server,
         "ServerPort": config.server_address.port,
         "SerfPortLAN": config.serf_lan_address.port,
         "SerfPortWAN": config.ports["serf_wan"],
+        "SkipLeaveOnInt": config.skip_leave_on_interrupt,
+        "TaggedAddresses": dict(config.tagged_addresses),
+        "TxnMaxReqLen": config.limits.txn_max_req_len,
+        "Version": COMPATIBLE_CONSUL_VERSION,
     }
+
+
+def _duration(milliseconds: int) -> str:
+    return format_duration_ns(milliseconds * 1_000_000)
 
 
 def _stats(
@@ -113,8 +162,10 @@ def _stats(
         },
         "build": {"prerelease": "", "revision": REVISION, "version": COMPATIBLE_CONSUL_VERSION},
         "runtime": {
-            "arch": platform.machine(),
+            "arch": _GO_ARCHITECTURES.get(platform.machine(), platform.machine()),
             "cpu_count": str(os.cpu_count() or 1),
+            "goroutines": str(len(asyncio.all_tasks())),
+            "max_procs": str(os.cpu_count() or 1),
             "os": platform.system().lower(),
             "version": f"python {platform.python_version()}",
         },

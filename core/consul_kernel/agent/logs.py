@@ -72,8 +72,46 @@ def set_up_logging(
 
 
 def set_log_level(level: str) -> None:
-    """Change how much is logged."""
-    logging.getLogger().setLevel(_LEVELS.get(level.lower(), logging.INFO))
+    """Change how much is logged; whoever listens with a level of their own goes on with that."""
+    number = level_number(level)
+    root = logging.getLogger()
+    listeners = [handler for handler in root.handlers if isinstance(handler, ListeningHandler)]
+    for handler in root.handlers:
+        if handler not in listeners:
+            handler.setLevel(number)
+    root.setLevel(min([number, *(listener.level for listener in listeners)]))
+
+
+def level_number(level: str) -> int:
+    """The level of this name, `info` for one that is none."""
+    return _LEVELS.get(level.lower(), logging.INFO)
+
+
+def is_level(level: str) -> bool:
+    """Whether there is a level of this name."""
+    return level.lower() in _LEVELS
+
+
+class ListeningHandler(logging.Handler):
+    """Base of those who listen for a while, with a level that may be lower than that of the log."""
+
+    def attach(self) -> None:
+        """Begin to listen. What is logged from now on is made, if not for the log, then for this one."""
+        root = logging.getLogger()
+        for handler in root.handlers:
+            if not isinstance(handler, ListeningHandler) and handler.level < root.level:
+                handler.setLevel(root.level)
+        root.addHandler(self)
+        root.setLevel(min(root.level, self.level))
+
+    def detach(self) -> None:
+        """Listen no more. Idempotent."""
+        root = logging.getLogger()
+        if self not in root.handlers:
+            return
+        root.removeHandler(self)
+        if root.handlers:
+            root.setLevel(min(handler.level for handler in root.handlers))
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -132,6 +132,21 @@ class AgentClient:
         finally:
             connection.close()
 
+    def follow(self, path: str, query: Mapping[str, str | None]) -> Iterator[bytes]:
+        """GET a body that goes on for as long as the agent has something to say, line by line, without a time limit."""
+        connection = self._connect()
+        try:
+            with self._errors_of("GET", path):
+                connection.request("GET", quote(path) + self._query_string(query), headers=self._headers)
+                response = connection.getresponse()
+                if response.status != 200:
+                    raise _unexpected(response.status, response.read())
+                if connection.sock is not None:
+                    connection.sock.settimeout(None)
+                yield from response
+        finally:
+            connection.close()
+
     def upload(self, path: str, source: BinaryIO, size: int) -> None:
         """PUT a file of a size. An agent that refuses it may say so before its end."""
         connection = self._connect()

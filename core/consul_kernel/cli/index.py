@@ -36,6 +36,7 @@ COMMANDS = {
     "lock": Entry("lock", "Runs a program while it holds a lock"),
     "maint": Entry("maint", "Takes the node or a service out of service, and back"),
     "members": Entry("members", "Lists the members of the pool"),
+    "monitor": Entry("monitor", "Shows the agent's log as it is written"),
     "operator autopilot get-config": Entry("operator_autopilot", "Shows autopilot's configuration"),
     "operator autopilot set-config": Entry("operator_autopilot", "Changes autopilot's configuration"),
     "operator autopilot state": Entry("operator_autopilot", "Shows how the servers are"),

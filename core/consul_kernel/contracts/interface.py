@@ -87,7 +87,7 @@ class LocalRegistry(Protocol):
 
 
 class ArchiveStream(Protocol):
-    """The bytes of an archive, as they come: to be read once, and closed in every case."""
+    """The bytes of an archive, or of the log, as they come: to be read once, and closed in every case."""
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
@@ -166,6 +166,17 @@ class AgentApi(Protocol):
 
     async def leave(self) -> None:
         """Leave the pool on purpose and shut the agent down."""
+        ...
+
+    def monitor(self, level: str, *, as_json: bool) -> ArchiveStream:
+        """The log from now on, from a level up; lines that are not read in time are dropped, and their number told.
+
+        Raises RequestError for a level that is none, AgentError when too many listen.
+        """
+        ...
+
+    async def describe_host(self) -> Mapping[str, Any]:
+        """The document of `/v1/agent/host` as JSON values: Memory, CPU, Host, Disk, CollectionTime, Errors."""
         ...
 
     async def reload(self) -> None:

@@ -10,6 +10,7 @@ agent.requests(KVS_GET)                                                    # wha
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -134,6 +135,28 @@ class FakeRegistry:
             raise self.refusal
 
 
+class FakeLog:
+    """A log to which a test writes (`lines.put_nowait`); None ends it."""
+
+    def __init__(self, level: str, *, as_json: bool) -> None:
+        self.level = level
+        self.as_json = as_json
+        self.lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.is_closed = asyncio.Event()
+
+    def __aiter__(self) -> FakeLog:
+        return self
+
+    async def __anext__(self) -> bytes:
+        line = await self.lines.get()
+        if line is None:
+            raise StopAsyncIteration
+        return line
+
+    async def aclose(self) -> None:
+        self.is_closed.set()
+
+
 class FakeAgent:
     """An AgentApi whose calls are answered from a table that the test fills.
 
@@ -164,6 +187,10 @@ class FakeAgent:
         self.has_left = False
         self.metrics_summary = MetricsSummary("", [], [], [], [])
         self.prometheus_text: str | None = None
+        self.logs: list[FakeLog] = []
+        """What is listened to, with the level that was asked for."""
+        self.monitor_refusal: Exception | None = None
+        self.host_description: dict[str, Any] = {"CPU": []}
         self.reloads = 0
         self.reload_refusal: Exception | None = None
         self.archive: list[bytes | Exception] = []
@@ -274,6 +301,16 @@ class FakeAgent:
 
     async def leave(self) -> None:
         self.has_left = True
+
+    def monitor(self, level: str, *, as_json: bool) -> FakeLog:
+        if self.monitor_refusal is not None:
+            raise self.monitor_refusal
+        log = FakeLog(level, as_json=as_json)
+        self.logs.append(log)
+        return log
+
+    async def describe_host(self) -> Mapping[str, Any]:
+        return self.host_description
 
     async def reload(self) -> None:
         self.reloads += 1

@@ -1,12 +1,13 @@
 """Consul's routes that this version does not have.
 
-They are answered by 404, as any unknown path; but a method that Consul would not take is refused as Consul does it, so
-that clients which probe by method learn the same.
+Those of ACLs answer what Consul answers without ACLs; the others 404, as any unknown path. But a method that Consul
+would not take is refused as Consul does it, so that clients which probe by method learn the same.
 """
 
 from __future__ import annotations
 
 from .answer import Answer
+from .endpoints import disabled
 from .exchange import Exchange
 from .routing import Route
 
@@ -16,7 +17,7 @@ async def absent(exchange: Exchange) -> Answer:
     return exchange.empty(status=404)
 
 
-_METHODS_BY_PATTERN: dict[str, str] = {
+_ACL_METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/acl/auth-method": "PUT",
     "/v1/acl/auth-method/": "GET PUT DELETE",
     "/v1/acl/auth-methods": "GET",
@@ -47,14 +48,19 @@ _METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/acl/token/self": "GET",
     "/v1/acl/tokens": "GET",
     "/v1/acl/update": "PUT",
-    "/v1/agent/host": "GET",
-    "/v1/agent/monitor": "GET",
-    "/v1/agent/token/": "PUT",
+    "/v1/internal/acl/authorize": "POST",
+}
+
+_METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/internal/ui/node/": "GET",
     "/v1/internal/ui/nodes": "GET",
     "/v1/internal/ui/services": "GET",
 }
 
-ROUTES_LATER = tuple(
-    Route(pattern, dict.fromkeys(methods.split(), absent)) for pattern, methods in _METHODS_BY_PATTERN.items()
+ROUTES_LATER = (
+    *(
+        Route(pattern, dict.fromkeys(methods.split(), disabled.acl))
+        for pattern, methods in _ACL_METHODS_BY_PATTERN.items()
+    ),
+    *(Route(pattern, dict.fromkeys(methods.split(), absent)) for pattern, methods in _METHODS_BY_PATTERN.items()),
 )

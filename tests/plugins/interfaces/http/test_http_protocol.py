@@ -32,8 +32,7 @@ VALUE = IndexedDirEntries(index=9, known_leader=True, entries=[DirEntry(key=b"k"
 @pytest.mark.parametrize(
     ("path", "method", "allow"),
     [
-        ("/v1/acl/policy/", "GET", "OPTIONS,GET,PUT,DELETE"),
-        ("/v1/acl/bootstrap", "PUT", "OPTIONS,PUT"),
+        ("/v1/internal/ui/nodes", "GET", "OPTIONS,GET"),
     ],
 )
 async def test_routes_of_later_versions_are_absent_but_know_their_methods(
