@@ -1,10 +1,11 @@
-"""The agent's own endpoints on real agents: maintenance through a restart, metrics, the log."""
+"""The agent's own endpoints on real agents: maintenance through a restart, metrics, the log, the hash of a service."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import pytest
 
@@ -97,3 +98,22 @@ def test_the_log_can_be_listened_to_below_its_own_level(cluster: Cluster) -> Non
     assert listener.returncode == 0
     assert "Remote side ended the monitor!" in lines[-1]
     assert "path=/v1/kv/listened" not in server.log_text()
+
+
+def test_a_service_is_waited_for_by_its_hash(cluster: Cluster) -> None:
+    server = cluster.agent("n1", server=True, bootstrap=True).start()
+    server.wait_leader()
+    server.ask("PUT", "/v1/agent/service/register", {"Name": "web", "Port": 1})
+    known = server.ask("GET", "/v1/agent/service/web").headers["x-consul-contenthash"]
+    answers: list[bytes] = []
+
+    def wait() -> None:
+        with urllib.request.urlopen(f"http://{server.http}/v1/agent/service/web?hash={known}&wait=60s") as answer:
+            answers.append(answer.read())
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not answers
+    server.ask("PUT", "/v1/agent/service/register", {"Name": "web", "Port": 2})
+    waiting.join(10)
+    assert b'"Port":2' in answers[0]

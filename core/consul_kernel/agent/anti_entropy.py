@@ -180,7 +180,10 @@ class AntiEntropy:
             if entry.deleted:
                 entry.in_sync = known is None
             elif known is not None:
-                entry.service = _with_remote_tags(entry.service, known)
+                shown = _with_remote_tags(entry.service, known)
+                if shown is not entry.service:
+                    entry.service = shown
+                    self._local.watches.changed(service_id)
                 entry.in_sync = _comparable_service(known) == _comparable_service(entry.service)
             else:
                 entry.in_sync = False

@@ -28,6 +28,7 @@ from .definitions import health_check, node_check, node_service, service_checks
 from .entries import CheckEntry, Origin, ServiceEntry
 from .registrations import KeptCheck, KeptService, Registrations
 from .restoring import keep_ttl_states, restore
+from .service_watches import ServiceWatches
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class LocalState:
         self._discard_output = discard_output
         self.runners: dict[str, CheckRunner] = {}
         self._deferred: dict[str, asyncio.TimerHandle] = {}
+        self.watches = ServiceWatches()
         self.service_entries: dict[str, ServiceEntry] = {}
         self.check_entries: dict[str, CheckEntry] = {}
 
@@ -104,6 +106,7 @@ class LocalState:
             for check_id in [key for key, entry in self._live_checks(service.id) if key not in kept]:
                 self._remove_check(check_id)
         self.service_entries[service.id] = ServiceEntry(service, token, from_file=from_file)
+        self.watches.changed(service.id)
         origin = Origin.FILE if from_file else Origin.OUTSIDE
         for check, runner in zip(checks, runners, strict=True):
             self.add_check(check, runner, service, token, standalone=False, origin=origin)
@@ -119,6 +122,7 @@ class LocalState:
         for check_id, _ in self._live_checks(service_id):
             self._remove_check(check_id)
         entry.deleted, entry.in_sync = True, False
+        self.watches.changed(service_id)
         self._on_change()
 
     def register_check(self, definition: CheckDefinition, *, token: str = "", from_file: bool = False) -> None:
@@ -186,6 +190,10 @@ class LocalState:
         )
         logger.info("%s is in maintenance mode: %s", f"service {service.id}" if service else "node", definition.notes)
         self._on_change()
+
+    async def wait_for_change(self, service_id: str, timeout_s: float) -> bool:
+        """Wait until a service may have changed, or is gone; False when the time is over first."""
+        return await self.watches.wait(service_id, timeout_s)
 
     async def synced(self) -> None:
         """Wait until the catalog has heard of the changes so far."""

@@ -81,6 +81,10 @@ class LocalRegistry(Protocol):
         """Put a service back into service, likewise."""
         ...
 
+    async def wait_for_change(self, service_id: str, timeout_s: float) -> bool:
+        """Wait until a service may have changed, or is gone; False when the time is over first."""
+        ...
+
     async def synced(self) -> None:
         """Wait, for a moment at most, until the catalog has heard of the changes made so far."""
         ...

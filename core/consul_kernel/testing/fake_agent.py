@@ -50,6 +50,10 @@ class FakeRegistry:
         """Every check definition that was registered on its own, in order."""
         self.replaced_checks: list[bool] = []
         """The `replace_existing_checks` of every service registration, in order."""
+        self.service_changed = asyncio.Event()
+        """Set by a test, it wakes whoever waits for a change of a service."""
+        self.waits: list[tuple[str, float]] = []
+        """Id and time of everybody who waited for a change of a service."""
         self.maintenance: dict[str, str] = {}
         """The reason of everything that is out of service, by service id; "" is the node."""
         self.refusal: Exception | None = None
@@ -126,6 +130,16 @@ class FakeRegistry:
     def disable_service_maintenance(self, service_id: str) -> None:
         self._raise_refusal()
         self.maintenance.pop(service_id, None)
+
+    async def wait_for_change(self, service_id: str, timeout_s: float) -> bool:
+        self.waits.append((service_id, timeout_s))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.service_changed.wait()
+        except TimeoutError:
+            return False
+        self.service_changed.clear()
+        return True
 
     async def synced(self) -> None:
         """There is no catalog to wait for."""
