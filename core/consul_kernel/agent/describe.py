@@ -61,7 +61,7 @@ def member_document(member: Member) -> dict[str, Any]:
         "Name": member.name,
         "Addr": member.address.host,
         "Port": member.address.port,
-        "Tags": dict(member.tags),
+        "Tags": member.shown_tags,
         "Status": int(member.status),
         "ProtocolMin": member.protocol_min,
         "ProtocolMax": member.protocol_max,

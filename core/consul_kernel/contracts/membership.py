@@ -29,6 +29,10 @@ class MemberStatus(IntEnum):
     FAILED = 4
 
 
+PRIVATE_TAG_PREFIX = "ck_"
+"""How the tags begin that tell agents of ours about each other, and users nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One member as this agent sees it. `tags` is never changed in place."""
@@ -43,6 +47,11 @@ class Member:
     delegate_min: int = 2
     delegate_max: int = 5
     delegate_cur: int = 4
+
+    @property
+    def shown_tags(self) -> dict[str, str]:
+        """The tags for users; those that agents of ours have for each other alone are none of Consul's."""
+        return {name: value for name, value in self.tags.items() if not name.startswith(PRIVATE_TAG_PREFIX)}
 
 
 class MemberEventKind(StrEnum):

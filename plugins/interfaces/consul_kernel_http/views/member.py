@@ -32,7 +32,7 @@ def member_view(member: Member) -> MemberView:
         member.name,
         member.address.host,
         member.address.port,
-        dict(member.tags),
+        member.shown_tags,
         int(member.status),
         member.protocol_min,
         member.protocol_max,
