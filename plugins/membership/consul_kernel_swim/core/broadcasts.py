@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
+from typing import Final
 
 from .packets import COMPOUND_PART_BYTES
 
+_SERIAL_BITS: Final = 48
+_FEW: Final = 4
+"""So many are put in their places of a sorted list one by one; for more of them it is sorted anew."""
+
 
 class Broadcast:
-    """One queued message. `on_sent` is called once: when it was sent often enough, replaced or dropped."""
+    """One queued message. `on_sent` is called once: when it was sent often enough, replaced or dropped.
 
-    __slots__ = ("expires_ms", "message", "name", "on_sent", "sends", "serial")
+    `key` is greater for a longer message, then for a newer one.
+    """
+
+    __slots__ = ("expires_ms", "key", "message", "name", "on_sent", "sends")
 
     def __init__(
         self,
@@ -29,13 +37,9 @@ class Broadcast:
         self.message = message
         self.name = name
         self.on_sent = on_sent
-        self.serial = serial
+        self.key = len(message) << _SERIAL_BITS | serial
         self.sends = 0
         self.expires_ms = expires_ms
-
-
-_Entry = tuple[int, int, Broadcast]
-"""A place among those sent as often: the longest first, then the newest."""
 
 
 class BroadcastQueue:
@@ -44,14 +48,17 @@ class BroadcastQueue:
     def __init__(self, depth_min: int, member_count: Callable[[], int] = lambda: 0) -> None:
         self._depth_min = depth_min
         self._member_count = member_count
-        self._tiers: dict[int, list[_Entry]] = {}
+        self._tiers: dict[int, list[int]] = {}
+        """The keys of those sent as often, in ascending order."""
+        self._queued: dict[int, Broadcast] = {}
         self._named: dict[str, Broadcast] = {}
-        self._depth = 0
+        self.depth = 0
+        """How many are queued."""
         self._serial = 0
         self.dropped = 0
 
     def __len__(self) -> int:
-        return self._depth
+        return self.depth
 
     @property
     def depth_max(self) -> int:
@@ -67,11 +74,11 @@ class BroadcastQueue:
     ) -> None:
         """Queue a message. `expires_ms`: when `purge` may drop it."""
         if name is not None:
-            older = self._named.pop(name, None)
+            older = self._named.get(name)
             if older is not None:
                 self._remove(older)
                 self._finish(older)
-        if self._depth >= self._depth_min:
+        if self.depth >= self._depth_min:
             self._prune(self.depth_max - 1)
         self._serial += 1
         broadcast = Broadcast(message, name, on_sent, self._serial, expires_ms)
@@ -81,65 +88,76 @@ class BroadcastQueue:
 
     def take(self, free_bytes: int, parts_max: int, sends_max: int) -> list[bytes]:
         """Messages for one packet, each costing its length and two bytes of the compound."""
-        if not self._depth or parts_max <= 0:
+        if not self.depth or parts_max <= 0:
             return []
-        picked: list[_Entry] = []
-        tiers = self._tiers
+        messages: list[bytes] = []
+        picked: list[tuple[int, list[int]]] = []
+        tiers, queued = self._tiers, self._queued
         for sends in sorted(tiers) if len(tiers) > 1 else list(tiers):
-            tier = tiers[sends]
-            at = 0
-            while len(picked) < parts_max:
-                if -tier[at][0] + COMPOUND_PART_BYTES > free_bytes:
-                    at = bisect_left(tier, (COMPOUND_PART_BYTES - free_bytes,), at)
-                    if at >= len(tier):
-                        break
-                entry = tier.pop(at)
-                free_bytes += entry[0] - COMPOUND_PART_BYTES
-                picked.append(entry)
-                if at >= len(tier):
-                    break
-            if not tier:
-                del tiers[sends]
-        for entry in picked:
-            broadcast = entry[2]
-            broadcast.sends += 1
-            if broadcast.sends < sends_max:
-                insort(tiers.setdefault(broadcast.sends, []), entry)
+            keys = _pick(tiers[sends], free_bytes, parts_max - len(messages))
+            if keys:
+                picked.append((sends, keys))
+                found = [queued[key].message for key in keys]
+                messages += found
+                free_bytes -= sum(map(len, found)) + COMPOUND_PART_BYTES * len(found)
+                if not tiers[sends]:
+                    del tiers[sends]
+        done: list[Broadcast] = []
+        for sends, keys in picked:
+            if sends + 1 < sends_max:
+                self._wait(keys, sends + 1)
             else:
-                self._depth -= 1
-                self._forget_name(broadcast)
-                self._finish(broadcast)
-        return [entry[2].message for entry in picked]
+                done += map(self._take_away, keys)
+        for broadcast in done:
+            self._finish(broadcast)
+        return messages
+
+    def _wait(self, keys: list[int], sends: int) -> None:
+        """Put what was sent so often where it waits for the next time."""
+        for key in keys:
+            self._queued[key].sends = sends
+        tier = self._tiers.setdefault(sends, [])
+        if len(keys) > _FEW:
+            tier += keys
+            tier.sort()
+        else:
+            for key in keys:
+                insort(tier, key)
+
+    def _take_away(self, key: int) -> Broadcast:
+        """Forget what is in no tier any more."""
+        broadcast = self._queued.pop(key)
+        self.depth -= 1
+        self._forget_name(broadcast)
+        return broadcast
 
     def purge(self, now_ms: int) -> None:
         """Drop what nobody needs any more, and what is too much since the pool has become smaller."""
-        queued = [entry[2] for tier in self._tiers.values() for entry in tier]
-        for broadcast in queued:
+        for broadcast in list(self._queued.values()):
             if broadcast.expires_ms is not None and broadcast.expires_ms <= now_ms:
                 self._drop(broadcast)
         self._prune(self.depth_max)
 
     def _prune(self, depth: int) -> None:
-        while self._depth > depth:
-            self._drop(self._tiers[max(self._tiers)][-1][2])
+        while self.depth > depth:
+            self._drop(self._queued[self._tiers[max(self._tiers)][0]])
             self.dropped += 1
 
     def _drop(self, broadcast: Broadcast) -> None:
         self._remove(broadcast)
-        self._forget_name(broadcast)
         self._finish(broadcast)
 
     def _insert(self, broadcast: Broadcast) -> None:
-        entry = (-len(broadcast.message), -broadcast.serial, broadcast)
-        insort(self._tiers.setdefault(broadcast.sends, []), entry)
-        self._depth += 1
+        self._queued[broadcast.key] = broadcast
+        insort(self._tiers.setdefault(broadcast.sends, []), broadcast.key)
+        self.depth += 1
 
     def _remove(self, broadcast: Broadcast) -> None:
         tier = self._tiers[broadcast.sends]
-        del tier[bisect_left(tier, (-len(broadcast.message), -broadcast.serial))]
+        del tier[bisect_left(tier, broadcast.key)]
         if not tier:
             del self._tiers[broadcast.sends]
-        self._depth -= 1
+        self._take_away(broadcast.key)
 
     def _forget_name(self, broadcast: Broadcast) -> None:
         if broadcast.name is not None and self._named.get(broadcast.name) is broadcast:
@@ -150,3 +168,22 @@ class BroadcastQueue:
         if broadcast.on_sent is not None:
             on_sent, broadcast.on_sent = broadcast.on_sent, None
             on_sent()
+
+
+def _pick(tier: list[int], free_bytes: int, parts_max: int) -> list[int]:
+    """Take from a tier what fits: of those that do, always the longest, then the newest."""
+    picked: list[int] = []
+    end = len(tier)
+    while end and len(picked) < parts_max:
+        end = bisect_left(tier, (free_bytes - COMPOUND_PART_BYTES + 1) << _SERIAL_BITS, 0, end)
+        begin = end
+        for key in reversed(tier[max(0, end - parts_max + len(picked)) : end]):
+            cost = (key >> _SERIAL_BITS) + COMPOUND_PART_BYTES
+            if cost > free_bytes:
+                break
+            free_bytes -= cost
+            begin -= 1
+        picked += reversed(tier[begin:end])
+        del tier[begin:end]
+        end = begin
+    return picked

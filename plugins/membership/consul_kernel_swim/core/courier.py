@@ -105,11 +105,10 @@ class Courier:
         """Broadcasts for one packet, from the queue of the highest rank first."""
         parts: list[bytes] = []
         for queue, member_count in self._queues:
-            if not len(queue):
+            if not queue.depth:
                 continue
             found = queue.take(free, room - len(parts), self._sends_max(member_count()))
-            for message in found:
-                free -= len(message) + COMPOUND_PART_BYTES
+            free -= sum(map(len, found)) + COMPOUND_PART_BYTES * len(found)
             parts += found
         return parts
 
@@ -141,7 +140,7 @@ class Courier:
             if not messages:
                 break
             self._post(node.address, messages, checksum=takes_checksum(node))
-        if targets and any(len(queue) for queue, _ in self._queues):
+        if targets and any(queue.depth for queue, _ in self._queues):
             self.wake()
 
     def _wants_gossip(self, node: Node) -> bool:

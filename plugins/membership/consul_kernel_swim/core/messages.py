@@ -293,14 +293,28 @@ _DECODERS: Final[dict[int, Callable[[bytes], Message]]] = {
     MessageType.ERROR: StructReader(ErrorReply).read,
 }
 
+_FIRST_RUMOUR: Final = int(MessageType.SUSPECT)
+_LAST_RUMOUR: Final = int(MessageType.DEAD)
+_RUMOUR_KEPT_BYTES: Final = 1024
+_RUMOURS_KEPT: Final = 2048
+
+
+@lru_cache(_RUMOURS_KEPT)
+def _known_rumour(message: bytes) -> Message:
+    """A rumour comes from a dozen members, as the same bytes: the records of the latest are kept."""
+    return _DECODERS[message[0]](message[1:])
+
 
 def decode_message(message: bytes) -> Message:
-    """One message that is no wrapper. Raises PeerProtocolError."""
+    """One message that is no wrapper; of a rumour that was read before, the same object. Raises PeerProtocolError."""
     if not message:
         raise PeerProtocolError("an empty message")
-    decoder = _DECODERS.get(message[0])
+    kind = message[0]
+    if _FIRST_RUMOUR <= kind <= _LAST_RUMOUR and len(message) <= _RUMOUR_KEPT_BYTES:
+        return _known_rumour(message)
+    decoder = _DECODERS.get(kind)
     if decoder is None:
-        raise PeerProtocolError(f"message type {message[0]} has no place here")
+        raise PeerProtocolError(f"message type {kind} has no place here")
     return decoder(message[1:])
 
 

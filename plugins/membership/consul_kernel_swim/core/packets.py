@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 from consul_kernel.contracts.errors import PeerProtocolError
@@ -27,9 +29,13 @@ _DEPTH_MAX: Final = 4
 _MESSAGES_MAX: Final = 1024
 
 _CHECKSUM = struct.Struct(">BI")
+_LENGTHS: Final = tuple(struct.Struct(f">{count}H") for count in range(COMPOUND_PARTS_MAX + 1))
 _COMPOUND: Final = int(MessageType.COMPOUND)
 _COMPRESS: Final = int(MessageType.COMPRESS)
 _WRAPPERS: Final = frozenset((_COMPOUND, _COMPRESS))
+_NO_MESSAGES: Final = frozenset((b"", *(bytes((kind,)) for kind in _WRAPPERS)))
+"""How parts of a compound begin that need a second look."""
+_COMPOUND_HEADERS: Final = tuple(bytes((_COMPOUND, count)) for count in range(COMPOUND_PARTS_MAX + 1))
 _HAS_CRC: Final = bytes((MessageType.HAS_CRC,))
 
 
@@ -38,8 +44,7 @@ def join_messages(messages: Sequence[bytes]) -> bytes:
     if len(messages) == 1:
         return messages[0]
     count = len(messages)
-    header = struct.pack(f">BB{count}H", MessageType.COMPOUND, count, *map(len, messages))
-    return header + b"".join(messages)
+    return b"".join((_COMPOUND_HEADERS[count], _LENGTHS[count].pack(*map(len, messages)), *messages))
 
 
 def compress_message(message: bytes) -> bytes:
@@ -97,6 +102,9 @@ def _unwrap(packet: bytes, messages: list[bytes], depth: int) -> bool:
         return _unwrap(expand(packet[1:], PACKET_EXPANDED_BYTES_MAX), messages, depth - 1)
     whole = True
     parts, cut = _split_compound(packet)
+    if _NO_MESSAGES.isdisjoint({part[:1] for part in parts}) and len(messages) + len(parts) <= _MESSAGES_MAX:
+        messages += parts
+        return not cut
     for part in parts:
         if part and part[0] not in _WRAPPERS and len(messages) < _MESSAGES_MAX:
             messages.append(part)
@@ -116,11 +124,6 @@ def _split_compound(packet: bytes) -> tuple[list[bytes], bool]:
     start = COMPOUND_HEADER_BYTES + COMPOUND_PART_BYTES * count
     if len(packet) < start:
         raise PeerProtocolError("a compound without its lengths")
-    parts: list[bytes] = []
-    for length in struct.unpack_from(f">{count}H", packet, COMPOUND_HEADER_BYTES):
-        end = start + length
-        if end > len(packet):
-            return parts, True
-        parts.append(packet[start:end])
-        start = end
-    return parts, False
+    bounds = list(accumulate(_LENGTHS[count].unpack_from(packet, COMPOUND_HEADER_BYTES), initial=start))
+    whole = bisect_right(bounds, len(packet)) - 1
+    return [packet[begin:end] for begin, end in pairwise(bounds[: whole + 1])], whole < count

@@ -200,16 +200,17 @@ class MembershipRules:
 
     def suspect(self, suspect: Suspect) -> None:
         """A node is said not to answer."""
-        node = self._nodes.get(suspect.node)
-        if node is None or suspect.incarnation < node.incarnation:
+        known = self._nodes.peek(suspect.node)
+        if known is None or suspect.incarnation < known.incarnation:
             return
         running = self._suspicions.get(suspect.node)
         if running is not None:
             if running.confirm(suspect.accuser):
-                self._spread(node.name, suspect.encode())
-                self._arm(node.name, running)
+                self._spread(suspect.node, suspect.encode())
+                self._arm(suspect.node, running)
             return
-        if node.state is not NodeState.ALIVE:
+        node = self._nodes.get(suspect.node) if known.state is NodeState.ALIVE else None
+        if node is None:
             return
         if node.name == self._nodes.own_name:
             self._refute(suspect.incarnation)
@@ -250,11 +251,12 @@ class MembershipRules:
 
     def dead(self, dead: Dead, on_sent: Callable[[], None] | None = None) -> None:
         """A node is said to be gone: left when it says so itself."""
-        node = self._nodes.get(dead.node)
-        if node is None or dead.incarnation < node.incarnation:
+        known = self._nodes.peek(dead.node)
+        if known is None or dead.incarnation < known.incarnation:
             return
-        self._drop_suspicion(node.name)
-        if node.is_gone():
+        self._drop_suspicion(dead.node)
+        node = None if known.is_gone() else self._nodes.get(dead.node)
+        if node is None:
             return
         if node.name == self._nodes.own_name and not self.has_left:
             self._refute(dead.incarnation)

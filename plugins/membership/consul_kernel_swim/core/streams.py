@@ -108,9 +108,13 @@ class StreamDecoder:
             self._data += data
         try:
             self._unpacker.feed(data)
-            return next(self._steps)
+            message = next(self._steps)
         except (StopIteration, msgpack.BufferFull, *MSGPACK_ERRORS) as error:
             raise PeerProtocolError(f"a stream that cannot be read: {error}") from error
+        if message is not None:
+            # The steps hold this decoder, and it all the bytes: without them both go at once.
+            self._steps = iter(())
+        return message
 
     def _decode(self) -> Iterator[StreamMessage | None]:
         """Yields None as long as more bytes are needed, then the message."""

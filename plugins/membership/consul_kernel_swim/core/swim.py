@@ -247,23 +247,22 @@ class Swim:
                 self._env.count("malformed")
 
     def _message(self, message: Message, event: PacketReceived) -> None:
-        source = event.source
         match message:
             case Ping():
-                self._prober.pinged(message, source)
+                self._prober.pinged(message, event.source)
             case Ack():
                 arrived_us = self._env.now_us if event.arrived_us is None else event.arrived_us
                 self._prober.acked(message, None if event.is_late else arrived_us)
             case Alive():
                 self._rules.alive(message)
-            case User():
-                self.serf.receive(message.body)
             case Suspect():
                 self._rules.suspect(message)
+            case User():
+                self.serf.receive(message.body)
             case Dead():
                 self._rules.dead(message)
             case IndirectPing():
-                self._prober.asked_to_ping(message, source)
+                self._prober.asked_to_ping(message, event.source)
             case Nack():
                 self._prober.nacked(message)
             case _:

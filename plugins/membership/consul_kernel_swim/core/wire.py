@@ -23,6 +23,8 @@ I64_MIN: Final = -(1 << 63)
 I64_MAX: Final = (1 << 63) - 1
 LAMPORT_MAX: Final = I64_MAX
 """Lamport times above this are refused; the wire has 64 bits, and no pool counts that far."""
+_ADDRESSES_KEPT: Final = 16_384
+"""More than a large pool has members: each is met once in a turn of probes, so a smaller cache would never help."""
 MSGPACK_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 
 Fields = Mapping[bytes, Any]
@@ -139,13 +141,13 @@ def read_list(fields: Fields, name: bytes) -> list[Any]:
     return value
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_ADDRESSES_KEPT)
 def pack_host(host: str) -> bytes:
     """An IP address in text form as the 4 or 16 bytes of the wire. Raises ValueError when it is none."""
     return ip_address(host).packed
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_ADDRESSES_KEPT)
 def unpack_host(packed: bytes) -> str:
     """4 or 16 bytes as text; an IPv4 address mapped into IPv6 comes out as IPv4. Raises PeerProtocolError."""
     if len(packed) not in (4, 16):
@@ -155,7 +157,7 @@ def unpack_host(packed: bytes) -> str:
     return str(mapped or address)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_ADDRESSES_KEPT)
 def unpack_address(packed: bytes, port: int) -> Address:
     """An address of the wire. Raises PeerProtocolError."""
     return Address(unpack_host(packed), port)
