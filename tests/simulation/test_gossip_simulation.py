@@ -38,13 +38,22 @@ def test_another_seed_is_another_run_and_the_same_one_the_same() -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_run_does_not_depend_on_the_order_of_hashes() -> None:
-    def digest(hash_seed: str) -> str:
-        command = [sys.executable, "-m", "consul_kernel.cli.main", "simulate", "gossip"]
-        flags = ["-nodes", "12", "-seconds", "10", "-seed", "7", "-quiet", "-format", "json"]
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        shown = subprocess.run([*command, *flags], env=environment, capture_output=True, text=True, check=True)
-        (report,) = json.loads(shown.stdout)
-        return str(report["digest"])
+def simulate(*flags: str, hash_seed: str = "0") -> list[tuple[int, str]]:
+    """Seeds and digests, as the command tells them."""
+    command = [sys.executable, "-m", "consul_kernel.cli.main", "simulate", "gossip"]
+    common = ["-nodes", "12", "-quiet", "-format", "json"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    shown = subprocess.run([*command, *common, *flags], env=environment, capture_output=True, text=True, check=True)
+    return [(report["seed"], report["digest"]) for report in json.loads(shown.stdout)]
 
-    assert digest("0") == digest("12345")
+
+def test_run_does_not_depend_on_the_order_of_hashes() -> None:
+    flags = ("-seconds", "10", "-seed", "7")
+    assert simulate(*flags, hash_seed="0") == simulate(*flags, hash_seed="12345")
+
+
+def test_processes_share_the_seeds_and_change_nothing() -> None:
+    flags = ("-seconds", "2", "-seed", "3", "-seeds", "3")
+    alone, shared = (simulate(*flags, "-jobs", jobs) for jobs in ("1", "2"))
+    assert alone == shared
+    assert [seed for seed, _ in shared] == [3, 4, 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -11,8 +12,11 @@ import msgspec
 
 from consul_kernel.contracts.errors import PluginLoadError
 from consul_kernel.contracts.plugin import PluginKind
-from consul_kernel.contracts.simulation import Progress, Simulation, SimulationReport
+from consul_kernel.contracts.simulation import Progress, Simulation, SimulationOptions, SimulationReport
 from consul_kernel.plugins import PluginManager
+
+_COLLECT_EVERY = 100_000
+"""Records made and not freed between two collections."""
 
 
 def load_simulation(kind: PluginKind, plugin: str) -> Simulation:
@@ -26,8 +30,17 @@ def load_simulation(kind: PluginKind, plugin: str) -> Simulation:
 def run_seed(kind: PluginKind, plugin: str, options: Mapping[str, Any], seed: int) -> SimulationReport:
     """One run, in whatever process; `options` are the fields of the options record."""
     simulation = load_simulation(kind, plugin)
-    record = msgspec.convert({**options, "seed": seed}, simulation.options_type)
-    return simulation.run(record, _silent)
+    return run_one(simulation, msgspec.convert({**options, "seed": seed}, simulation.options_type), _silent)
+
+
+def run_one(simulation: Simulation, options: SimulationOptions, progress: Progress) -> SimulationReport:
+    """One run, with few collections of garbage: worlds have many records and few cycles, and each looks at them all."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(_COLLECT_EVERY, *thresholds[1:])
+    try:
+        return simulation.run(options, progress)
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def _silent(share: float, text: str) -> None:

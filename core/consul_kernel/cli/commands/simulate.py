@@ -19,7 +19,7 @@ from consul_kernel.cli.command import EXIT_FAILURE, EXIT_OK, Command, fail, too_
 from consul_kernel.cli.flags import Arguments, Flag, FlagError, FlagType
 from consul_kernel.cli.progress import shown_progress
 from consul_kernel.cli.record_flags import record_flags, record_from
-from consul_kernel.cli.simulation_runs import load_simulation, run_seeds
+from consul_kernel.cli.simulation_runs import load_simulation, run_one, run_seeds
 from consul_kernel.contracts.errors import PluginLoadError
 from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.simulation import SimulationReport
@@ -77,12 +77,12 @@ def _run(name: str, arguments: Arguments) -> int:
     simulation = load_simulation(kind, arguments.text("plugin"))
     record = record_from(arguments, simulation.options_type)
     seeds = range(record.seed, record.seed + count)
-    jobs = min(count, jobs or os.cpu_count() or 1)
+    jobs = min(count, jobs or _processors())
     began_s = time.monotonic()
     try:
         with shown_progress(f"simulate {name}", quiet=arguments.is_set("quiet")) as show:
             if count == 1:
-                reports = [simulation.run(record, show)]
+                reports = [run_one(simulation, record, show)]
             else:
                 options = msgspec.structs.asdict(record)
                 reports = run_seeds(kind, arguments.text("plugin"), options, seeds, jobs, show)
@@ -92,6 +92,11 @@ def _run(name: str, arguments: Arguments) -> int:
         return fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     _tell(name, arguments, reports, time.monotonic() - began_s)
     return EXIT_FAILURE if any(report.violations for report in reports) else EXIT_OK
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tell(name: str, arguments: Arguments, reports: Sequence[SimulationReport], took_s: float) -> None:

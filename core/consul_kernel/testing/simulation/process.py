@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -102,7 +103,11 @@ class Process(Generic[EventT]):
         if until_ms != self._stalled_until_ms or self._inbox is None:
             return
         waiting, self._inbox = self._inbox, None
-        waiting.append(self.timer_event())
+        self.catch_up(waiting)
+        self.give(self.timer_event())
+
+    def catch_up(self, waiting: Iterable[EventT]) -> None:
+        """Take what came during a stall, before the timers are looked at. Subclasses may know better than to hurry."""
         for event in waiting:
             self.give(event)
 

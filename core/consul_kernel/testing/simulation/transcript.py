@@ -16,7 +16,7 @@ class Transcript:
 
     def __init__(self, sink: Callable[[str], object] | None = None) -> None:
         self.lines = 0
-        self._sink = sink
+        self.sink = sink
         self._hash = hashlib.blake2b(digest_size=16)
         self._batch: list[bytes] = []
 
@@ -29,8 +29,8 @@ class Transcript:
         if len(batch) >= _BATCH:
             self._hash.update(b"".join(batch))
             batch.clear()
-        if self._sink is not None:
-            self._sink(f"{now_ms} {who} {what.decode()} {data!r}")
+        if self.sink is not None:
+            self.sink(f"{now_ms} {who} {what.decode()} {data!r}")
 
     def digest(self) -> str:
         """The transcript so far, in 32 hex digits."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +21,6 @@ from consul_kernel_swim.simulation.strikes import Strikes
 from consul_kernel_swim.simulation.world import World
 
 _FAULT_MS = (1_000, 15_000)
-_EVENT_EVERY_MS = 1_500
 _CLOCK_DRIFT = 0.001
 _FORM_MS = 60_000
 
@@ -34,15 +35,15 @@ class Course:
         self._kinds = options.kinds()
         self._settings = options.settings()
         self._rng = random.Random(options.seed)
-        self._sink = Path(options.transcript).open("w") if options.transcript else None  # noqa: SIM115 - until the end
         self.world = World(
             options.seed,
             self._settings,
             conditions=options.conditions(),
             invariants=self._invariants(),
-            sink=None if self._sink is None else lambda line: self._sink and self._sink.write(f"{line}\n"),
             clock_drift=_CLOCK_DRIFT if self._kinds else 0.0,
         )
+        self._impatient = list(self.world.invariants)
+        """Whichever complained last is asked first: most times it still does."""
         self._strikes = Strikes(self.world, quorum=max(3, self._size // 2))
         self._plan = draw_plan(
             self._rng,
@@ -65,15 +66,14 @@ class Course:
     def run(self) -> SimulationReport:
         """Everything, in order; a violation ends it."""
         violations: list[str] = []
-        try:
-            self._form()
-            self._strike()
-            self._settle()
-            self._examine()
-        except ViolationError as violation:
-            violations.append(f"{violation} (at {self.world.timeline.now_ms} ms)")
-        if self._sink is not None:
-            self._sink.close()
+        with self._writing_transcript():
+            try:
+                self._form()
+                self._strike()
+                self._settle()
+                self._examine()
+            except ViolationError as violation:
+                violations.append(f"{violation} (at {self.world.timeline.now_ms} ms)")
         self._progress(1.0, "done")
         return SimulationReport(
             seed=self._options.seed,
@@ -82,6 +82,15 @@ class Course:
             violations=violations,
             faults=[str(fault) for fault in self._plan],
         )
+
+    @contextmanager
+    def _writing_transcript(self) -> Iterator[None]:
+        if not self._options.transcript:
+            yield
+            return
+        with Path(self._options.transcript).open("w") as file:
+            self.world.transcript.sink = lambda line: file.write(f"{line}\n")
+            yield
 
     def _form(self) -> None:
         self._progress(0.0, f"{self._size} members")
@@ -154,10 +163,12 @@ class Course:
             return "somebody has not joined yet"
         if any(agent.is_leaving for agent in self.world.running()):
             return "somebody has not left yet"
-        for invariant in self.world.invariants:
+        for invariant in self._impatient:
             try:
                 invariant.at_rest(self.world)
             except ViolationError as violation:
+                self._impatient.remove(invariant)
+                self._impatient.insert(0, invariant)
                 return str(violation)
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from typing import Annotated, Final, Literal
@@ -42,14 +43,14 @@ class GossipOptions(SimulationOptions, frozen=True, forbid_unknown_fields=True, 
     nodes: Annotated[int, msgspec.Meta(ge=3)] = 100
     """Members of the pool at the start."""
     nodes_max: Count = 0
-    """With this, each seed draws how many members there are, between -nodes and this."""
+    """With this, each seed draws how many members there are: from -nodes to this, in equal ratios."""
     seconds: Count = 20
     """How long faults strike, or the pool is at rest where there are none, before everything must come right."""
     faults: str = "all"
     """What goes wrong: `all`, `none`, or some of partition, isolate, one-way, asymmetric, loss, late, repeat, crash,
     mass-restart, pause, slow, leave, join, reuse, garbage, with commas between them.
     """
-    fault_interval_ms: Annotated[int, msgspec.Meta(ge=1)] = 1_500
+    fault_interval_ms: Annotated[int, msgspec.Meta(ge=1)] = 1_000
     """The mean time between two faults."""
     loss: Rate = 0.0
     """The share of packets that are lost throughout."""
@@ -82,7 +83,8 @@ class GossipOptions(SimulationOptions, frozen=True, forbid_unknown_fields=True, 
             return self.nodes
         if self.nodes_max < self.nodes:
             raise ValueError(f"-nodes-max {self.nodes_max} is less than -nodes {self.nodes}")
-        return random.Random(self.seed).randint(self.nodes, self.nodes_max)
+        share = random.Random(self.seed).random()
+        return round(self.nodes * math.pow(self.nodes_max / self.nodes, share))
 
     def watch_all(self) -> bool:
         """Whether the costly invariants are wanted."""
@@ -96,7 +98,7 @@ class GossipOptions(SimulationOptions, frozen=True, forbid_unknown_fields=True, 
         """The protocol's. Where faults strike, what is rare (exchanges, calls on failed members, the reclaiming of
         names) comes sooner, so that a short run meets it.
         """
-        settings = PROFILES[self.profile]
+        settings = replace(PROFILES[self.profile], coordinates=self.size() <= _ALL_INVARIANTS_MEMBERS)
         if not self.kinds():
             return settings
         return replace(

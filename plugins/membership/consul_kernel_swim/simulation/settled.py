@@ -43,8 +43,8 @@ def settled_pool(addresses: Mapping[str, Address], settings: Settings) -> Shared
     return one.shared_pool()
 
 
-def populate(world: World, count: int) -> None:
-    """Start `count` agents, n1 to nN, in a pool at rest. Their timers begin at random phases, as always."""
+def populate(world: World, count: int) -> SharedPool:
+    """Start `count` agents, n1 to nN, in a pool at rest; what they share. Their timers begin at random phases."""
     addresses = {f"n{number}": world.free_address() for number in range(1, count + 1)}
     pool = settled_pool(addresses, world.settings)
     for name, address in addresses.items():
@@ -52,3 +52,4 @@ def populate(world: World, count: int) -> None:
         agent.joined_ms = world.timeline.now_ms
         agent.swim.stand_in(pool)
         agent.give(Started())
+    return pool

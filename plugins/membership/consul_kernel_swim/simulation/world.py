@@ -59,14 +59,16 @@ class World:
         *,
         conditions: Conditions | None = None,
         invariants: Sequence[GossipInvariant] = (),
-        sink: Callable[[str], object] | None = None,
         clock_drift: float = 0.0,
+        is_patient: bool = True,
     ) -> None:
         self.rng = random.Random(seed)
         self.settings = settings
+        self.is_patient = is_patient
+        """Whether agents that stood still first take what came meanwhile."""
         self.timeline = Timeline()
         self.network = Network(random.Random(self.rng.getrandbits(64)), conditions)
-        self.transcript = Transcript(sink)
+        self.transcript = Transcript()
         self.invariants = tuple(invariants)
         self.agents: dict[str, Agent] = {}
         self.lives = 0

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class Agreement(GossipInvariant):
     def at_rest(self, world: World) -> None:
         members = world.members()
-        for agent in members:
-            self._compare_living(agent, members)
         for name, gone in world.agents.items():
             if not gone.running:
                 self._compare_gone(name, members)
+        for agent in members:
+            self._compare_living(agent, members)
 
     def _compare_living(self, agent: Agent, members: list[Agent]) -> None:
         """How an agent describes itself is how all describe it."""

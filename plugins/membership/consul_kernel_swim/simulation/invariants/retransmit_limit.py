@@ -6,7 +6,6 @@ Counted are the parts of packets, as octets, against how often the member queued
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -22,19 +21,26 @@ if TYPE_CHECKING:
     from consul_kernel_swim.simulation.agent import Agent
     from consul_kernel_swim.simulation.world import World
 
-_ANSWERS = b"\x00\x01\x02\x0b"
-"""Ping, indirect ping, ack and nack: sent for themselves, never queued."""
+
+class _Count:
+    """How often an agent queued a message, and how often it has sent it since."""
+
+    __slots__ = ("queued", "sent")
+
+    def __init__(self) -> None:
+        self.queued = 0
+        self.sent = 0
 
 
 class _Ledger:
-    """What one agent queued and sent, and the most members that it has known."""
+    """What one agent queued, the most members that it has known, and how often it may therefore send each message."""
 
-    __slots__ = ("most", "queued", "sent")
+    __slots__ = ("counts", "limit", "most")
 
     def __init__(self) -> None:
-        self.queued: Counter[bytes] = Counter()
-        self.sent: Counter[bytes] = Counter()
-        self.most = 1
+        self.counts: dict[bytes, _Count] = {}
+        self.most = 0
+        self.limit = 1
 
 
 class RetransmitLimit(GossipInvariant):
@@ -45,7 +51,7 @@ class RetransmitLimit(GossipInvariant):
         """Look over the shoulder of whoever queues."""
         ledger = self._ledgers[agent] = _Ledger()
         courier = agent.swim.courier
-        broadcast = courier.broadcast
+        broadcast, counts = courier.broadcast, ledger.counts
 
         def noted(
             queue: BroadcastQueue,
@@ -54,26 +60,33 @@ class RetransmitLimit(GossipInvariant):
             on_sent: Callable[[], None] | None = None,
             expires_ms: int | None = None,
         ) -> None:
-            ledger.queued[message] += 1
+            count = counts.get(message)
+            if count is None:
+                count = counts[message] = _Count()
+            count.queued += 1
             broadcast(queue, message, name, on_sent, expires_ms)
 
         courier.broadcast = noted  # type: ignore[method-assign]
 
     def sending(self, world: World, agent: Agent, packet: bytes) -> None:
         ledger = self._ledgers[agent]
-        ledger.most = max(ledger.most, len(agent.swim.nodes), len(agent.swim.serf.roster))
+        members = max(len(agent.swim.nodes), len(agent.swim.serf.roster))
+        if members > ledger.most:
+            ledger.most = members
+            ledger.limit = max(1, world.settings.retransmit_mult * math.ceil(math.log10(members + 1)))
         parts, _ = split_packet(packet)
+        counts, limit = ledger.counts, ledger.limit
         for part in parts[_direct(parts) :]:
-            if part[0] not in _ANSWERS:
-                ledger.sent[part] += 1
-                self._check(world, agent, ledger, part)
+            count = counts.get(part)
+            if count is not None:
+                count.sent += 1
+                if count.sent > limit * count.queued:
+                    self._complain(agent, part, count, limit)
 
-    def _check(self, world: World, agent: Agent, ledger: _Ledger, part: bytes) -> None:
-        times = ledger.queued[part]
-        limit = max(1, world.settings.retransmit_mult * math.ceil(math.log10(ledger.most + 1)))
-        if times and ledger.sent[part] > limit * times:
-            text = f"{agent.name} sends {_describe(part)} for the {ledger.sent[part]}th time, {limit} are allowed"
-            self.require(False, text if times == 1 else f"{text} each time that it is news, and it was {times} times")
+    def _complain(self, agent: Agent, part: bytes, count: _Count, limit: int) -> None:
+        text = f"{agent.name} sends {_describe(part)} for the {count.sent}th time, {limit} are allowed"
+        times = f"{text} each time that it is news, and it was {count.queued} times"
+        self.require(False, text if count.queued == 1 else times)
 
 
 def _direct(parts: list[bytes]) -> int:
