@@ -47,7 +47,6 @@ from .snapshots import make_dispatcher
 logger = logging.getLogger(__name__)
 
 
-
 class Agent:
     """Implements `contracts.interface.AgentApi`; made, started once, and stopped once."""
 
