@@ -25,6 +25,11 @@ class GroupRegexp:
         numbers = [instruction.first for instruction in self._program if instruction.op is Op.SAVE]
         self._nowhere: _Places = (-1,) * (max(numbers, default=1) + 1)
 
+    @property
+    def size(self) -> int:
+        """Instructions of its program: the most steps that `find` takes for one character."""
+        return len(self._program)
+
     def find(self, text: str) -> list[str]:
         """The leftmost match and what each of its groups matched, "" for one that took no part; [] for no match."""
         places = self._run(text)

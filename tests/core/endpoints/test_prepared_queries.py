@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from consul_kernel.contracts.errors import NotLeaderError, RpcError
+from consul_kernel.server.queries.resolving import MAX_RENDERED
 from consul_kernel.state.commands import CommandType
 from consul_kernel.structs.catalog import RegisterRequest
 from consul_kernel.structs.check import HealthCheck
@@ -215,6 +216,24 @@ async def test_by_id_by_name_and_by_the_longest_template(endpoints: Endpoints) -
     await apply(endpoints, PreparedQuery(id=made, name="geo-db", service=SERVICE), PreparedQueryOp.UPDATE)
     assert await meant("geo-db") == "web"
     assert await meant("q") == "[]q"
+
+
+async def test_what_was_made_of_names_is_kept_within_bounds_and_never_stale(endpoints: Endpoints) -> None:
+    query = PreparedQuery(name="g-", template=TEMPLATE, service=ServiceQuery(service="${name.suffix}"))
+    query.id = await apply(endpoints, query)
+
+    async def meant(name: str, segment: str = "") -> str:
+        request = PreparedQueryExecuteRequest(query_id_or_name=name, agent=QuerySource(segment=segment))
+        return (await endpoints.call(PREPARED_QUERY_EXPLAIN, request)).query.service.service
+
+    for number in range(MAX_RENDERED + 10):
+        assert await meant(f"g-{number}") == str(number)
+    assert await meant("g-5") == await meant("g-5") == "5"
+    query.service.service = "new-${name.suffix}-${agent.segment}"
+    await apply(endpoints, query, PreparedQueryOp.UPDATE)
+    assert await meant("g-5") == "new-5-"
+    assert await meant("g-5", "alpha") == "new-5-alpha"
+    assert await meant("g-5") == "new-5-"
 
 
 async def test_an_unknown_name(endpoints: Endpoints) -> None:

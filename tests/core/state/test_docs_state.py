@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from consul_kernel.filters.evaluate import CACHED_FILTERS
+from consul_kernel.server.queries.evaluation import MAX_TEXT
+from consul_kernel.server.queries.template import MAX_NAME
 from consul_kernel.server.snapshots import MAX_SAVES
 from consul_kernel.snapshot.archive import MAX_STATE_BYTES
 from consul_kernel.snapshot.archive_reader import OUTPUT_BYTES
@@ -55,7 +57,7 @@ def test_every_table_is_told(driver: StateDriver) -> None:
 
 
 def test_the_figures_are_those_of_the_code() -> None:
-    for figure in (MAX_WATCHES, CACHED_ENTRIES, CACHED_SERVICES, CACHED_INSTANCES, MAX_DELAYS):
+    for figure in (MAX_WATCHES, CACHED_ENTRIES, CACHED_SERVICES, CACHED_INSTANCES, MAX_DELAYS, MAX_NAME, MAX_TEXT):
         assert f"{figure:,}" in PAGE
     assert f"{MAX_KV_KEY_BYTES} octets" in PAGE
     assert f"the last {CACHED_FILTERS}" in PAGE

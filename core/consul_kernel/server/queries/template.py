@@ -15,7 +15,9 @@ from .evaluation import Scope, evaluate
 from .expressions import ExpressionError, Output, parse
 
 MAX_NAME = 1024
-"""Characters of a name that a regular expression is tried on: longer ones are no names of anything."""
+"""Characters of a name: longer ones are no names of anything."""
+MAX_STEPS = 65_536
+"""Steps of a regular expression over a name, some tenths of a second. DNS asks for no more than 253 characters."""
 
 Change = Callable[[str, str], str]
 """Makes a text of a text and its place in the query."""
@@ -45,7 +47,7 @@ class CompiledTemplate:
 
     def render(self, name: str, source: QuerySource) -> PreparedQuery:
         """The query for a name, for an agent. RequestError with Consul's text when there is none."""
-        if len(name) > MAX_NAME:
+        if len(name) > MAX_NAME or (self._regexp is not None and len(name) * self._regexp.size > MAX_STEPS):
             raise RequestError(f"a name of {len(name)} characters is too long for a query template")
         groups = self._regexp.find(name) if self._regexp is not None else []
         scope = Scope(

@@ -95,3 +95,11 @@ def test_other_types_and_long_names_are_refused() -> None:
     compiled.render("x" * MAX_NAME, QuerySource())
     with pytest.raises(RequestError, match="too long"):
         compiled.render("x" * (MAX_NAME + 1), QuerySource())
+
+
+@pytest.mark.timeout(10)
+def test_how_long_a_name_may_be_depends_on_the_expression() -> None:
+    compiled = template(ServiceQuery(service="s${match(0)}"), regexp="(a?){40}a{40}b$")
+    assert compiled.render("a" * 253, QuerySource()).service.service == "s"
+    with pytest.raises(RequestError, match="too long"):
+        compiled.render("a" * 400, QuerySource())
