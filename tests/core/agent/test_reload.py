@@ -17,6 +17,7 @@ from consul_kernel.agent.reload import RELOADABLE, fixed_keys
 from consul_kernel.config.load import ConfigSource, load_config
 from consul_kernel.config.model import AgentConfig
 from consul_kernel.contracts.errors import AgentError
+from consul_kernel.contracts.interface import Interface, InterfaceSettings
 from consul_kernel.plugins import PluginManager
 from harness.agents import free_ports
 from harness.http import request
@@ -120,6 +121,42 @@ async def test_the_interface_serves_by_the_new_settings(running: FileAgent) -> N
     await running.agent.reload()
     answer = await asyncio.to_thread(request, running.http, "GET", "/v1/agent/self")
     assert answer.headers["x-rack"] == "r2"
+
+
+class Fixed:
+    """An interface that takes up nothing while it serves."""
+
+    def __init__(self, interface: Interface) -> None:
+        self.start, self.addresses, self.aclose = interface.start, interface.addresses, interface.aclose
+
+
+async def test_an_interface_that_cannot_reload_waits_for_a_restart(
+    running: FileAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.agent._interfaces[0] = Fixed(running.agent._interfaces[0])
+    running.write(node_meta={"rack": "r2"})
+    await running.agent.reload()
+    assert "only when the agent is restarted" not in caplog.text, "nothing of it has changed"
+    running.write(http_config={"response_headers": {"X-Rack": "r2"}})
+    await running.agent.reload()
+    assert 'only when the agent is restarted: interface "http"' in caplog.text
+
+
+class Broken(Fixed):
+    """An interface that fails to take up its settings."""
+
+    def reload(self, _settings: InterfaceSettings, _config: object) -> list[str]:
+        raise ZeroDivisionError
+
+
+async def test_an_interface_that_fails_keeps_nothing_else_from_it(
+    running: FileAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.agent._interfaces[0] = Broken(running.agent._interfaces[0])
+    running.write(services=[{"name": "web"}])
+    await running.agent.reload()
+    assert "web" in running.agent.local.services()
+    assert 'interface "http" failed to take up its settings' in caplog.text
 
 
 async def test_an_agent_without_files_says_so() -> None:
