@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from harness.agents import Cluster
+
+# A deadline for one example measures who else uses the machine; `pytest-timeout` ends what hangs.
+settings.register_profile("consul-kernel", deadline=None)
+settings.load_profile("consul-kernel")
 
 _FAILED = pytest.StashKey[bool]()
 

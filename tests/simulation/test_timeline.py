@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from consul_kernel.testing.simulation import Timeline, ViolationError
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(-2, 3), max_size=3)), max_size=20))
 def test_actions_run_in_order_of_time_and_of_scheduling(plan: list[tuple[int, list[int]]]) -> None:
     timeline = Timeline()

@@ -310,7 +310,7 @@ class KeyringMachine(RuleBasedStateMachine):
 
 def test_memory_and_file_agree_after_any_changes(tmp_path: Path) -> None:
     KeyringMachine.home = tmp_path
-    run_state_machine_as_test(KeyringMachine, settings=settings(max_examples=30, stateful_step_count=12, deadline=None))
+    run_state_machine_as_test(KeyringMachine, settings=settings(max_examples=30, stateful_step_count=12))
 
 
 # --- which ring an agent's pools get ---

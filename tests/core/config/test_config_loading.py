@@ -197,7 +197,7 @@ def settings_of(source: dict[str, object]) -> SourceSettings:
     return settings
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(_SOURCES, _SOURCES, _SOURCES)
 def test_merging_is_associative_and_nothing_changes_nothing(
     first: dict[str, object], second: dict[str, object], third: dict[str, object]
@@ -207,7 +207,7 @@ def test_merging_is_associative_and_nothing_changes_nothing(
     assert lay_over(a, SourceSettings()) == lay_over(SourceSettings(), a) == a
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(_SOURCES, _SOURCES)
 def test_the_later_source_decides_and_lists_grow(first: dict[str, object], second: dict[str, object]) -> None:
     a, b = settings_of(first), settings_of(second)
@@ -236,7 +236,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(_JSON)
 def test_whatever_is_written_only_config_errors_are_raised(value: object) -> None:
     text = json.dumps(value if isinstance(value, dict) else {"services": value, "store": value})
@@ -263,7 +263,7 @@ _HCL = st.recursive(
 )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.lists(st.builds(lambda key, value: f"{key} {value}", st.sampled_from(_KEYS.split()), _HCL), max_size=3))
 def test_whatever_blocks_are_written_only_config_errors_are_raised(lines: list[str]) -> None:
     host = Host(hostname=lambda: "box", addresses=lambda: ())

@@ -148,7 +148,7 @@ def test_half_a_surrogate_pair_is_replaced_as_go_does() -> None:
     assert decoded == {"a\ufffd": ["\U0001f600", "x\ufffdy"], "b": "\\ud800"}
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_value_or_a_request_error(body: bytes) -> None:
     with contextlib.suppress(RequestError):
@@ -157,7 +157,7 @@ def test_any_bytes_are_a_value_or_a_request_error(body: bytes) -> None:
         decode_record(ServiceDefinition, body)
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -98,13 +98,13 @@ def test_prints_as_go(ns: int, text: str) -> None:
     assert format_duration_ns(ns) == text
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.integers(-MAX_DURATION_NS - 1, MAX_DURATION_NS))
 def test_what_is_printed_is_parsed_back(ns: int) -> None:
     assert parse_duration_ns(format_duration_ns(ns)) == ns
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.text(max_size=60))
 def test_any_text_is_a_duration_or_a_duration_error(text: str) -> None:
     ns: int | None = None

@@ -144,7 +144,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.dictionaries(st.text(max_size=5), _JSON, max_size=4), st.sampled_from([None, 1, "\t"]))
 def test_json_is_read_as_the_standard_library_reads_it(value: dict[str, Any], indent: int | str | None) -> None:
     text = json.dumps(value, indent=indent)
@@ -155,7 +155,7 @@ _WORDS = """a b.c "k" "*" = : , { } [ ] "x" 1 -2.5 true /* */ ${ %{ \\ ' null ( 
 _PIECES = st.sampled_from([*_WORDS.split(" "), "\n", " ", "#c\n", "E\n", "\x00"])
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.lists(_PIECES, max_size=25).map("".join) | st.text(max_size=60))
 def test_any_text_is_hcl_or_one_error_with_its_place(text: str) -> None:
     try:

@@ -241,7 +241,7 @@ calls = st.sampled_from(sorted(METHODS)).flatmap(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(calls, min_size=5, max_size=25))
 def test_whatever_is_asked_is_answered(asked: list[tuple[Any, Any]]) -> None:
     async def scene() -> None:

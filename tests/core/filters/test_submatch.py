@@ -28,7 +28,7 @@ def combine(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 patterns = st.recursive(atoms, combine, max_leaves=6).filter(lambda pattern: pattern.count("(?P") < 2)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pattern=patterns, texts=st.lists(st.text(characters, max_size=8), max_size=4))
 def test_groups_are_those_of_pythons_matcher(pattern: str, texts: list[str]) -> None:
     mine, python = GroupRegexp(pattern), re.compile(pattern, re.ASCII)

@@ -36,7 +36,7 @@ _headers = st.fixed_dictionaries({b"Seq": st.integers(0, 9), b"ServiceMethod": _
 _bodies = st.dictionaries(_fields, _values, max_size=6) | _values
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(_headers, _bodies, st.integers(0, 30)), min_size=1, max_size=4))
 def test_any_request_leaves_the_server_standing(requests: list[tuple[Any, Any, int]]) -> None:
     async def program() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kernel.rpc.errors import WireError
@@ -198,7 +198,6 @@ _texts = st.text(st.characters(codec="utf-8"), max_size=40)
 _indexes = st.integers(0, 2**64 - 1)
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         KVSRequest,
@@ -234,7 +233,6 @@ _services = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         RegisterRequest,
@@ -264,7 +262,6 @@ def test_octets_in_the_values_of_a_map_come_back() -> None:
         assert decode(AutopilotState, encode(state)) == state
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_never_raises_anything_else(data: bytes) -> None:
     reader = MessageReader(limit=100)
@@ -280,7 +277,6 @@ def test_garbage_never_raises_anything_else(data: bytes) -> None:
         return
 
 
-@settings(deadline=None)
 @given(st.lists(st.recursive(st.none() | st.booleans() | st.integers(-5, 2**40) | _texts, st.lists), max_size=6))
 def test_messages_are_cut_however_they_arrive(values: list[Any]) -> None:
     messages = [msgpack.packb(value, use_bin_type=False) for value in values]

@@ -403,7 +403,7 @@ def test_going_away_leaves_open_streams_alone() -> None:
     run_virtual(program())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.binary(max_size=400), max_size=5), st.booleans())
 def test_garbage_ends_a_session_and_nothing_else(pieces: list[bytes], plausible: bool) -> None:
     async def program() -> None:
@@ -422,7 +422,7 @@ def test_garbage_ends_a_session_and_nothing_else(pieces: list[bytes], plausible:
     run_virtual(program(), limit_s=1000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 200_000)), max_size=20))
 def test_any_interleaving_delivers_each_stream_whole(seed: int, writes: list[tuple[int, int]]) -> None:
     async def program() -> None:

@@ -169,5 +169,5 @@ class CatalogModel(RuleBasedStateMachine):
             assert [(c.node, c.check_id) for c in found] == sorted(expected, key=lambda key: (key[0].lower(), key[1]))
 
 
-CatalogModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+CatalogModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestCatalogModel = CatalogModel.TestCase

@@ -213,5 +213,5 @@ class KVModel(RuleBasedStateMachine):
             assert kv.get(key) == DirEntry(key=key, value=value, create_index=created, modify_index=modified)
 
 
-KVModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+KVModel.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestKVModel = KVModel.TestCase

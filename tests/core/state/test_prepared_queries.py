@@ -128,7 +128,7 @@ class Queries(RuleBasedStateMachine):
 
 
 TestQueries = Queries.TestCase
-TestQueries.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestQueries.settings = settings(max_examples=25, stateful_step_count=20)
 
 
 def test_indexes_and_topics(driver: StateDriver) -> None:

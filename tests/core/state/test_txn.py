@@ -200,7 +200,7 @@ KV_OPS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(KV_OPS, min_size=1, max_size=4), max_size=6))
 def test_a_transaction_is_its_operations_one_after_the_other_or_nothing(transactions: list[list[TxnOp]]) -> None:
     """Against a second state that gets the writes as single commands, when none of them is refused."""

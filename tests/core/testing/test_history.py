@@ -117,6 +117,6 @@ def histories(draw: st.DrawFn) -> History:
 
 
 @given(histories())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_answer_is_that_of_trying_every_order(history: History) -> None:
     assert (history.explain() is None) == in_some_order(history.operations)

@@ -25,9 +25,7 @@ DISK = StoreSubject(
     {"segment_bytes": 4096, "log_cache_bytes": 1000, "map_bytes": 32 << 20, "snapshots_retained": 2},
 )
 SUBJECTS = pytest.mark.parametrize("subject", [MEMORY, DISK], ids=["memory", "disk"])
-SETTINGS = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
-)
+SETTINGS = settings(max_examples=40, stateful_step_count=40, suppress_health_check=list(HealthCheck), print_blob=True)
 
 QUICK_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """In memory where that is possible: thousands of flushes, none of which is under test."""

@@ -390,7 +390,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(kind=st.sampled_from(sorted(KINDS)), fields=st.dictionaries(names, values, max_size=4))
 def test_whatever_is_asked_is_kept_or_refused(kind: str, fields: dict[str, Any]) -> None:
     try:

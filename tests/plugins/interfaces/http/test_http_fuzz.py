@@ -110,7 +110,7 @@ def test_json_keeps_its_meaning_and_has_no_html(value: object) -> None:
     assert json.loads(gojson.encode(value, indent=True)) == value
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_keys_of_any_octets_reach_the_agent(site: Site, data: st.DataObject) -> None:
     key = data.draw(st.binary(min_size=1, max_size=30).filter(lambda k: b"/" not in k and k not in (b".", b"..")))
@@ -121,7 +121,7 @@ async def test_keys_of_any_octets_reach_the_agent(site: Site, data: st.DataObjec
     assert got.json[0]["Key"] == gojson.text_of(key)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     octets=st.binary(max_size=300), prefix=st.sampled_from([b"", b"GET ", b"PUT /v1/kv/a HTTP/1.1\r\n", b"GET /v1/kv/"])
 )

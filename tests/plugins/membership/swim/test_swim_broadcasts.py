@@ -62,7 +62,7 @@ puts = st.tuples(st.integers(1, 9), st.sampled_from(NAMES))
 takes = st.tuples(st.integers(-3, 60), st.integers(0, 8), st.integers(1, 4))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(puts, takes), max_size=60))
 def test_queue_does_what_the_rules_say(steps: list[Put | Take]) -> None:
     queue, plain = BroadcastQueue(DEPTH), PlainQueue()

@@ -33,7 +33,7 @@ def settings_for(sealing: Sealing, *, compress: bool = False) -> Settings:
     return Settings(sealed_overhead_bytes=sealing.overhead_bytes, compress_packets=compress)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     cipher=st.sampled_from(sorted(CIPHERS)),
     label=st.sampled_from((0, 1, 17, 255)),

@@ -44,7 +44,7 @@ VECTORS = {
     name: bytes.fromhex(text)
     for name, text in json.loads((Path(__file__).parent / "wire_vectors.json").read_text()).items()
 }
-small = settings(max_examples=150, deadline=None)
+small = settings(max_examples=150)
 
 
 def whole(data: bytes) -> StreamMessage:
@@ -191,7 +191,7 @@ def test_what_is_left_out_or_nil_is_zero() -> None:
 # --- what strangers may send ---
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.integers(0, 255), st.binary(max_size=200))
 def test_arbitrary_bytes_raise_nothing_but_the_peers_fault(kind: int, rest: bytes) -> None:
     data = bytes((kind,)) + rest
@@ -202,7 +202,7 @@ def test_arbitrary_bytes_raise_nothing_but_the_peers_fault(kind: int, rest: byte
             continue
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(sorted(VECTORS)), st.data())
 def test_damaged_recordings_raise_nothing_but_the_peers_fault(name: str, draw: st.DataObject) -> None:
     data = bytearray(VECTORS[name])

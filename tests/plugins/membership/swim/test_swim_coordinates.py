@@ -118,7 +118,7 @@ COORDINATES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(COORDINATES, st.one_of(NUMBERS, st.floats(0.0, 10.0))), max_size=12), st.integers(0, 99))
 def test_no_peer_makes_our_coordinate_invalid(measurements: list[tuple[Coordinate, float]], seed: int) -> None:
     vivaldi = Vivaldi(random.Random(seed))

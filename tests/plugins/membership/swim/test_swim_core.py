@@ -278,7 +278,7 @@ def test_ring_holds_a_bounded_number_for_one_time() -> None:
 # --- strangers ---
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(st.binary(max_size=120), st.sampled_from(VECTORS)), max_size=8), st.randoms())
 def test_no_packet_raises_out_of_a_step(packets: list[bytes], rng: random.Random) -> None:
     bench = Bench()

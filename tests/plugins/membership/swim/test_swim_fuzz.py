@@ -45,7 +45,7 @@ def test_no_flood_of_one_kind_fills_the_memory(campaign: Campaign) -> None:
     victim.check()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.lists(st.binary(max_size=100), max_size=10))
 def test_any_bytes_in_any_state(rng: random.Random, packets: list[bytes]) -> None:
     victim, maker = CoreVictim(rng), Maker(rng)

@@ -174,7 +174,7 @@ def is_merged(bench: Watched, action: object) -> bool:
     return bench.swim.counters["merges_refused"] + bench.swim.counters["malformed"] == refused
 
 
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 @many
@@ -234,7 +234,7 @@ def test_order_of_true_messages_does_not_matter(order: list[int], repeats: int) 
     assert bench.status("a") is MemberStatus.ALIVE
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(names, st.sampled_from(NodeState), incarnations), max_size=12), st.randoms())
 def test_gossip_and_whole_states_lead_to_the_same_end(said: list[tuple[str, NodeState, int]], rng: object) -> None:
     """What a peer knows is the same news in one exchange as message by message; the dead are only suspected."""

@@ -395,7 +395,7 @@ def test_conflict_is_answered_with_what_is_known_of_others() -> None:
 # --- strangers ---
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.one_of(

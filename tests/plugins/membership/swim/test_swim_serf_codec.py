@@ -42,7 +42,7 @@ VECTORS = {
     if "msg_user_" in name
 }
 
-small = settings(max_examples=150, deadline=None)
+small = settings(max_examples=150)
 
 
 def recorded(name: str) -> SerfMessage:
@@ -204,7 +204,7 @@ def test_filters_ask_who_is_named_and_tagged(names: list[str], tags: dict[str, s
 # --- what strangers may send ---
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.integers(0, 12), st.binary(max_size=120))
 def test_arbitrary_bytes_raise_nothing_but_the_peers_fault(kind: int, rest: bytes) -> None:
     data = bytes((kind,)) + rest
@@ -216,7 +216,7 @@ def test_arbitrary_bytes_raise_nothing_but_the_peers_fault(kind: int, rest: byte
             continue
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(VECTORS)), st.data())
 def test_damaged_recordings_raise_nothing_but_the_peers_fault(name: str, draw: st.DataObject) -> None:
     data = bytearray(VECTORS[name][1:])

@@ -88,7 +88,7 @@ def refused(action: Callable[[], object]) -> bool:
     return False
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(VECTORS)), st.data())
 def test_forged_and_truncated_messages_are_refused(name: str, data: st.DataObject) -> None:
     """Bits flipped, bytes cut, added or exchanged: a CipherError and nothing else. The version is not authenticated,
@@ -116,14 +116,14 @@ def test_forged_and_truncated_messages_are_refused(name: str, data: st.DataObjec
         assert refused(lambda: cipher.open(forged, vector["associated"]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.binary(max_size=20))
 def test_bytes_of_chance_are_refused(sealed: bytes, associated: bytes) -> None:
     assert refused(lambda: AesGcmCipher([KEY, OTHER]).open(sealed, associated))
     assert refused(lambda: AesGcmCipher([KEY, OTHER]).open(b"\x01" + sealed, associated))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(sorted(VECTORS)), st.binary(max_size=20))
 def test_a_message_replayed_elsewhere_is_refused(name: str, elsewhere: bytes) -> None:
     """Under another label or stream header, and once its key has been removed."""
