@@ -81,16 +81,17 @@ def count_member_event(event: MemberEvent, metrics: Metrics) -> None:
         metrics.counter(name).add()
 
 
-def measure(metrics: Metrics, pools: Pools, router: Router, datacenter: str) -> Runtime:
+def measure(metrics: Metrics, pools: Pools, router: Router, datacenter: str, *, is_server: bool) -> Runtime:
     """Begin; the runtime's part is to be closed."""
-    _watch_pools(pools, metrics, datacenter)
+    _watch_pool(pools, metrics)
+    if is_server:
+        _watch_members(pools, metrics, datacenter)
     _watch_calls(router, metrics)
     return Runtime(metrics)
 
 
-def _watch_pools(pools: Pools, metrics: Metrics, datacenter: str) -> None:
-    """Show the members, and what waits to be told to them."""
-    labels = (("datacenter", datacenter),)
+def _watch_pool(pools: Pools, metrics: Metrics) -> None:
+    """Show how the gossip is, and what waits to be told."""
 
     def source() -> None:
         stats = pools.lan.stats()
@@ -102,6 +103,15 @@ def _watch_pools(pools: Pools, metrics: Metrics, datacenter: str) -> None:
         for key in stats.keys() - _NOT_COUNTS:
             if (total := _number(stats, key)) is not None:
                 metrics.counter(f"memberlist.{key}").follow(total)
+
+    metrics.before_showing(source)
+
+
+def _watch_members(pools: Pools, metrics: Metrics, datacenter: str) -> None:
+    """Show how many there are. Servers do, as in Consul: going through a large pool on every agent would be no use."""
+    labels = (("datacenter", datacenter),)
+
+    def source() -> None:
         members = pools.lan.members()
         servers = sum(member.tags.get("role") == "consul" for member in members)
         metrics.gauge("members.servers", labels).set(servers)
