@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consul_kernel.contracts.metrics import NO_METRICS
@@ -51,7 +51,6 @@ def the(values: list[SampledValue], name: str) -> SampledValue:
 # --- instruments ---
 
 
-@settings(deadline=None)  # an example may be slow on a busy machine
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=3 * RECENT))
 def test_a_sample_adds_up_to_what_came(values: list[float]) -> None:
     sample = SampleInstrument("a", (), "")
@@ -258,7 +257,6 @@ def figures(text: str) -> Iterator[tuple[str, float, str, float]]:
         yield found[1], float(found[2]), found[3], float(found[4] or 1)
 
 
-@settings(deadline=None)  # an example may be slow on a busy machine
 @given(st.lists(st.floats(0.001, 1e5), min_size=1, max_size=50))
 def test_statsd_hears_count_sum_and_extremes(values: list[float]) -> None:
     registry = MetricsRegistry(Clock())
