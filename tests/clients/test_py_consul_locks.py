@@ -35,7 +35,7 @@ def formed(cluster: Cluster) -> tuple[list[AgentProcess], AgentProcess]:
     servers = cluster.servers(3)
     agent = cluster.client("c1", servers)
     agent.wait_leader()
-    wait_for(lambda: len(agent.get("/v1/catalog/nodes")) == 4, "all four nodes in the catalog")
+    wait_for(lambda: len(agent.get("/v1/health/state/passing")) == 4, "serfHealth of all four nodes")
     return servers, agent
 
 
