@@ -37,7 +37,8 @@ class Disk:
         self._under_way: deque[tuple[Sequence[Change], Callable[[], object] | None]] = deque()
         self._last_due_ms = 0
         self._hangs_until_ms = 0
-        self._crashes = 0
+        self._appointments = 0
+        """Which ones count: those made before a crash, or before the disk was mended, do not."""
 
     def __len__(self) -> int:
         """How many writes are under way."""
@@ -52,14 +53,14 @@ class Disk:
         due_ms = max(self._timeline.now_ms, self._last_due_ms) + low + int(rng.random() * (high - low + 1))
         self._last_due_ms = due_ms
         self._under_way.append((changes, done))
-        self._timeline.at(due_ms, self._flush, self._crashes)
+        self._timeline.at(due_ms, self._flush, self._appointments)
 
-    def _flush(self, crashes: int) -> None:
+    def _flush(self, appointments: int) -> None:
         """One write is due: the oldest, whichever it was that made the appointment."""
-        if crashes != self._crashes:
+        if appointments != self._appointments:
             return
         if self._timeline.now_ms < self._hangs_until_ms:
-            self._timeline.at(self._hangs_until_ms, self._flush, crashes)
+            self._timeline.at(self._hangs_until_ms, self._flush, appointments)
             return
         changes, done = self._under_way.popleft()
         for change in changes:
@@ -71,15 +72,18 @@ class Disk:
         """Finish nothing for a while."""
         self._hangs_until_ms = max(self._hangs_until_ms, self._timeline.now_ms + duration_ms)
 
-    def recover(self) -> None:
-        """Hang no longer: writes that have appointments at the end of it keep them."""
-        self._hangs_until_ms = self._timeline.now_ms
+    def mend(self) -> None:
+        """Hang no longer: what is under way is finished now."""
+        self._hangs_until_ms = self._last_due_ms = self._timeline.now_ms
+        self._appointments += 1
+        for _ in self._under_way:
+            self._timeline.after(0, self._flush, self._appointments)
 
     def crash(self) -> None:
         """The owner ended, or the power did."""
         changes = [change for write, _ in self._under_way for change in write]
         self._under_way.clear()
-        self._crashes += 1
+        self._appointments += 1
         self._last_due_ms = 0
         for change in changes[: self._rng.randint(0, len(changes))]:
             change()
