@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from consul_kernel.contracts.consensus import Server
+from consul_kernel.contracts.consensus import Role, Server
 from consul_kernel.contracts.store import HardState, LogEntry
 from consul_kernel_raft.core import (
+    Limits,
     Timing,
     configurations,
     election,
@@ -21,7 +22,13 @@ from consul_kernel_raft.core import (
     raft,
     replication,
 )
-from consul_kernel_raft.core.messages import AppendEntries, InstallSnapshot, InstallSnapshotResponse, Message
+from consul_kernel_raft.core.messages import (
+    AppendEntries,
+    InstallSnapshot,
+    InstallSnapshotResponse,
+    Message,
+    RequestVote,
+)
 from consul_kernel_raft.core.state import RaftState
 from consul_kernel_raft.core.tracker import ReplicationTracker
 
@@ -267,3 +274,49 @@ def apply_before_it_is_durable(patch: pytest.MonkeyPatch) -> None:
         return list(self.log.entries(self.applied_index + 1, self.commit_index, self.commit_index, limit))
 
     patch.setattr(raft.Raft, "_committed", committed)
+
+
+def vote_twice_in_a_term(patch: pytest.MonkeyPatch) -> None:
+    """Whoever asks gets the vote, also when another has it (§5.2)."""
+    true_vote = election._vote
+
+    def vote(state: RaftState, request: RequestVote, now_ms: int) -> None:
+        if request.term == state.term and state.role is Role.FOLLOWER:
+            state.vote = ""
+        true_vote(state, request, now_ms)
+
+    patch.setattr(election, "_vote", vote)
+
+
+def stand_without_asking_first(patch: pytest.MonkeyPatch) -> None:
+    """There is no pre-vote, so that a server that hears nobody raises its term again and again (thesis §9.6)."""
+
+    def ask_first(state: RaftState, now_ms: int) -> None:
+        election.stand(state, now_ms, transfer=False)
+
+    patch.setattr(election, "_ask_first", ask_first)
+
+
+def ignore_the_window(patch: pytest.MonkeyPatch) -> None:
+    """However slow a follower is, it is sent more (etcd's MaxInflightMsgs)."""
+
+    def is_full(self: progress.Progress, limits: Limits) -> bool:
+        return self.state is progress.ProgressState.SNAPSHOT or (
+            self.state is progress.ProgressState.PROBE and self.paused
+        )
+
+    patch.setattr(progress.Progress, "is_full", is_full)
+
+
+def drop_what_is_not_known_to_be_committed(patch: pytest.MonkeyPatch) -> None:
+    """A leader whose commitment makes no progress drops the rest of its log, to begin anew (§5.3)."""
+    true_heartbeats = replication.broadcast_heartbeats
+
+    def broadcast_heartbeats(state: RaftState, now_ms: int) -> None:
+        leadership = state.leadership
+        if leadership is not None and leadership.term_start_index <= state.commit_index < state.log.last_index:
+            is_late = now_ms > leadership.tracker.contact_ms() + 100
+            state.truncate_from(state.commit_index + 1 if is_late else state.log.last_index + 1, now_ms)
+        true_heartbeats(state, now_ms)
+
+    patch.setattr(raft, "broadcast_heartbeats", broadcast_heartbeats)

@@ -8,7 +8,7 @@ from consul_kernel.testing.simulation import ViolationError
 from consul_kernel_raft.simulation.course import Course
 from consul_kernel_raft.simulation.options import RaftOptions
 
-from . import raft_scenarios_lease, raft_scenarios_log, raft_scenarios_servers
+from . import raft_scenarios_elections, raft_scenarios_lease, raft_scenarios_log, raft_scenarios_servers
 
 Scenario = Callable[[int], None]
 
@@ -23,6 +23,7 @@ def any_course(seed: int) -> None:
 
 
 RUNS: tuple[Scenario, ...] = (
+    *raft_scenarios_elections.SCENARIOS,
     *raft_scenarios_lease.SCENARIOS,
     *raft_scenarios_log.SCENARIOS,
     *raft_scenarios_servers.SCENARIOS,

@@ -8,8 +8,11 @@ from typing import NamedTuple
 import pytest
 
 from consul_kernel.testing.simulation import ViolationError
+from consul_kernel_raft.simulation import course, invariants
 from simulation import raft_known_bugs as bugs
+from simulation import raft_staging
 from simulation.raft_scenarios import RUNS, SCENARIO_SEEDS, Scenario, any_course
+from simulation.raft_scenarios_elections import removed_server_does_not_know, two_stand_at_once
 from simulation.raft_scenarios_lease import (
     answers_come_late,
     disk_of_the_leader_hangs,
@@ -67,6 +70,10 @@ BUGS = (
     Bug(bugs.lead_with_a_disk_that_hangs, disk_of_the_leader_hangs, "the leader whose disk hangs gives way"),
     Bug(bugs.tell_of_a_commitment_once, notice_of_a_commitment_is_lost, "a commitment becomes known"),
     Bug(bugs.follow_a_leader_of_the_past, message_of_the_past_arrives_late, "LeaderCompleteness"),
+    Bug(bugs.vote_twice_in_a_term, two_stand_at_once, "ElectionSafety: s. and s. lead in term 3"),
+    Bug(bugs.stand_without_asking_first, removed_server_does_not_know, "Stability: in calm, s. comes to term 3"),
+    Bug(bugs.ignore_the_window, any_course, "BoundedState: s. has .* appends under way"),
+    Bug(bugs.drop_what_is_not_known_to_be_committed, any_course, "LeaderAppendOnly|OneChange"),
     Bug(bugs.apply_before_it_is_durable, any_course, "StateMachineSafety: .* which is not durable"),
 )
 
@@ -92,4 +99,39 @@ def test_every_known_bug_is_put_back() -> None:
     functions = [function for _, function in inspect.getmembers(bugs, inspect.isfunction)]
     known = {function for function in functions if [*inspect.signature(function).parameters] == ["patch"]}
     assert {bug.patch for bug in BUGS} == known
-    assert len(known) >= 24
+    assert len(known) >= 28
+
+
+ALONE = {
+    invariants.Agreement: (bugs.vote_for_any_log, any_course),
+    invariants.BoundedState: (bugs.ignore_the_window, any_course),
+    invariants.CurrentReads: (bugs.read_without_asking, former_leader_is_asked_to_read),
+    invariants.Durability: (bugs.answer_before_persisting, any_course),
+    invariants.ElectionSafety: (bugs.vote_twice_in_a_term, two_stand_at_once),
+    invariants.LatestConfiguration: (
+        bugs.keep_a_configuration_that_was_truncated,
+        former_leader_has_entries_of_its_own,
+    ),
+    invariants.LeaderAppendOnly: (bugs.drop_what_is_not_known_to_be_committed, any_course),
+    invariants.LeaderCompleteness: (bugs.commit_by_counting, figure_8),
+    invariants.Lease: (bugs.vote_while_the_leader_lives, follower_that_hears_nothing_stands),
+    invariants.Linearizability: (bugs.vote_for_any_log, any_course),
+    invariants.LogMatching: (bugs.overwrite_without_checking, former_leader_has_entries_of_its_own),
+    invariants.OneChange: (bugs.change_servers_twice_at_once, one_leader_changes_the_servers_twice),
+    invariants.PersistentState: (bugs.install_over_a_newer_state, snapshot_comes_late),
+    invariants.Stability: (bugs.stand_without_asking_first, removed_server_does_not_know),
+    invariants.StateMachineSafety: (bugs.count_own_log_before_it_is_durable, leader_forgets_what_one_follower_has),
+}
+"""For each invariant a bug that it finds where nothing else is watched: none of them holds by itself."""
+
+
+@pytest.mark.parametrize("watched", [type(one) for one in invariants.all_invariants()])
+def test_each_invariant_finds_something(
+    watched: type[invariants.RaftInvariant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch, scenario = ALONE[watched]
+    patch(monkeypatch)
+    monkeypatch.setattr(raft_staging, "all_invariants", lambda: [watched()])
+    monkeypatch.setattr(course, "all_invariants", lambda: [watched()])
+    with pytest.raises(ViolationError, match=watched.__name__):
+        run_seeds(scenario)

@@ -24,6 +24,9 @@ _CALM_CLIENT_MS: Final = 20
 _PROGRESS_MS: Final = 10_000
 """Within so long of the last fault clients get their answers again, and servers keep up."""
 _WRITES: Final = 5
+_LATE_MS: Final = 50
+_UNDER_WAY_MS: Final = 300
+"""Within so long of the last fault what was begun before it is over: a transfer takes an election timeout."""
 _REST_MS: Final = 5_000
 """Within so long of the last request all servers have the same."""
 _LOOK_AROUND_MS: Final = 400
@@ -109,16 +112,19 @@ class Course:
         self._workload.interval_ms = _CALM_CLIENT_MS
         for server in world.servers.values():
             world.start(server)
-            server.storage.log_disk.recover()
+            server.storage.log_disk.mend()
+        world.forget_late_messages(_LATE_MS)
 
     def _recover(self) -> None:
         """Liveness: once faults stop, clients are answered, and servers keep up."""
         world = self.world
         target = world.clients.writes + _WRITES
+        began_ms = world.timeline.now_ms
         took_ms = world.timeline.run_until_true(
             lambda: world.clients.writes >= target and self._keep_up(), _PROGRESS_MS, "no progress in calm", every_ms=20
         )
         self._figures.append(Figure(name="progress after the last fault", value=took_ms, unit="ms"))
+        world.timeline.run_until(began_ms + _UNDER_WAY_MS)
 
     def _keep_up(self) -> bool:
         """Whether all voters have applied nearly everything, and one of them leads."""

@@ -31,8 +31,8 @@ class RaftOptions(SimulationOptions, frozen=True, forbid_unknown_fields=True, kw
     """
     faults: str = "mix"
     """What goes wrong: what the mix says, `none`, or some of partition, isolate, one-way, asymmetric, loss, lag, late,
-    repeat, leader-deaf, leader-mute, leader-link, crash, crash-inside, pause, slow-disk, hung-disk, clock, snapshot,
-    transfer, change, crash-all, with commas between them.
+    repeat, leader-deaf, leader-mute, leader-link, crash, crash-inside, pause, slow-disk, hung-disk, full-disk, clock,
+    snapshot, transfer, change, crash-all, with commas between them.
     """
     fault_interval_ms: Count = 0
     """The mean time between two faults; 0 leaves it to the seed."""

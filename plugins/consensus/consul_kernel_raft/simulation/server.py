@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from consul_kernel.contracts.consensus import Server
+from consul_kernel.contracts.store import LogEntry
 from consul_kernel.testing.simulation import Clock, Process
-from consul_kernel_raft.core import Event, Raft, ReadState, Ready, Timer, Write, WriteDone
+from consul_kernel_raft.core import Event, OutOfRoom, Raft, ReadState, Ready, RoomAgain, Timer, Write, WriteDone
+from consul_kernel_raft.core.entry import EntryKind
+from consul_kernel_raft.core.room import LOG, STATE
 
 from .clients import Request
 from .machine import Machine
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from .world import World
 
 _TIMER = Timer()
+_RETRY_MS = 50
+"""How long a server waits before it looks whether its disk has room again."""
 
 
 class SimServer:
@@ -78,6 +84,7 @@ class Life(Process[Event]):
         self._world = world
         self._rng = rng
         self._turn_is_due = False
+        self._waits_for_room = False
 
     def begin(self) -> None:
         """Do what there is to do at the start, and wait for the first deadline."""
@@ -155,7 +162,7 @@ class Life(Process[Event]):
         if ready.write is not None:
             if self.fuse is not None:
                 self._burn()
-            self.server.storage.write(ready.write, partial(self._written, ready.write))
+            self._begin_write(ready.write)
         for message in ready.messages:
             if self.fuse is not None:
                 self._burn()
@@ -163,16 +170,39 @@ class Life(Process[Event]):
         for read in ready.reads:
             self._read_confirmed(read)
         if ready.committed:
-            for entry in ready.committed:
-                if self.fuse is not None:
-                    self._burn()
-                world.apply(self, entry)
-                request = self.writes.pop(entry.index, None)
-                if request is not None and request.term == entry.term:
-                    world.clients.finish(request, entry.index)
-            self.raft.advance(ready.committed[-1].index)
+            self._apply(ready.committed)
+
+    def _apply(self, committed: Sequence[LogEntry]) -> None:
+        if self.server.storage.is_full and any(entry.kind == EntryKind.COMMAND for entry in committed):
+            self.raft.step(OutOfRoom(STATE), self.raft.stepped_ms)
+            self.timeline.after(_RETRY_MS, self.give, RoomAgain(STATE))
+            return
+        world = self._world
+        for entry in committed:
+            if self.fuse is not None:
+                self._burn()
+            world.apply(self, entry)
+            request = self.writes.pop(entry.index, None)
+            if request is not None and request.term == entry.term:
+                world.clients.finish(request, entry.index)
+        self.raft.advance(committed[-1].index)
+
+    def _begin_write(self, write: Write) -> None:
+        """As soon as there is room for it."""
+        if not self.running:
+            return
+        if not self.server.storage.is_full:
+            self.server.storage.write(write, partial(self._written, write))
+            return
+        if not self._waits_for_room:
+            self._waits_for_room = True
+            self.timeline.after(0, self.give, OutOfRoom(LOG))
+        self.timeline.after(_RETRY_MS, self._begin_write, write)
 
     def _written(self, write: Write) -> None:
+        if self._waits_for_room:
+            self._waits_for_room = False
+            self.give(RoomAgain(LOG))
         if write.snapshot is not None:
             self.server.machine = self.server.storage.find(write.snapshot.id).state.copy()
         self.give(WriteDone(write.number))

@@ -36,7 +36,7 @@ class Snapshots:
     def take(self, server: SimServer, trailing: int) -> None:
         """Snapshot what a server has applied; then its log is compacted but for some entries."""
         life, machine = server.life, server.machine
-        if life is None or life.raft.log.pending_snapshot is not None:
+        if life is None or life.raft.log.pending_snapshot is not None or server.storage.is_full:
             return
         raft, index = life.raft, machine.applied_index
         term = raft.log.term(index)
@@ -72,7 +72,7 @@ class Snapshots:
     def _arrived(self, message: InstallSnapshot, snapshot: StoredSnapshot) -> None:
         """The receiver keeps it under a name of its own, and is told when it is durable."""
         target = self._world.servers[message.to]
-        if target.life is None:
+        if target.life is None or target.storage.is_full:
             return
         self.arrived += 1
         point = replace(snapshot.point, id=self._name(target, snapshot.point.index))

@@ -36,6 +36,8 @@ class Storage:
         self.log_disk = Disk(timeline, rng)
         self.snapshot_disk = Disk(timeline, rng)
         self.hard_state = HardState()
+        self.is_full = False
+        """Whether there is no room for anything. Whoever writes has to look."""
         self.snapshots: list[StoredSnapshot] = []
         """The newest ones, oldest first."""
         self._stored: list[LogEntry] = []

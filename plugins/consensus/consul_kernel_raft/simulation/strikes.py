@@ -41,6 +41,7 @@ class Strikes:
             "pause": self._pause,
             "slow-disk": self._slow_disk,
             "hung-disk": self._hung_disk,
+            "full-disk": self._full_disk,
             "clock": self._clock,
             "snapshot": self._snapshot,
             "transfer": self._transfer,
@@ -139,6 +140,16 @@ class Strikes:
     def _hung_disk(self, fault: Fault, rng: random.Random) -> None:
         """A disk finishes nothing, often for longer than a leader waits for it."""
         self._victim(rng).storage.log_disk.hang(rng.randint(100, 1_500))
+
+    def _full_disk(self, fault: Fault, rng: random.Random) -> Undo:
+        """There is no room for entries, nor for what they would change in the state."""
+        storage = self._victim(rng).storage
+        storage.is_full = True
+
+        def undo() -> None:
+            storage.is_full = False
+
+        return undo
 
     def _clock(self, fault: Fault, rng: random.Random) -> None:
         """A clock goes on at another rate; those of two servers differ by as much as the lease allows for at most."""

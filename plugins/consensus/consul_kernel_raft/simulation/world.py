@@ -62,6 +62,7 @@ class World:
         self.settled = False
         """Whether everything has come right since the last fault."""
         self.messages = 0
+        self._era = self._oldest_era = 0
         self.crashes = 0
         self.servers = {name: self._create(name) for name in (f"s{number}" for number in range(1, servers + 1))}
         for server in self.servers.values():
@@ -159,9 +160,21 @@ class World:
             return
         target = self.servers[message.to]
         for delay_ms in delays_ms:
-            timeline.after(delay_ms, self.step, target, message)
+            timeline.after(delay_ms, self._deliver, target, message, self._era)
         if not delays_ms and isinstance(message, AppendEntries) and self.rng.random() < _NOTICED_RATE:
             timeline.after(self.rng.randint(1, 100), life.give, Unreachable(message.to))
+
+    def _deliver(self, target: SimServer, message: Message, era: int) -> None:
+        if target.life is not None and era >= self._oldest_era:
+            target.life.give(message)
+
+    def forget_late_messages(self, after_ms: int) -> None:
+        """What is sent before now, and has not arrived after a while, never will."""
+        self._era += 1
+        self.timeline.after(after_ms, self._begin_era, self._era)
+
+    def _begin_era(self, era: int) -> None:
+        self._oldest_era = era
 
     # --- clients ---
 

@@ -19,7 +19,25 @@ from .persistent_state import PersistentState
 from .stability import Stability
 from .state_machine_safety import StateMachineSafety
 
-__all__ = ["RaftInvariant", "all_invariants"]
+__all__ = [
+    "Agreement",
+    "BoundedState",
+    "CurrentReads",
+    "Durability",
+    "ElectionSafety",
+    "LatestConfiguration",
+    "LeaderAppendOnly",
+    "LeaderCompleteness",
+    "Lease",
+    "Linearizability",
+    "LogMatching",
+    "OneChange",
+    "PersistentState",
+    "RaftInvariant",
+    "Stability",
+    "StateMachineSafety",
+    "all_invariants",
+]
 
 
 def all_invariants() -> list[RaftInvariant]:

@@ -14,6 +14,7 @@ class Agreement(RaftInvariant):
     """Learners too, and those that were given it by a snapshot."""
 
     def at_rest(self, world: World) -> None:
+        self.require(world.leaders() != [], "nobody leads")
         leader = world.leaders()[-1]
         expected = leader.machine
         for server in leader.running.raft.configuration.servers:
