@@ -12,8 +12,11 @@ from .tracker import quorum_size
 
 def election_timeout(state: RaftState, now_ms: int) -> None:
     """No word from a leader for too long (§5.2), or no outcome of the last election."""
-    if not state.may_stand or state.log.pending_snapshot is not None or state.without_room:
+    if not state.may_stand:
         state.reset_election_timer(now_ms)
+        return
+    if state.log.pending_snapshot is not None or state.without_room:
+        _set_candidate_timer(state, now_ms)  # look again later: a single voter's own timeout has no length
         return
     if state.voters == {state.id}:
         stand(state, now_ms, transfer=False)

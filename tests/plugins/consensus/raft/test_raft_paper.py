@@ -33,6 +33,7 @@ from consul_kernel_raft.core.messages import (
     SnapshotPoint,
     TimeoutNow,
 )
+from consul_kernel_raft.core.room import LOG
 from plugins.consensus.raft.raft_pair import SERVERS, TIMING, Bench, nonvoter, vote
 
 MessageT = TypeVar("MessageT")
@@ -508,6 +509,18 @@ def test_a_leader_whose_disk_hangs_gives_way_to_a_voter_that_has_everything_thes
     assert deadline_ms <= until_ms
     assert only(bench.step(Timer()), TimeoutNow).to == "c"
     assert (bench.raft.role, bench.raft.lease_until_ms) == (Role.FOLLOWER, 0)
+
+
+def test_a_single_server_without_room_looks_again_later() -> None:
+    bench = Bench(servers=SERVERS[:1])
+    bench.flushing = False
+    bench.step(Timer())
+    bench.step(OutOfRoom(LOG))
+    for _ in range(3):
+        bench.now_ms = max(bench.now_ms, bench.raft.deadline_ms() or 0)
+        bench.step(Timer())
+        assert (bench.raft.deadline_ms() or 0) >= bench.now_ms + TIMING.election_timeout_ms
+    assert bench.raft.role is not Role.LEADER
 
 
 def test_a_single_server_waits_for_its_disk() -> None:
