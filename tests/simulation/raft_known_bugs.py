@@ -297,6 +297,11 @@ def stand_without_asking_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(election, "_ask_first", ask_first)
 
 
+def look_at_once_whether_there_is_room(patch: pytest.MonkeyPatch) -> None:
+    """A single voter without room on its disk asks again at once, and again, and does nothing else."""
+    patch.setattr(election, "_set_candidate_timer", RaftState.reset_election_timer)
+
+
 def ignore_the_window(patch: pytest.MonkeyPatch) -> None:
     """However slow a follower is, it is sent more (etcd's MaxInflightMsgs)."""
 

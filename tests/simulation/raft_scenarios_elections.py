@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from consul_kernel_raft.core import ChangeConfiguration
 
-from .raft_staging import heal, isolate, leader_of_three, stand, wait
+from .raft_staging import heal, isolate, leader_of_three, quorum, stand, wait, wait_for_lease
 
 
 def two_stand_at_once(seed: int) -> None:
@@ -32,4 +32,21 @@ def removed_server_does_not_know(seed: int) -> None:
     world.watch.check_rest()
 
 
-SCENARIOS: tuple[Callable[[int], None], ...] = (two_stand_at_once, removed_server_does_not_know)
+def single_voter_has_no_room(seed: int) -> None:
+    """It stands after a restart, and its disk is full; there is room later, and it goes on."""
+    world = quorum(seed, 1, 1)
+    server = wait_for_lease(world)
+    world.crash(server)
+    server.storage.is_full = True
+    world.start(server)
+    world.timeline.run_for(3_000)
+    assert world.leaders() == []
+    server.storage.is_full = False
+    wait(world, lambda: world.leaders() == [server])
+
+
+SCENARIOS: tuple[Callable[[int], None], ...] = (
+    two_stand_at_once,
+    removed_server_does_not_know,
+    single_voter_has_no_room,
+)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from consul_kernel.contracts.store import LogEntry
+from consul_kernel.testing.simulation import ViolationError
 from consul_kernel_raft.core.messages import Message
 
 from .invariants import RaftInvariant
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .world import World
 
 _LOOK_EVERY_MS = 50
+_STEPS_OF_A_MOMENT = 4_096
+"""Steps, a power of two, in which time must pass: more than wait for a server that stood still."""
 
 
 class Watch:
@@ -33,6 +36,7 @@ class Watch:
         self._finished = [one.finished for one in invariants if _defines(one, "finished")]
         self._look = [one.look for one in invariants if _defines(one, "look")]
         self._seen: dict[str, tuple[object, ...]] = {}
+        self._moment_ms = -1
         world.timeline.after(_LOOK_EVERY_MS, self.look)
 
     def started(self, life: Life) -> None:
@@ -41,6 +45,8 @@ class Watch:
 
     def after_step(self, life: Life) -> None:
         self.steps += 1
+        if not self.steps % _STEPS_OF_A_MOMENT:
+            self._check_pace(life)
         world, raft, name = self._world, life.raft, life.name
         log = raft.log
         seen = (
@@ -60,6 +66,12 @@ class Watch:
             self._seen[name] = seen
             for look in self._changed:
                 look(world, life)
+
+    def _check_pace(self, life: Life) -> None:
+        now_ms = self._world.timeline.now_ms
+        if now_ms == self._moment_ms:
+            raise ViolationError(f"{life.name} and others take {_STEPS_OF_A_MOMENT} steps without an end")
+        self._moment_ms = now_ms
 
     def sending(self, life: Life, message: Message) -> None:
         for look in self._sending:
