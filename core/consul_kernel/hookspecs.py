@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pluggy
 
+from consul_kernel.contracts.check import CheckPlugin
 from consul_kernel.contracts.cipher import CipherPlugin
 from consul_kernel.contracts.consensus import ConsensusPlugin, LeaderChange
 from consul_kernel.contracts.interface import AgentApi, InterfacePlugin
@@ -54,6 +55,11 @@ def consul_kernel_register_store() -> StorePlugin:  # type: ignore[empty-body]
 @hookspec
 def consul_kernel_register_interface() -> InterfacePlugin:  # type: ignore[empty-body]
     """A way in from outside."""
+
+
+@hookspec
+def consul_kernel_register_check() -> CheckPlugin:  # type: ignore[empty-body]
+    """How the health of something is probed."""
 
 
 # --- notices: any number of plugins may listen ---

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+import msgspec
 import pluggy
 
 from consul_kernel import hookspecs
+from consul_kernel.contracts.check import CheckPlugin
 from consul_kernel.contracts.errors import PluginLoadError
 from consul_kernel.contracts.plugin import SUPPORTED_API_VERSIONS, Plugin, PluginConfig, PluginKind
 
@@ -79,6 +82,10 @@ class PluginManager:
             self._loaded[key] = self._describe(installed, module)
         return self._loaded[key]
 
+    def names(self, kind: PluginKind) -> Sequence[str]:
+        """What the installed plugins of a kind are called. Imports nothing."""
+        return list(dict.fromkeys(plugin.name for plugin in self._offered(kind)))
+
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a notice of every loaded plugin; what one raises is logged with its name and goes no further."""
         caller: pluggy.HookCaller = getattr(self._pluggy.hook, hook)
@@ -89,9 +96,7 @@ class PluginManager:
                 logger.exception("plugin %s failed in %s", implementation.plugin_name, hook)
 
     def _find(self, kind: PluginKind, name: str) -> InstalledPlugin:
-        if self._installed is None:
-            self._installed = installed_plugins()
-        offered = [plugin for plugin in self._installed if plugin.kind is kind]
+        offered = self._offered(kind)
         matches = [plugin for plugin in offered if plugin.name == name]
         if len(matches) == 1:
             return matches[0]
@@ -102,6 +107,11 @@ class PluginManager:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise PluginLoadError(f"no {kind} plugin named {name!r} is installed (installed: {', '.join(names)}){hint}")
+
+    def _offered(self, kind: PluginKind) -> list[InstalledPlugin]:
+        if self._installed is None:
+            self._installed = installed_plugins()
+        return [plugin for plugin in self._installed if plugin.kind is kind]
 
     def _import(self, installed: InstalledPlugin) -> object:
         try:
@@ -148,4 +158,12 @@ def _descriptor_fault(installed: InstalledPlugin, descriptor: object) -> str:
     create: object = descriptor.create
     if not callable(create):
         return "has a create that cannot be called"
+    return _check_fault(descriptor) if installed.kind is PluginKind.CHECK else ""
+
+
+def _check_fault(descriptor: Plugin[Any, Any]) -> str:
+    if not isinstance(descriptor, CheckPlugin):
+        return "registered a Plugin where a CheckPlugin was expected"
+    if descriptor.name not in (field.encode_name for field in msgspec.structs.fields(descriptor.config_type)):
+        return f"has a config_type without the key {descriptor.name!r}, by which definitions choose it"
     return ""

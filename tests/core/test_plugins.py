@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from consul_kernel import plugins as plugins_module
+from consul_kernel.contracts.check import CheckPlugin
 from consul_kernel.contracts.errors import PluginLoadError
 from consul_kernel.contracts.plugin import Plugin, PluginConfig, PluginKind
 from consul_kernel.hookspecs import hookimpl
@@ -77,6 +78,7 @@ def test_every_default_plugin_is_installed_once() -> None:
         ("store", "disk"),
         ("interface", "http"),
         ("interface", "dns"),
+        *(("check", name) for name in ("args", "docker_container_id", "grpc", "h2ping", "http", "tcp", "udp")),
     ]:
         assert found.count(expected) == 1
 
@@ -177,3 +179,34 @@ def test_a_listener_that_raises_is_logged_and_the_others_are_told(
 
 def test_the_default_config_is_an_empty_block() -> None:
     assert descriptor().config_type is PluginConfig
+
+
+class PingConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Keys of the check `ping`."""
+
+    ping: str = ""
+
+
+@pytest.mark.parametrize(
+    ("registered", "fault"),
+    [
+        (descriptor("ping", config_type=PingConfig), "registered a Plugin where a CheckPlugin was expected"),
+        (
+            CheckPlugin(name="ping", api=1, create=lambda context, config: object()),  # type: ignore[arg-type,return-value]
+            "config_type without the key 'ping', by which definitions choose it",
+        ),
+    ],
+)
+def test_a_check_is_described_by_more(shelf: Shelf, registered: object, fault: str) -> None:
+    module = types.ModuleType("check_plugin")
+
+    @hookimpl
+    def consul_kernel_register_check() -> object:
+        return registered
+
+    vars(module)["consul_kernel_register_check"] = consul_kernel_register_check
+    shelf.offer(PluginKind.CHECK, "ping", module)
+    manager = PluginManager()
+    assert manager.names(PluginKind.CHECK) == ["ping"]
+    with pytest.raises(PluginLoadError, match=fault):
+        manager.load(PluginKind.CHECK, "ping")

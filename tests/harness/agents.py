@@ -77,7 +77,7 @@ class AgentProcess:
         self.name = name
         self.home = home / name
         self.home.mkdir(parents=True, exist_ok=True)
-        self._python = python
+        self.python = python
         self.prefix = prefix
         http, dns, lan, wan, server = free_ports(5)
         self.http = f"127.0.0.1:{http}"
@@ -110,7 +110,7 @@ class AgentProcess:
             self.process = subprocess.Popen(
                 [
                     *self.prefix,
-                    *(self._python, "-m", "consul_kernel.cli.main", "agent", "-config-file", str(self.file)),
+                    *(self.python, "-m", "consul_kernel.cli.main", "agent", "-config-file", str(self.file)),
                     *extra,
                 ],
                 stdout=log,

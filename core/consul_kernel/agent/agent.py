@@ -99,6 +99,7 @@ class Agent:
             call=lambda method, request: self._router.call(method, request),
             member_count=lambda: len(self._pools.lan.members()),
             rng=self._rng,
+            plugins=plugins,
         )
         self.local = self._registry.local
         self._coordinates = CoordinateSync(

@@ -20,13 +20,13 @@ class Configured:
         self._checks: dict[str, CheckDefinition] = {}
 
     def validate(self, services: Sequence[ServiceDefinition], checks: Sequence[CheckDefinition]) -> None:
-        """Raises RequestError where `follow` would refuse one of them. Nothing changes."""
+        """Raises RequestError or AgentError where `follow` would refuse one of them. Nothing changes."""
         for service in services:
             node_service(service)
             for check in service_checks(service):
-                self._local.make_runner(check)
+                self._local.make_runner(check, from_file=True)
         for check in checks:
-            self._local.make_runner(node_check(check))
+            self._local.make_runner(node_check(check), from_file=True)
 
     def follow(self, services: Sequence[ServiceDefinition], checks: Sequence[CheckDefinition]) -> None:
         """Register what is new or has changed, deregister what the file has dropped, leave alone what is as it was.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 
 import msgspec
 
@@ -12,7 +13,10 @@ from consul_kernel.structs.duration import format_duration_ns
 from consul_kernel.structs.metadata import metadata_fault
 from consul_kernel.structs.service import NodeService, ServiceAddress, ServiceConnect, ServiceDefinition, Weights
 
-from .checks.kinds import STATUSES, CheckKind, check_kind, validate_check
+from .checks.kinds import STATUSES, validate_check
+
+DEREGISTER_AFTER_MIN_S = 60.0
+"""Consul's floor of `deregister_critical_service_after`."""
 
 
 def node_service(definition: ServiceDefinition) -> NodeService:
@@ -77,10 +81,9 @@ def node_check(definition: CheckDefinition) -> CheckDefinition:
 
 
 def health_check(
-    definition: CheckDefinition, *, node: str, service: NodeService | None, standalone: bool
+    definition: CheckDefinition, *, node: str, service: NodeService | None, standalone: bool, shown_type: str
 ) -> HealthCheck:
     """The catalog's record of a check that starts. Only checks defined by themselves show their times."""
-    kind = check_kind(definition)
     return HealthCheck(
         node=node,
         check_id=definition.id,
@@ -90,10 +93,16 @@ def health_check(
         service_id=definition.service_id,
         service_name=service.service if service else "",
         service_tags=list(service.tags or []) if service else [],
-        type=kind if kind is CheckKind.MAINTENANCE else validate_check(definition),
+        type=shown_type,
         interval=format_duration_ns(definition.interval) if standalone else "",
         timeout=format_duration_ns(definition.timeout) if standalone else "",
     )
+
+
+def deregister_after_s(definition: CheckDefinition) -> float:
+    """How long a service may be critical before it is taken out; never, where the definition does not say."""
+    after_s = definition.deregister_critical_service_after / 1e9
+    return max(after_s, DEREGISTER_AFTER_MIN_S) if after_s > 0 else math.inf
 
 
 def _tagged_addresses(definition: ServiceDefinition) -> dict[str, ServiceAddress] | None:

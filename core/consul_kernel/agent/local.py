@@ -17,22 +17,23 @@ from consul_kernel.structs.check import (
     CheckStatus,
     HealthCheck,
 )
+from consul_kernel.structs.check_keys import ClaimKeys, refuse_keys
 from consul_kernel.structs.service import NodeService, ServiceDefinition
 
 from .check_log import log_status
-from .checks.kinds import CheckKind, check_kind
+from .checks.admitting import MakeRunner, admit, admit_again
 from .checks.maintenance import node_maintenance, service_maintenance
+from .checks.output import output_limit_bytes, truncated
 from .checks.runner import CheckRunner, Report
 from .checks.ttl import TtlRunner
-from .definitions import health_check, node_check, node_service, service_checks
+from .checks.unavailable import UnavailableRunner
+from .definitions import deregister_after_s, health_check, node_check, node_service, service_checks
 from .entries import CheckEntry, Origin, ServiceEntry
 from .registrations import KeptCheck, KeptService, Registrations
 from .restoring import keep_ttl_states, restore
 from .service_watches import ServiceWatches
 
 logger = logging.getLogger(__name__)
-
-MakeRunner = Callable[[CheckDefinition, Report], CheckRunner]
 
 
 class LocalState:
@@ -53,8 +54,10 @@ class LocalState:
         output_limit_bytes: int = 4096,
         discard_output: bool = False,
         kept: Registrations | None = None,
+        claim_keys: ClaimKeys = refuse_keys,
     ) -> None:
-        """`kept` is where registrations from outside outlive the process."""
+        """`kept` is where registrations from outside outlive the process; `claim_keys` knows the keys of plugins."""
+        self.claim_keys = claim_keys
         self._kept = kept or Registrations(None)
         self._node = node_name
         self._make_runner_of = make_runner
@@ -91,10 +94,8 @@ class LocalState:
         """Add or replace a service and its checks."""
         service = node_service(definition)
         checks = service_checks(definition)
-        for check in checks:
-            self.refuse_scripts(check, from_file=from_file)
         # What is refused is refused before anything changes: a service is never here with half of its checks.
-        runners = [self.make_runner(check) for check in checks]
+        runners = [self.make_runner(check, from_file=from_file) for check in checks]
         token = definition.token or token
         if from_file:
             self._kept.drop_service(service.id)
@@ -128,14 +129,13 @@ class LocalState:
     def register_check(self, definition: CheckDefinition, *, token: str = "", from_file: bool = False) -> None:
         """Add or replace a check."""
         check = node_check(definition)
-        self.refuse_scripts(check, from_file=from_file)
         service = None
         if check.service_id:
             entry = self.service_entries.get(check.service_id)
             if entry is None or entry.deleted:
                 raise AgentError(f'ServiceID "{check.service_id}" does not exist')
             service, token = entry.service, check.token or token or entry.token
-        runner = self.make_runner(check)
+        runner = self.make_runner(check, from_file=from_file)
         origin = Origin.FILE if from_file else Origin.OUTSIDE
         self.add_check(check, runner, service, check.token or token, standalone=True, origin=origin)
         self._on_change()
@@ -186,7 +186,12 @@ class LocalState:
         if entry is not None and not entry.deleted:
             return
         self.add_check(
-            definition, self.make_runner(definition), service, token, standalone=False, origin=Origin.OUTSIDE
+            definition,
+            self.make_runner(definition, from_file=False),
+            service,
+            token,
+            standalone=False,
+            origin=Origin.OUTSIDE,
         )
         logger.info("%s is in maintenance mode: %s", f"service {service.id}" if service else "node", definition.notes)
         self._on_change()
@@ -219,13 +224,17 @@ class LocalState:
                 del entries[key]
 
     def critical_services(self, now_s: float) -> list[str]:
-        """Services that were critical longer than their check's `deregister_critical_service_after`."""
+        """Services that were critical longer than their check's `deregister_critical_service_after`.
+
+        Not for a check that this agent cannot carry out any more: that says nothing of the service.
+        """
         return [
             entry.check.service_id
-            for entry in self.check_entries.values()
+            for key, entry in self.check_entries.items()
             if entry.check.service_id
             and entry.critical_since_s is not None
-            and 0 < entry.definition.deregister_critical_service_after / 1e9 < now_s - entry.critical_since_s
+            and now_s - entry.critical_since_s > deregister_after_s(entry.definition)
+            and not isinstance(self.runners.get(key), UnavailableRunner)
         ]
 
     def close(self) -> None:
@@ -250,16 +259,17 @@ class LocalState:
             if entry.check.service_id == service_id and not entry.deleted
         ]
 
-    def refuse_scripts(self, check: CheckDefinition, *, from_file: bool) -> None:
-        if from_file or self._remote_scripts or check_kind(check) not in (CheckKind.SCRIPT, CheckKind.DOCKER):
-            return
-        raise AgentError(
-            "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
-        )
+    def make_runner(self, definition: CheckDefinition, *, from_file: bool) -> CheckRunner:
+        """What carries a check out, not started. Raises RequestError or AgentError where this agent does not do it."""
+        scripts = from_file or self._remote_scripts
+        return admit(self._make_runner_of, definition, self._reporter(definition), scripts=scripts)
 
-    def make_runner(self, definition: CheckDefinition) -> CheckRunner:
-        """What carries a check out, not started. Raises RequestError for a check that this agent does not do."""
-        return self._make_runner_of(definition, lambda status, output: self._report(definition.id, status, output))
+    def make_runner_again(self, definition: CheckDefinition) -> CheckRunner:
+        """As `make_runner` for what was taken in an earlier life, which stays where its plugin is gone. AgentError."""
+        return admit_again(self._make_runner_of, definition, self._reporter(definition), scripts=self._remote_scripts)
+
+    def _reporter(self, definition: CheckDefinition) -> Report:
+        return lambda status, output: self._report(definition.id, status, output)
 
     def add_check(
         self,
@@ -275,7 +285,9 @@ class LocalState:
 
         One that was here keeps its state, unless somebody registers it with another.
         """
-        check = health_check(definition, node=self._node, service=service, standalone=standalone)
+        check = health_check(
+            definition, node=self._node, service=service, standalone=standalone, shown_type=runner.shown_type
+        )
         previous, logged = self.check_entries.get(check.check_id), False
         if previous is not None and not previous.deleted and (origin is Origin.FILE or not definition.status):
             check = msgspec.structs.replace(check, status=previous.check.status, output=previous.check.output)
@@ -313,7 +325,7 @@ class LocalState:
 
     def _output_limit(self, check_id: str) -> int:
         entry = self.check_entries.get(check_id)
-        return (entry.definition.output_max_size if entry else 0) or self._output_limit_bytes
+        return output_limit_bytes(entry.definition if entry else None, self._output_limit_bytes)
 
     def _report(self, check_id: str, status: CheckStatus, output: str) -> None:
         entry = self.check_entries.get(check_id)
@@ -348,12 +360,3 @@ class LocalState:
         if entry is not None and not entry.deleted:
             entry.output_pending, entry.in_sync = False, False
             self._on_change()
-
-
-def truncated(output: str, limit_bytes: int) -> str:
-    """Output cut to its first `limit_bytes`, with Consul's note of how much there was."""
-    encoded = output.encode("utf-8", "replace")
-    if len(encoded) <= limit_bytes:
-        return output
-    head = encoded[:limit_bytes].decode("utf-8", "ignore")
-    return f"{head} ... (captured {limit_bytes} of {len(encoded)} bytes)"

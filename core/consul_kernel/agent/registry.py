@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from consul_kernel.config.model import AgentConfig
+from consul_kernel.plugins import PluginManager
 from consul_kernel.structs import methods
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.methods import Call
@@ -14,6 +15,7 @@ from consul_kernel.structs.query import NodeSpecificRequest
 
 from .anti_entropy import AntiEntropy
 from .checks.factory import RunnerFactory
+from .checks.plugins import CheckKinds
 from .configured import Configured
 from .local import LocalState
 from .registrations import Registrations
@@ -30,14 +32,20 @@ class Registry:
         call: Call,
         member_count: Callable[[], int],
         rng: random.Random,
+        plugins: PluginManager,
     ) -> None:
         """Nothing runs yet. `call` reaches the servers; `member_count` is that of the LAN pool."""
+        kinds = CheckKinds(plugins)
         self._config = config
         self._node_id = node_id
         self._call = call
         self.local = LocalState(
             node_name=config.node_name,
             make_runner=RunnerFactory(
+                kinds,
+                node_name=config.node_name,
+                datacenter=config.datacenter,
+                output_limit_bytes=config.check_output_max_size,
                 rng=rng,
                 local_checks=lambda: self.local.checks().values(),
                 node_checks=self._node_checks,
@@ -49,6 +57,7 @@ class Registry:
             output_limit_bytes=config.check_output_max_size,
             discard_output=config.discard_check_output,
             kept=Registrations(config.data_dir),
+            claim_keys=kinds.claim,
         )
         self._configured = Configured(self.local)
         self.anti_entropy = AntiEntropy(

@@ -47,10 +47,9 @@ def _restore_check(local: LocalState, registrations: Registrations, kept: KeptCh
     if still_true:
         definition = msgspec.structs.replace(definition, status=kept.status)
     try:
-        local.refuse_scripts(definition, from_file=False)
         local.add_check(
             definition,
-            local.make_runner(definition),
+            local.make_runner_again(definition),
             service.service if service else None,
             kept.token,
             standalone=kept.standalone,

@@ -30,7 +30,9 @@ _PREAMBLE = """\
 <!-- Made from the code by `python -m consul_kernel.cli.plugin_reference`; a test compares the two. -->
 
 The plugins that come with consul-kernel, and every key of their blocks. A block may be left out, and so may each of its
-keys. How blocks choose parts, and what a file says besides: [reference-configuration.md](reference-configuration.md).
+keys. How blocks choose parts, and what a file says besides: [reference-configuration.md](reference-configuration.md). A
+`check` has no block: its keys stand in check definitions, and that of the heading chooses it
+([contracts/check.md](contracts/check.md)).
 
 An unknown key, or a value of the wrong type, is an error with its line; `consul-kernel validate FILE` shows them all.
 Some keys are the kernel's own: `enabled = false` in an `interface` or `cipher` block switches it off, and `port` and
@@ -55,7 +57,8 @@ def render_distribution(distribution: str) -> str:
 
 def render_plugin(kind: PluginKind, plugin: Plugin[Any, Any]) -> str:
     """One plugin: its heading, its summary, what its record says of itself, and a table of its keys."""
-    parts = [f'## {kind} "{plugin.name}"', "", _sentence(plugin.summary)]
+    heading = f"## check with `{plugin.name}`" if kind is PluginKind.CHECK else f'## {kind} "{plugin.name}"'
+    parts = [heading, "", _sentence(plugin.summary)]
     if plugin.capabilities:
         parts.append(f"\nCapabilities: {', '.join(f'`{name}`' for name in sorted(plugin.capabilities))}.")
     keys = msgspec.structs.fields(plugin.config_type)
@@ -87,7 +90,8 @@ def _type(hint: Any) -> str:
     if origin is list:
         return f"list of {_type(arguments[0])}s"
     if origin is dict:
-        return f"map of {_type(arguments[1])}s"
+        held = _type(arguments[1])
+        return f"map of {held.replace('list of', 'lists of', 1) if held.startswith('list') else f'{held}s'}"
     if arguments:
         return " or ".join(word for word in map(_type, arguments) if word)
     return f"`{hint}`"

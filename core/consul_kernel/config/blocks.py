@@ -18,7 +18,8 @@ from .problems import ProblemLog, SourcePosition, nearest_key
 from .tree import Entry, Listing, Node, Table, describe, to_plain
 from .wording import choices, wording
 
-PLUGIN_KINDS: Mapping[str, PluginKind] = {kind.value: kind for kind in PluginKind}
+PLUGIN_KINDS: Mapping[str, PluginKind] = {kind.value: kind for kind in PluginKind if kind is not PluginKind.CHECK}
+"""The kinds that have blocks. `check` is the word for definitions, which choose their plugin by a key."""
 
 KERNEL_OPTIONS = ("port", "address", "enabled")
 """Keys of interface blocks that the kernel reads: the first two are `ports.<name>` and `addresses.<name>`."""
@@ -126,9 +127,9 @@ def collect_block(block: PluginBlock, config_type: type[ConfigT], problems: Prob
             good = False
             continue
         try:
-            values[fields[key]] = msgspec.convert(value, hints[fields[key]], dec_hook=_decode_hook)
-        except msgspec.ValidationError as error:
-            problems.error(choices(hints[fields[key]]) or wording(str(error)), position, key=path)
+            values[fields[key]] = convert_option(value, hints[fields[key]])
+        except OptionValueError as error:
+            problems.error(str(error), position, key=path)
             good = False
     if not good:
         return None
@@ -148,6 +149,18 @@ def _construct(
     except (TypeError, ValueError) as error:
         problems.error(str(error), block.source, key=block.path)
         return None
+
+
+class OptionValueError(ValueError):
+    """A value that a plugin's key cannot have, in the words of agent files."""
+
+
+def convert_option(value: Any, hint: Any) -> Any:
+    """The value of a plugin's key as its record has it. Raises OptionValueError."""
+    try:
+        return msgspec.convert(value, hint, dec_hook=_decode_hook)
+    except msgspec.ValidationError as error:
+        raise OptionValueError(choices(hint) or wording(str(error))) from None
 
 
 def _decode_hook(wanted: type, value: Any) -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from consul_kernel.agent.checks.plugins import CheckKinds
 from consul_kernel.agent.keyring import keeps_keys
+from consul_kernel.plugins import PluginManager
 from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.service import ServiceDefinition
 from consul_kernel.structs.settings import (
@@ -20,7 +22,7 @@ from consul_kernel.structs.settings import (
 )
 
 from .addresses import ListAddresses, host_addresses
-from .definitions import check_faults, read_checks, read_services, service_faults
+from .definitions import check_faults, read_checks, read_services, runs_commands, service_faults
 from .merged import Merged
 from .model import AgentConfig
 from .network import NetworkReader
@@ -47,6 +49,8 @@ class Host:
 
     hostname: Callable[[], str] = socket.gethostname
     addresses: ListAddresses = host_addresses
+    kinds: CheckKinds = field(default_factory=lambda: CheckKinds(PluginManager()))
+    """The kinds of check that are installed."""
 
 
 def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bool, host: Host) -> AgentConfig:
@@ -79,15 +83,15 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
         retry_join=reader.expand_all("retry_join"),
         retry_join_wan=reader.expand_all("retry_join_wan"),
         encrypt=read_encrypt(merged, problems),
-        services=_services(merged, problems),
-        checks=_checks(merged, problems),
+        services=_services(merged, host.kinds, problems),
+        checks=_checks(merged, host.kinds, problems),
         dns=_dns(merged, reader.expand_all("recursors")),
         http=_http(merged, problems, dev_mode=dev_mode),
         limits=_limits(merged),
         plugins=plugins,
         interfaces=interfaces,
     )
-    check_rules(config, merged, problems)
+    check_rules(config, merged, problems, runs_commands=lambda check: runs_commands(check, host.kinds))
     return replace(config, warnings=tuple(problems.warnings))
 
 
@@ -271,19 +275,19 @@ def _limits(merged: Merged) -> LimitSettings:
     )
 
 
-def _services(merged: Merged, problems: ProblemLog) -> tuple[ServiceDefinition, ...]:
+def _services(merged: Merged, kinds: CheckKinds, problems: ProblemLog) -> tuple[ServiceDefinition, ...]:
     found: list[ServiceDefinition] = []
-    for service, node in read_services(merged.raw("services") or (), problems):
-        for fault in service_faults(service):
+    for service, node in read_services(merged.raw("services") or (), kinds, problems):
+        for fault in service_faults(service, kinds):
             problems.error(fault, node.position, key=f'service "{service.name}"')
         found.append(service)
     return tuple(found)
 
 
-def _checks(merged: Merged, problems: ProblemLog) -> tuple[CheckDefinition, ...]:
+def _checks(merged: Merged, kinds: CheckKinds, problems: ProblemLog) -> tuple[CheckDefinition, ...]:
     found: list[CheckDefinition] = []
-    for check, node in read_checks(merged.raw("checks") or (), problems):
-        for fault in check_faults(check):
+    for check, node in read_checks(merged.raw("checks") or (), kinds, problems):
+        for fault in check_faults(check, kinds):
             problems.error(fault, node.position, key=f'check "{check.name or check.id}"')
         found.append(check)
     return tuple(found)

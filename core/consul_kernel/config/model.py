@@ -143,6 +143,12 @@ class AgentConfig:
         return tuple(Address(host, port) for host in self.addresses.get(name, self.client_addr))
 
     @property
+    def all_checks(self) -> tuple[CheckDefinition, ...]:
+        """The checks of the node and of its services."""
+        of_services = (check for service in self.services for check in (service.check, *(service.checks or [])))
+        return (*self.checks, *(check for check in of_services if check is not None))
+
+    @property
     def serf_lan_address(self) -> Address:
         """Where LAN gossip binds."""
         return Address(self.serf_lan_bind, self.ports["serf_lan"])

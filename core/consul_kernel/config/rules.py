@@ -10,6 +10,7 @@ from pathlib import Path
 
 from consul_kernel.contracts.plugin import PluginKind
 from consul_kernel.contracts.transport import Address
+from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.metadata import metadata_fault
 from consul_kernel.telemetry.sinks import split_address
 
@@ -26,10 +27,13 @@ MAX_RAFT_MULTIPLIER = 10
 Rule = Callable[[AgentConfig, Merged, ProblemLog], None]
 
 
-def check_rules(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
+def check_rules(
+    config: AgentConfig, merged: Merged, problems: ProblemLog, *, runs_commands: Callable[[CheckDefinition], bool]
+) -> None:
     """Apply every rule; the outcome is in `problems`."""
     for rule in _RULES:
         rule(config, merged, problems)
+    _scripts(config, merged, problems, runs_commands)
 
 
 def _error(merged: Merged, problems: ProblemLog, key: str, text: str) -> None:
@@ -265,7 +269,9 @@ def _joins(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
             problems.warn(f"is not used: the WAN pool is for servers, and {why}", merged.position(key), key=key)
 
 
-def _scripts(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
+def _scripts(
+    config: AgentConfig, merged: Merged, problems: ProblemLog, runs_commands: Callable[[CheckDefinition], bool]
+) -> None:
     if config.enable_script_checks and not config.http.allow_write_http_from:
         problems.warn(
             "lets everybody who reaches HTTP run commands on this host; use enable_local_script_checks instead, or "
@@ -283,7 +289,7 @@ def _scripts(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
         ("checks", config.checks),
         *(("services", [*([item.check] if item.check else []), *(item.checks or [])]) for item in config.services),
     ):
-        if any(check.script_args for check in checks):
+        if any(map(runs_commands, checks)):
             _error(merged, problems, key, text)
 
 
@@ -309,6 +315,5 @@ _RULES: tuple[Rule, ...] = (
     _ports,
     _recursors,
     _joins,
-    _scripts,
     _telemetry,
 )

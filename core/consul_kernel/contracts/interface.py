@@ -57,6 +57,13 @@ class LocalRegistry(Protocol):
         """Add or replace a check of the node or of a service."""
         ...
 
+    def claim_keys(self, definition: CheckDefinition, keys: Mapping[str, Any]) -> CheckDefinition:
+        """The definition with those keys of a body that its record lacks: they belong to check plugins.
+
+        For `structs.decoding.decode_record`. RequestError, `json: unknown field "x"`, for a key that is nobody's.
+        """
+        ...
+
     def deregister_check(self, check_id: str) -> None:
         """Remove a check."""
         ...

@@ -18,7 +18,10 @@ SUPPORTED_API_VERSIONS = range(1, API_VERSION + 1)
 
 
 class PluginKind(StrEnum):
-    """The kinds of part that an agent is made of; each is also an HCL block and an entry-point group."""
+    """The kinds of plugin; each is an entry-point group, and all but `check` are also an HCL block.
+
+    A check is chosen by the key of its definition, which is its plugin's name.
+    """
 
     TRANSPORT = "transport"
     CIPHER = "cipher"
@@ -26,6 +29,7 @@ class PluginKind(StrEnum):
     CONSENSUS = "consensus"
     STORE = "store"
     INTERFACE = "interface"
+    CHECK = "check"
 
     @property
     def entry_point_group(self) -> str:
@@ -45,11 +49,12 @@ _GROUPS = {
     PluginKind.CONSENSUS: "consul_kernel.consensuses",
     PluginKind.STORE: "consul_kernel.stores",
     PluginKind.INTERFACE: "consul_kernel.interfaces",
+    PluginKind.CHECK: "consul_kernel.checks",
 }
 
 
 class PluginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of the records that plugin blocks are decoded into: `store "disk" { … }`.
+    """Base of the records that plugin blocks are decoded into: `store "disk" { … }`, and a check's own keys.
 
     Fields are the block's keys. Every field has a default, so that an empty block is valid; a key the
     struct lacks is a configuration error, found before anything starts.
@@ -79,7 +84,8 @@ class Plugin(Generic[ContextT, PartT]):
     """One plugin: what it is called, what it was written for, and how it is made.
 
     `create(context, config)` is called once per agent (for membership and cipher once per pool, so twice
-    on a server with a WAN pool), does no I/O, and returns the part; `config` is an instance of `config_type`.
+    on a server with a WAN pool, and for a check once per definition), does no I/O, and returns the part;
+    `config` is an instance of `config_type`.
     `capabilities` names the optional abilities that the part has, as its contract lists them. `api` is the
     version of the contracts that the plugin was written for: a number, never `API_VERSION`, which is the
     installed kernel's.

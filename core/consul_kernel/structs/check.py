@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import field
 
@@ -77,7 +78,9 @@ class CheckDefinition(Record, kw_only=True):
     """A check as a user defines it. Durations are nanoseconds; HTTP and HCL also take `"10s"`.
 
     Exactly one of `ttl`, `script_args`, `http`, `tcp`, `grpc`, `h2ping`, `docker_container_id`,
-    `alias_node`/`alias_service` says what kind it is; with none it is a TTL check without a time.
+    `alias_node`/`alias_service` says what kind it is; with none it is a TTL check without a time. Where the key of
+    another plugin says it, `kind` is that key. `options` has the keys that are none of Consul's, in the plugin's
+    spelling. Neither can be written: both are made of what is written.
     """
 
     id: str = ""
@@ -111,6 +114,8 @@ class CheckDefinition(Record, kw_only=True):
     failures_before_critical: int = 0
     deregister_critical_service_after: int = 0
     output_max_size: int = 0
+    kind: str = ""
+    options: dict[str, Any] | None = None
 
 
 class IndexedHealthChecks(QueryMeta, kw_only=True):

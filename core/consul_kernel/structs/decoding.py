@@ -7,7 +7,6 @@ besides, and durations as text (`"10s"`) or as a number of nanoseconds. A field 
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ import msgspec
 from consul_kernel.contracts.errors import RequestError
 
 from .check import CheckDefinition
+from .check_keys import ClaimKeys, claim_all, refuse_keys, unknown_field
 from .duration import DurationError, parse_duration_ns
 from .go_base64 import decode_base64
 from .go_json import decode_json
@@ -44,6 +44,8 @@ _ALIASES: Mapping[type, Mapping[str, str]] = {CheckDefinition: {"args": "script_
 
 # Consul has two types where there is one here: `CheckDefinition` for a check by itself, `CheckType` inside of services.
 _HIDDEN_AT_ROOT: Mapping[type, frozenset[str]] = {CheckDefinition: frozenset({"check_id"})}
+# Made by whoever claims the keys that a definition has besides.
+_NEVER_READ: Mapping[type, frozenset[str]] = {CheckDefinition: frozenset({"kind", "options"})}
 _HIDDEN_INSIDE: Mapping[tuple[type, type], frozenset[str]] = {
     (ServiceDefinition, CheckDefinition): frozenset({"id", "service_id", "token"}),
 }
@@ -71,8 +73,10 @@ class RecordPlan:
     fields: Mapping[str, FieldPlan]
 
 
-def decode_record(record_type: type[RecordT], data: bytes | Mapping[str, Any]) -> RecordT:
-    """Read a record from a JSON body, or from a dict as JSON gives it.
+def decode_record(
+    record_type: type[RecordT], data: bytes | Mapping[str, Any], *, claim: ClaimKeys = refuse_keys
+) -> RecordT:
+    """Read a record from a JSON body, or from a dict as JSON gives it. `claim` takes unknown keys of check definitions.
 
     null leaves a field as it is. Raises RequestError with Go's text: `EOF`, `json: unknown field "x"`,
     `json: cannot unmarshal string into Go struct field ServiceDefinition.Port of type int`, and so on.
@@ -87,19 +91,24 @@ def decode_record(record_type: type[RecordT], data: bytes | Mapping[str, Any]) -
         )
     record = read_fields(plan, value)
     assert isinstance(record, record_type)
-    return record
+    return claim_all(record, claim)
 
 
 def read_fields(plan: RecordPlan, value: Mapping[str, Any]) -> msgspec.Struct:
-    """A record of the plan's type from a JSON object."""
+    """A record of the plan's type from a JSON object. Unknown keys of a check definition are left in its options."""
     arguments: dict[str, Any] = {}
+    unclaimed: dict[str, Any] = {}
     fields = plan.fields
     for key, item in value.items():
         field = fields.get(key) or fields.get(key.lower())
         if field is None:
-            raise RequestError(f"json: unknown field {json.dumps(key, ensure_ascii=False)}")
-        if item is not None:
+            if plan.type is not CheckDefinition:
+                raise unknown_field(key)
+            unclaimed[key] = item
+        elif item is not None:
             arguments[field.attribute] = field.convert(item, field.place)
+    if unclaimed:
+        arguments["options"] = unclaimed
     return plan.type(**arguments)
 
 
@@ -122,6 +131,7 @@ def full_plan(record_type: type[msgspec.Struct]) -> RecordPlan:
 def _make_plan(record_type: type[msgspec.Struct], hidden: frozenset[str]) -> RecordPlan:
     hints = typing.get_type_hints(record_type)
     fields: dict[str, FieldPlan] = {}
+    hidden |= _NEVER_READ.get(record_type, frozenset())
     for field in msgspec.structs.fields(record_type):
         if field.name in hidden:
             continue

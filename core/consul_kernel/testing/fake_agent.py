@@ -20,6 +20,7 @@ from consul_kernel.contracts.interface import SavedSnapshot
 from consul_kernel.contracts.membership import Member, MemberStatus
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
+from consul_kernel.structs.check_keys import ClaimKeys, refuse_keys
 from consul_kernel.structs.methods import Method
 from consul_kernel.structs.metrics import MetricsSummary
 from consul_kernel.structs.service import NodeService, ServiceDefinition, Weights
@@ -58,6 +59,8 @@ class FakeRegistry:
         """The reason of everything that is out of service, by service id; "" is the node."""
         self.refusal: Exception | None = None
         """When set, every change raises it."""
+        self.claim: ClaimKeys = refuse_keys
+        """What becomes of keys that no check definition has."""
 
     def services(self) -> Mapping[str, NodeService]:
         return self.services_by_id
@@ -103,6 +106,9 @@ class FakeRegistry:
             service_id=definition.service_id,
             notes=definition.notes,
         )
+
+    def claim_keys(self, definition: CheckDefinition, keys: Mapping[str, Any]) -> CheckDefinition:
+        return self.claim(definition, keys)
 
     def deregister_check(self, check_id: str) -> None:
         self._raise_refusal()

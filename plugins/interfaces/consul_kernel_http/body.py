@@ -19,6 +19,6 @@ async def decode_body(exchange: Exchange, record: type[RecordT]) -> RecordT:
     """Read and decode the body. BadRequestError for JSON that is malformed or does not fit the record."""
     body = await exchange.json_body()
     try:
-        return decode_record(record, body)
+        return decode_record(record, body, claim=exchange.agent.local.claim_keys)
     except RequestError as error:
         raise BadRequestError(f"Request decode failed: {error}") from None

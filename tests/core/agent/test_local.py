@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from consul_kernel.agent.checks.output import output_limit_bytes, truncated
 from consul_kernel.agent.checks.runner import Report
 from consul_kernel.agent.checks.ttl import TtlRunner
-from consul_kernel.agent.local import LocalState, truncated
+from consul_kernel.agent.local import LocalState
 from consul_kernel.agent.registrations import Registrations
 from consul_kernel.contracts.errors import AgentError, RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus
 from consul_kernel.structs.service import ServiceDefinition, Weights
+from harness.checks import CheckBench
 
 SECOND_NS = 1_000_000_000
 
@@ -44,7 +46,9 @@ def changes() -> Changes:
 
 @pytest.fixture
 async def local(changes: Changes) -> AsyncIterator[LocalState]:
-    state = LocalState(node_name="n1", make_runner=ttl_runner, on_change=changes, pushed=nothing, remote_scripts=False)
+    state = LocalState(
+        node_name="n1", make_runner=CheckBench().factory, on_change=changes, pushed=nothing, remote_scripts=False
+    )
     yield state
     state.close()
 
@@ -166,13 +170,15 @@ async def test_output_alone_waits_for_the_update_interval(local: LocalState, cha
     assert local.check_entries["beat"].output_pending
 
 
-async def test_critical_for_too_long(local: LocalState) -> None:
-    check = CheckDefinition(ttl=60 * SECOND_NS, deregister_critical_service_after=60 * SECOND_NS)
+@pytest.mark.parametrize(("given_s", "after_s"), [(90, 90), (60, 60), (1, 60)])
+async def test_critical_for_too_long(local: LocalState, given_s: int, after_s: int) -> None:
+    """Consul's floor is a minute."""
+    check = CheckDefinition(ttl=60 * SECOND_NS, deregister_critical_service_after=given_s * SECOND_NS)
     local.register_service(ServiceDefinition(name="web", check=check))
     since_s = local.check_entries["service:web"].critical_since_s
     assert since_s is not None
-    assert local.critical_services(since_s + 59) == []
-    assert local.critical_services(since_s + 61) == ["web"]
+    assert local.critical_services(since_s + after_s - 1) == []
+    assert local.critical_services(since_s + after_s + 1) == ["web"]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +191,11 @@ async def test_critical_for_too_long(local: LocalState) -> None:
 )
 def test_truncated(output: str, limit: int, kept: str) -> None:
     assert truncated(output, limit) == kept
+
+
+@pytest.mark.parametrize(("own", "limit"), [(0, 100), (50, 50), (500, 100)])
+def test_a_definition_may_lower_the_agents_limit(own: int, limit: int) -> None:
+    assert output_limit_bytes(CheckDefinition(output_max_size=own), 100) == limit
 
 
 async def test_a_service_with_a_check_that_is_not_done_here_is_refused_whole(changes: Changes, tmp_path: Path) -> None:

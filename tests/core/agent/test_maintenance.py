@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from consul_kernel.agent.checks.factory import RunnerFactory
 from consul_kernel.agent.local import LocalState
 from consul_kernel.agent.registrations import Registrations
 from consul_kernel.contracts.errors import NotFoundError, RequestError
-from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
+from consul_kernel.structs.check import CheckDefinition, CheckStatus
 from consul_kernel.structs.service import ServiceDefinition
+from harness.checks import CheckBench
 
 NODE = "_node_maintenance"
 WEB = "_service_maintenance:web"
@@ -23,10 +22,6 @@ async def nothing() -> None:
     """There is no catalog to wait for."""
 
 
-async def no_checks(_node: str) -> Sequence[HealthCheck]:
-    return []
-
-
 @pytest.fixture
 def agent(tmp_path: Path) -> Callable[[], LocalState]:
     """Makes the local state of an agent that starts on the same data directory."""
@@ -34,7 +29,7 @@ def agent(tmp_path: Path) -> Callable[[], LocalState]:
     def start() -> LocalState:
         state = LocalState(
             node_name="n1",
-            make_runner=RunnerFactory(rng=random.Random(1), local_checks=list, node_checks=no_checks),
+            make_runner=CheckBench().factory,
             on_change=lambda: None,
             pushed=nothing,
             remote_scripts=False,

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from consul_kernel.agent.checks.runner import Report
-from consul_kernel.agent.checks.ttl import TtlRunner
 from consul_kernel.agent.local import LocalState
 from consul_kernel.agent.registrations import Registrations
 from consul_kernel.contracts.errors import AgentError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus
 from consul_kernel.structs.service import ServiceDefinition
+from harness.checks import CheckBench
 
 MINUTE_NS = 60_000_000_000
 WEB = ServiceDefinition(name="web", port=80, tags=["v1"], check=CheckDefinition(ttl=MINUTE_NS))
@@ -25,10 +24,6 @@ async def nothing() -> None:
     """There is no catalog to wait for."""
 
 
-def runner(definition: CheckDefinition, report: Report) -> TtlRunner:
-    return TtlRunner(definition.ttl / 1e9, report)
-
-
 @pytest.fixture
 def agent(tmp_path: Path) -> Callable[..., LocalState]:
     """Makes the local state of an agent that starts on the same data directory."""
@@ -36,7 +31,7 @@ def agent(tmp_path: Path) -> Callable[..., LocalState]:
     def start(*, remote_scripts: bool = False, configured: ServiceDefinition | None = None) -> LocalState:
         state = LocalState(
             node_name="n1",
-            make_runner=runner,
+            make_runner=CheckBench().factory,
             on_change=lambda: None,
             pushed=nothing,
             remote_scripts=remote_scripts,
@@ -151,7 +146,7 @@ async def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     (tmp_path / "services").write_text("a file where the folder should be")
     state = LocalState(
         node_name="n1",
-        make_runner=runner,
+        make_runner=CheckBench().factory,
         on_change=lambda: None,
         pushed=nothing,
         remote_scripts=False,

@@ -79,7 +79,13 @@ async def test_services_metadata_and_log_level_are_taken_up(
         ({"services": [{"name": "web"}], "datacentre": "x"}, ("agent.json:", "datacentre", "datacenter")),
         ({"services": [{"name": "web"}], "interface": {"http": {"keepalive": 1}}}, ('interface "http".keepalive',)),
         ({"services": [{"name": "web"}], "store": {"nobodys": {}}, "server": True}, ("nobodys",)),
-        ({"services": [{"name": "web"}, {"name": "x", "check": {"grpc": "h:1", "interval": "1s"}}]}, ("grpc",)),
+        (
+            {
+                "services": [{"name": "web"}],
+                "checks": [{"name": "c", "udp": "h:1", "udp_message": "", "interval": "1s"}],
+            },
+            ("udp_message is empty",),
+        ),
     ],
 )
 async def test_a_file_that_a_start_would_refuse_changes_nothing(

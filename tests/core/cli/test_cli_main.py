@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,6 +96,18 @@ def test_plugins_lists_what_is_installed(run: Run) -> None:
     lines = [line.split() for line in run("plugins").out.splitlines()]
     assert lines[0] == ["Kind", "Name", "Distribution", "Version"]
     assert ["interface", "dns", "consul-kernel", __version__] in lines
+
+
+def test_plugins_shows_which_kinds_of_check_a_file_chooses(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "checks.hcl"
+    file.write_text(
+        'bind_addr = "127.0.0.1"\n'
+        'check { name = "c" udp = "a:1" interval = "1s" }\n'
+        'service { name = "s" checks = [{ tcp = "a:1" interval = "1s" }, { ttl = "1s" }] }\n'
+    )
+    lines = [line.split() for line in run("plugins", f"-config={file}").out.splitlines()]
+    chosen = {line[1] for line in lines if line[0] == "check" and line[-1] == "yes"}
+    assert chosen == {"tcp", "udp"}
 
 
 def test_client_commands_import_nothing_of_the_server() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from consul_kernel.contracts.errors import ConsulKernelError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus, HealthCheck
 
+from .kinds import ALIAS
 from .runner import Report
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,9 @@ NodeChecks = Callable[[str], Awaitable[Iterable[HealthCheck]]]
 
 class AliasRunner:
     """Follows the checks of `alias_service` on this agent, or those of `alias_node` in the catalog."""
+
+    shown_type = ALIAS
+    runs_commands = False
 
     def __init__(
         self, definition: CheckDefinition, report: Report, *, local_checks: LocalChecks, node_checks: NodeChecks

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.structs.check import CheckDefinition, CheckStatus
 
@@ -11,39 +9,35 @@ from .maintenance import is_maintenance
 
 STATUSES = (CheckStatus.PASSING, CheckStatus.WARNING, CheckStatus.CRITICAL)
 
-
-class CheckKind(StrEnum):
-    """Consul's names, as the `Type` of a check shows them."""
-
-    HTTP = "http"
-    TTL = "ttl"
-    TCP = "tcp"
-    GRPC = "grpc"
-    H2PING = "h2ping"
-    DOCKER = "docker"
-    SCRIPT = "script"
-    ALIAS = "alias"
-    MAINTENANCE = "maintenance"
+TTL = "ttl"
+ALIAS = "alias"
+MAINTENANCE = "maintenance"
+"""The kinds that are no plugins, since they are about the agent's own state; called as `Type` shows them."""
+BUILT_IN = frozenset({TTL, ALIAS, MAINTENANCE})
 
 
-def check_kind(definition: CheckDefinition) -> CheckKind | None:
-    """The kind, by Consul's order of precedence; None where nothing says one."""
+def check_kind(definition: CheckDefinition) -> str:
+    """The name of the plugin that carries a definition out, or one of BUILT_IN; "" where nothing says one.
+
+    Keys of Consul's count by its order of precedence.
+    """
     scripted = bool(definition.script_args)
     traits = (
-        (CheckKind.HTTP, bool(definition.http)),
-        (CheckKind.TTL, definition.ttl > 0),
-        (CheckKind.TCP, bool(definition.tcp)),
-        (CheckKind.GRPC, bool(definition.grpc)),
-        (CheckKind.DOCKER, scripted and bool(definition.docker_container_id)),
-        (CheckKind.SCRIPT, scripted),
-        (CheckKind.H2PING, bool(definition.h2ping)),
-        (CheckKind.ALIAS, bool(definition.alias_node or definition.alias_service)),
-        (CheckKind.MAINTENANCE, is_maintenance(definition.id)),
+        (definition.kind, bool(definition.kind)),
+        ("http", bool(definition.http)),
+        (TTL, definition.ttl > 0),
+        ("tcp", bool(definition.tcp)),
+        ("grpc", bool(definition.grpc)),
+        ("docker_container_id", scripted and bool(definition.docker_container_id)),
+        ("args", scripted),
+        ("h2ping", bool(definition.h2ping)),
+        (ALIAS, bool(definition.alias_node or definition.alias_service)),
+        (MAINTENANCE, is_maintenance(definition.id)),
     )
-    return next((kind for kind, present in traits if present), None)
+    return next((kind for kind, present in traits if present), "")
 
 
-def validate_check(definition: CheckDefinition) -> CheckKind:
+def validate_check(definition: CheckDefinition) -> str:
     """The kind of what a user defines. Raises RequestError with Consul's text where it is contradictory or incomplete.
 
     So maintenance is refused: it is no check that anybody registers.
@@ -51,14 +45,18 @@ def validate_check(definition: CheckDefinition) -> CheckKind:
     fault = _fault(definition)
     if fault:
         raise RequestError(f"Invalid check: {fault}")
-    kind = check_kind(definition)
-    assert kind is not None
-    return kind
+    return check_kind(definition)
 
 
 def _fault(definition: CheckDefinition) -> str:
-    scripted = bool(definition.script_args)
-    periodic = scripted or bool(definition.http or definition.tcp or definition.grpc or definition.h2ping)
+    periodic = bool(
+        definition.script_args
+        or definition.http
+        or definition.tcp
+        or definition.grpc
+        or definition.h2ping
+        or definition.kind
+    )
     alias = bool(definition.alias_node or definition.alias_service)
     if definition.interval > 0 and definition.ttl > 0:
         return "Interval and TTL cannot both be specified"

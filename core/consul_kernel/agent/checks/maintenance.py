@@ -41,6 +41,9 @@ def is_maintenance(check_id: str) -> bool:
 class MaintenanceRunner:
     """Nothing is carried out: the check stays as it is."""
 
+    shown_type = "maintenance"
+    runs_commands = False
+
     def start(self) -> None:
         """Nothing to begin."""
 

@@ -14,6 +14,16 @@ Report = Callable[[CheckStatus, str], None]
 class CheckRunner(Protocol):
     """Carries out one check from `start` to `stop`, reporting each outcome."""
 
+    @property
+    def shown_type(self) -> str:
+        """What `Type` shows of the check."""
+        ...
+
+    @property
+    def runs_commands(self) -> bool:
+        """Whether its definition says which commands are run."""
+        ...
+
     def start(self) -> None:
         """Begin. Called once, in the event loop."""
         ...

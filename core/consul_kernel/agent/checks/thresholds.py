@@ -8,15 +8,18 @@ from .runner import Report
 
 
 class Thresholds:
-    """Passes outcomes on once `success_before_passing`, `failures_before_warning` or `…_critical` are reached."""
+    """Passes outcomes on once `success_before_passing`, `failures_before_warning` or `…_critical` are reached.
+
+    The first outcome counts at once, whichever it is, as in Consul: its predecessors are not known.
+    """
 
     def __init__(self, definition: CheckDefinition, report: Report) -> None:
         self._report = report
         self._success_before_passing = definition.success_before_passing
         self._before_critical = definition.failures_before_critical
         self._before_warning = definition.failures_before_warning or definition.failures_before_critical
-        self._successes = 0
-        self._failures = 0
+        self._successes = self._success_before_passing
+        self._failures = self._before_critical
 
     def observe(self, status: CheckStatus, output: str) -> None:
         """Take one outcome into account."""

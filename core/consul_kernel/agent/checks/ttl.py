@@ -6,6 +6,7 @@ import asyncio
 
 from consul_kernel.structs.check import CheckStatus
 
+from .kinds import TTL
 from .runner import Report
 
 TTL_EXPIRED = "TTL expired"
@@ -14,6 +15,9 @@ TTL_EXPIRED = "TTL expired"
 
 class TtlRunner:
     """Reports critical when `ttl_s` seconds pass without an `update`."""
+
+    shown_type = TTL
+    runs_commands = False
 
     def __init__(self, ttl_s: float, report: Report) -> None:
         self._ttl_s = ttl_s

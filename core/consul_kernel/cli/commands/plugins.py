@@ -7,6 +7,7 @@ from pathlib import Path
 from consul_kernel.cli.columns import format_columns
 from consul_kernel.cli.command import EXIT_OK, Command, fail, too_many_arguments
 from consul_kernel.cli.flags import Arguments, Flag, FlagType
+from consul_kernel.contracts.plugin import PluginKind
 
 
 def _run(arguments: Arguments) -> int:
@@ -16,6 +17,7 @@ def _run(arguments: Arguments) -> int:
 
     selected: set[tuple[str, str]] | None = None
     if arguments.texts("config"):
+        from consul_kernel.agent.checks.kinds import check_kind
         from consul_kernel.config.load import ConfigErrors, ConfigSource, load_config
 
         try:
@@ -24,6 +26,7 @@ def _run(arguments: Arguments) -> int:
             return fail(str(errors))
         blocks = (*config.plugins.values(), *config.interfaces)
         selected = {(str(block.kind), block.name) for block in blocks}
+        selected |= {(str(PluginKind.CHECK), check_kind(check)) for check in config.all_checks}
     rows = [["Kind", "Name", "Distribution", "Version"]]
     for plugin in installed_plugins():
         row = [str(plugin.kind), plugin.name, plugin.distribution, plugin.version]
@@ -41,6 +44,7 @@ COMMANDS = (
         "Lists installed plugins",
         _run,
         (Flag("config", FlagType.TEXTS, "A file or folder of configuration; shows which plugins it selects."),),
-        "Lists every plugin that an installed distribution offers, by kind. No plugin is imported for that.",
+        "Lists every plugin that an installed distribution offers, by kind. No plugin is imported for that, but "
+        "for the kinds of check that a file's definitions name.",
     ),
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from consul_kernel.contracts.errors import AgentError, MembershipError, RequestError
-from consul_kernel.structs.check import HealthCheck
+from consul_kernel.structs.check import CheckDefinition, HealthCheck
 from consul_kernel.structs.duration import SECOND
 from consul_kernel.structs.service import NodeService
 
@@ -208,6 +210,25 @@ async def test_register_check(site: Site) -> None:
     assert (got.status, got.body) == (200, b"")
     [definition] = site.agent.local.check_definitions
     assert (definition.name, definition.ttl, definition.notes) == ("c", 10 * SECOND, "n")
+
+
+async def test_keys_of_check_plugins_are_claimed_by_the_agent(site: Site) -> None:
+    def claim(definition: CheckDefinition, keys: Mapping[str, Any]) -> CheckDefinition:
+        if set(keys) != {"AcmePing"}:
+            raise RequestError("json: unknown field")
+        return replace(definition, kind="acme_ping", options={"acme_ping": keys["AcmePing"]})
+
+    site.agent.local.claim = claim
+    check = {"Name": "c", "AcmePing": "a:1", "Interval": "1s"}
+    assert (await site.put("/v1/agent/check/register", check)).status == 200
+    assert (await site.put("/v1/agent/service/register", {"Name": "s", "Check": check})).status == 200
+    [alone] = site.agent.local.check_definitions
+    [service] = site.agent.local.service_definitions
+    assert service.check is not None
+    for definition in (alone, service.check):
+        assert (definition.kind, definition.options) == ("acme_ping", {"acme_ping": "a:1"})
+    got = await site.put("/v1/agent/check/register", {**check, "Bogus": 1})
+    assert (got.status, got.text) == (400, "Request decode failed: json: unknown field")
 
 
 @pytest.mark.parametrize(("verb", "status"), [("pass", "passing"), ("warn", "warning"), ("fail", "critical")])

@@ -9,12 +9,12 @@ import socket
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
-def dial_failure(host: str, port: object, error: OSError) -> str:
+def dial_failure(host: str, port: object, error: OSError, *, network: str = "tcp") -> str:
     """`dial tcp 127.0.0.1:80: connect: connection refused`."""
     if isinstance(error, socket.gaierror):
-        return f"dial tcp: lookup {host}: no such host"
+        return f"dial {network}: lookup {host}: no such host"
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return f"dial tcp {target}: connect: {_reason(error)}"
+    return f"dial {network} {target}: connect: {_reason(error)}"
 
 
 def _reason(error: OSError) -> str:
