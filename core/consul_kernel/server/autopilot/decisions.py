@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from consul_kernel.structs.autopilot import AutopilotConfig, NodeStatus
 
-from .judging import Judgement
+from .judging import SILENT, Judgement
 
 _NS_PER_MS = 1_000_000
 
@@ -29,6 +29,8 @@ def to_promote(judgement: Judgement, config: AutopilotConfig, now_ms: int) -> li
 def to_remove(judgement: Judgement, stale: Sequence[str], voters: int, config: AutopilotConfig) -> list[str]:
     """The dead among the servers: those that gossip has for failed, and `stale` ones, of which it knows nothing.
 
+    Whoever answers is not dead: after a cut the leader reaches a server again before gossip has met it.
+
     `voters` is how many servers of the quorum have a vote, the dead included. Of those at most a minority goes in one
     round, and none that would leave fewer than the configured minimum.
     """
@@ -37,7 +39,7 @@ def to_remove(judgement: Judgement, stale: Sequence[str], voters: int, config: A
     dead = {
         server_id: sighting.has_vote
         for server_id, sighting in judgement.sightings.items()
-        if sighting.status is NodeStatus.FAILED
+        if sighting.status is NodeStatus.FAILED and sighting.stats == SILENT
     }
     removable = max(0, min((voters - 1) // 2, voters - config.min_quorum))
     chosen = [server_id for server_id, has_vote in dead.items() if not has_vote]

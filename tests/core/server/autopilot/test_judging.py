@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_leader_that_has_not_watched_for_long_gives_votes_at_once() -> None:
 
 
 def failed(name: str, *, votes: bool = True) -> Sighting:
-    return sighting(name, status=NodeStatus.FAILED, votes=votes)
+    return replace(sighting(name, status=NodeStatus.FAILED, votes=votes), stats=SILENT)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,8 @@ def failed(name: str, *, votes: bool = True) -> Sighting:
         ([], ["id-x"], 3, 0, ["id-x"]),
         ([failed("z")], ["id-x"], 3, 0, ["id-x"]),
         ([], [], 3, 0, []),
+        ([sighting("b", status=NodeStatus.FAILED)], [], 3, 0, []),
+        ([sighting("b", status=NodeStatus.FAILED, votes=False)], [], 3, 0, []),
     ],
 )
 def test_the_dead_are_removed_while_a_majority_stays(
