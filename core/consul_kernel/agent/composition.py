@@ -12,7 +12,7 @@ from consul_kernel.config.model import AgentConfig
 from consul_kernel.config.problems import ConfigErrors, ConfigProblem
 from consul_kernel.contracts.cipher import Cipher, CipherContext
 from consul_kernel.contracts.consensus import ConsensusCapability, ConsensusPlugin
-from consul_kernel.contracts.errors import PluginLoadError
+from consul_kernel.contracts.errors import CipherError, PluginLoadError, PluginStartError
 from consul_kernel.contracts.interface import AgentApi, Interface, InterfaceContext
 from consul_kernel.contracts.membership import GossipEvent, Membership, MembershipContext
 from consul_kernel.contracts.metrics import Metrics
@@ -269,3 +269,16 @@ def examine(config: AgentConfig, plugins: PluginManager) -> tuple[list[Chosen], 
         except ConfigErrors as errors:
             problems.extend(errors.problems)
     return chosen, problems
+
+
+def missing_key(config: AgentConfig, chosen: Sequence[Chosen]) -> ConfigProblem | None:
+    """A cipher that has no key to start with: neither in the agent file nor kept by an earlier start."""
+    kept = config.data_dir is not None and not config.disable_keyring_file and (config.data_dir / LAN_KEYRING).exists()
+    for one in chosen:
+        if one.block.kind is not PluginKind.CIPHER or kept:
+            continue
+        try:
+            one.plugin.create(CipherContext(encrypt=config.encrypt), one.config)
+        except (PluginStartError, CipherError) as error:
+            return ConfigProblem(str(error), one.block.source, one.block.path)
+    return None

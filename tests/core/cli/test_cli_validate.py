@@ -46,6 +46,18 @@ def test_mistakes_of_every_sort_at_once(tmp_path: Path, capsys: pytest.CaptureFi
     assert 'agent.hcl:6: cipher "nacl".kye: unknown key' in err
 
 
+def test_a_cipher_needs_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = validate(tmp_path, 'cipher "nacl" {}\n', capsys)
+    assert code == 1
+    assert 'agent.hcl:2: cipher "nacl" has no key: set `key` in its block' in err
+    key = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="
+    assert validate(tmp_path, f'encrypt = "{key}"\ncipher "nacl" {{}}\n', capsys)[0] == 0
+    kept = tmp_path / "data" / "serf" / "local.keyring"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(f'["{key}"]')
+    assert validate(tmp_path, 'cipher "nacl" {}\n', capsys)[0] == 0
+
+
 def test_a_client_needs_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, _ = validate(tmp_path, 'store "of-some-server" {}\n', capsys)
     assert code == 0

@@ -11,14 +11,17 @@ from consul_kernel.cli.flags import Arguments, Flag, FlagType
 def _run(arguments: Arguments) -> int:
     if not arguments.positional:
         return fail("Must specify at least one config file or directory")
-    from consul_kernel.agent.composition import examine
+    from consul_kernel.agent.composition import examine, missing_key
     from consul_kernel.config.load import read_paths
     from consul_kernel.plugins import PluginManager
 
     config, problems = read_paths(arguments.positional, arguments.text("config-format"))
     # Only the plugins know the keys of their blocks, so they are loaded for it.
-    _, of_parts = examine(config, PluginManager())
+    chosen, of_parts = examine(config, PluginManager())
     errors = [problem for problem in (*problems, *of_parts) if not problem.is_warning]
+    keyless = missing_key(config, chosen)
+    if keyless is not None:
+        errors.append(keyless)
     is_quiet = arguments.is_set("quiet")
     for error in errors:
         print(f"Config validation failed: {error}", file=sys.stderr)
