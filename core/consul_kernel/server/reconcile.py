@@ -212,7 +212,6 @@ def _consul_service(server: ServerTags, member: Member) -> NodeService:
         id=CONSUL_SERVICE,
         service=CONSUL_SERVICE,
         port=server.port,
-        tags=[],
         weights=Weights(),
         meta={
             "non_voter": "false",

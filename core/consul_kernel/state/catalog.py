@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from consul_kernel.structs.check import CheckStatus, HealthCheck
 from consul_kernel.structs.health import CheckServiceNode
-from consul_kernel.structs.node import Node
+from consul_kernel.structs.node import Node, NodeInfo
 from consul_kernel.structs.service import NodeService, ServiceNode, Weights
 
 from . import catalog_tables as rows
@@ -90,6 +90,30 @@ class Catalog:
         index = table_index(self._reader, rows.NODES, rows.SERVICES)
         return index, found[1], [service for _, service in rows.services_of_node(self._reader, found[0])]
 
+    def node_dump(self, name: str | None = None) -> tuple[int, list[NodeInfo]]:
+        """All nodes by name, or the one of that name, with all their services and checks."""
+        if name is None:
+            nodes = self.nodes()[1]
+        else:
+            node = rows.nodes.get(self._reader, rows.node_key(name))
+            nodes = [] if node is None else [node]
+        return self._dump_index(), [self._node_info(node) for node in nodes]
+
+    def _node_info(self, node: Node) -> NodeInfo:
+        key = rows.node_key(node.node)
+        return NodeInfo(
+            id=node.id,
+            node=node.node,
+            address=node.address,
+            tagged_addresses=node.tagged_addresses,
+            meta=node.meta,
+            services=[service for _, service in rows.services_of_node(self._reader, key)],
+            checks=[check for _, check in rows.checks.scan(self._reader, key)],
+        )
+
+    def _dump_index(self) -> int:
+        return table_index(self._reader, rows.NODES, rows.SERVICES, rows.CHECKS)
+
     # --- services ---
 
     def services(self, filters: MetaFilters = None) -> tuple[int, dict[str, list[str]]]:
@@ -140,6 +164,12 @@ class Catalog:
             found = self._instances_of(name)
             _keep(self._health, name, found, CACHED_SERVICES)
         return self._service_index(name, exists=bool(found), with_checks=True), found
+
+    def service_dump(self) -> tuple[int, list[CheckServiceNode]]:
+        """The instances of all services with nodes and checks, by node and id."""
+        cached = self._instances
+        keys = [key for key, _ in self._reader.range(rows.services.name)]
+        return self._dump_index(), [cached.get(key) or self._instance(key) for key in keys]
 
     def absent_service_index(self, service: str, *, with_checks: bool) -> int:
         """The index of an answer without instances, though the service may have some of another kind."""

@@ -27,7 +27,7 @@ from .founding import FoundingReply, FoundingRequest
 from .health import IndexedCheckServiceNodes
 from .keyring import KeyringRequest, KeyringResponses
 from .kv import IndexedDirEntries, IndexedKeyList, KeyListRequest, KeyRequest, KVSRequest
-from .node import IndexedNodes, IndexedNodeServiceList, IndexedNodeServices
+from .node import IndexedNodeDump, IndexedNodes, IndexedNodeServiceList, IndexedNodeServices
 from .operator import (
     RaftConfiguration,
     RaftRemovePeerRequest,
@@ -150,6 +150,9 @@ CONFIG_ENTRY_LIST = Method("ConfigEntry.List", ConfigEntryQuery, IndexedConfigEn
 INTERNAL_EVENT_FIRE = Method(
     "Internal.EventFire", EventFireRequest, EventFireResponse, Route.ANY, counts_each_time=True
 )
+INTERNAL_NODE_INFO = Method("Internal.NodeInfo", NodeSpecificRequest, IndexedNodeDump, Route.READ)
+INTERNAL_NODE_DUMP = Method("Internal.NodeDump", DCSpecificRequest, IndexedNodeDump, Route.READ)
+INTERNAL_SERVICE_DUMP = Method("Internal.ServiceDump", DCSpecificRequest, IndexedCheckServiceNodes, Route.READ)
 INTERNAL_KEYRING_OPERATION = Method("Internal.KeyringOperation", KeyringRequest, KeyringResponses, Route.ANY)
 
 OPERATOR_AUTOPILOT_GET_CONFIGURATION = Method(

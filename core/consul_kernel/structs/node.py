@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import field
 
+from .check import HealthCheck
 from .query import QueryMeta
 from .record import RaftIndexed, Record
 from .service import NodeService
@@ -50,3 +51,21 @@ class IndexedNodeServiceList(QueryMeta, kw_only=True):
     """`Catalog.NodeServiceList`."""
 
     node_services: NodeServiceList = field(default_factory=NodeServiceList)
+
+
+class NodeInfo(Record, kw_only=True):
+    """A node with all that it has: an element of `/v1/internal/ui/nodes`."""
+
+    id: str = ""
+    node: str = ""
+    address: str = ""
+    tagged_addresses: dict[str, str] | None = None
+    meta: dict[str, str] | None = None
+    services: list[NodeService] | None = None
+    checks: list[HealthCheck] | None = None
+
+
+class IndexedNodeDump(QueryMeta, kw_only=True):
+    """`Internal.NodeInfo` and `Internal.NodeDump`, ordered by name."""
+
+    dump: list[NodeInfo] | None = None

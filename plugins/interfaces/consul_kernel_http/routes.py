@@ -15,6 +15,7 @@ from .endpoints import (
     disabled,
     event,
     health,
+    internal_ui,
     kv,
     operator,
     operator_autopilot,
@@ -104,6 +105,13 @@ ROUTES = (
     _put("/v1/coordinate/update", coordinate.update),
     _put("/v1/event/fire/", event.fire),
     _get("/v1/event/list", event.list_events),
+    _get("/v1/internal/ui/nodes", tells_meta(internal_ui.nodes)),
+    _get("/v1/internal/ui/node/", tells_meta(internal_ui.node)),
+    _get("/v1/internal/ui/services", tells_meta(internal_ui.services)),
+    _get("/v1/internal/ui/gateway-services-nodes/", tells_meta(internal_ui.gateway_services)),
+    _get("/v1/internal/ui/gateway-intentions/", tells_meta(internal_ui.gateway_intentions)),
+    _get("/v1/internal/ui/service-topology/", tells_meta(internal_ui.topology)),
+    _get("/v1/internal/ui/metrics-proxy/", internal_ui.metrics_proxy),
     Route(
         "/v1/operator/keyring",
         {

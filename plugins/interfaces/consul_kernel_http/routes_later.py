@@ -1,21 +1,12 @@
-"""Consul's routes that this version does not have.
+"""Consul's routes of ACLs, which this version does not have: they answer what Consul answers without ACLs.
 
-Those of ACLs answer what Consul answers without ACLs; the others 404, as any unknown path. But a method that Consul
-would not take is refused as Consul does it, so that clients which probe by method learn the same.
+A method that Consul would not take is refused as Consul does it, so that clients which probe by method learn the same.
 """
 
 from __future__ import annotations
 
-from .answer import Answer
 from .endpoints import disabled
-from .exchange import Exchange
 from .routing import Route
-
-
-async def absent(exchange: Exchange) -> Answer:
-    """Nothing is here."""
-    return exchange.empty(status=404)
-
 
 _ACL_METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/acl/auth-method": "PUT",
@@ -51,16 +42,6 @@ _ACL_METHODS_BY_PATTERN: dict[str, str] = {
     "/v1/internal/acl/authorize": "POST",
 }
 
-_METHODS_BY_PATTERN: dict[str, str] = {
-    "/v1/internal/ui/node/": "GET",
-    "/v1/internal/ui/nodes": "GET",
-    "/v1/internal/ui/services": "GET",
-}
-
-ROUTES_LATER = (
-    *(
-        Route(pattern, dict.fromkeys(methods.split(), disabled.acl))
-        for pattern, methods in _ACL_METHODS_BY_PATTERN.items()
-    ),
-    *(Route(pattern, dict.fromkeys(methods.split(), absent)) for pattern, methods in _METHODS_BY_PATTERN.items()),
+ROUTES_LATER = tuple(
+    Route(pattern, dict.fromkeys(methods.split(), disabled.acl)) for pattern, methods in _ACL_METHODS_BY_PATTERN.items()
 )

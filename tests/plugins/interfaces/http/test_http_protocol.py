@@ -32,14 +32,15 @@ VALUE = IndexedDirEntries(index=9, known_leader=True, entries=[DirEntry(key=b"k"
 @pytest.mark.parametrize(
     ("path", "method", "allow"),
     [
-        ("/v1/internal/ui/nodes", "GET", "OPTIONS,GET"),
+        ("/v1/acl/bootstrap", "PUT", "OPTIONS,PUT"),
+        ("/v1/internal/acl/authorize", "POST", "OPTIONS,POST"),
     ],
 )
-async def test_routes_of_later_versions_are_absent_but_know_their_methods(
+async def test_routes_of_acls_are_switched_off_but_know_their_methods(
     site: Site, path: str, method: str, allow: str
 ) -> None:
     got = await site.send(method, path)
-    assert (got.status, got.body) == (404, b"")
+    assert (got.status, got.text) == (401, "ACL support disabled")
     got = await site.send("PATCH", path)
     assert (got.status, got.headers["Allow"]) == (405, allow)
 
