@@ -43,6 +43,7 @@ from .pools import Pools
 from .registry import Registry
 from .reload import LoadConfig, Reloader
 from .snapshots import make_dispatcher
+from .watches import Watches
 
 logger = logging.getLogger(__name__)
 
@@ -113,11 +114,13 @@ class Agent:
         self._interfaces: list[Interface] = []
         self._runtime: Runtime | None = None
         self._monitors = Monitors()
+        self._watches = Watches(self._http_addresses)
         self._reloader = Reloader(
             config,
             load,
             plugins=plugins,
             registry=self._registry,
+            watches=self._watches,
             server=self._server,
             telemetry=self._telemetry,
             interfaces=lambda: dict(zip(self._parts.interface_names, self._interfaces, strict=False)),
@@ -168,6 +171,7 @@ class Agent:
         for interface, name in zip(self._interfaces, self._parts.interface_names, strict=True):
             await interface.start()
             logger.info("interface %s serves on %s", name, ", ".join(interface.addresses()) or "no address")
+        self._watches.follow(config.watches)
         self._started = True
         self._registry.anti_entropy.start()
         await self._join_configured()
@@ -194,7 +198,7 @@ class Agent:
         self._registry.local.close()
         if self._runtime is not None:
             self._runtime.close()
-        closers: list[Callable[[], Awaitable[None]]] = [self._monitors.aclose]
+        closers: list[Callable[[], Awaitable[None]]] = [self._watches.aclose, self._monitors.aclose]
         closers += [interface.aclose for interface in self._interfaces]
         closers.append(self._registry.anti_entropy.aclose)
         if self._server is not None:
@@ -309,6 +313,11 @@ class Agent:
             wan=self._pools.wan,
             default_port=self._config.ports["serf_wan"],
         )
+
+    def _http_addresses(self) -> Sequence[str]:
+        """Where the HTTP API is served, in the interface's words."""
+        named = zip(self._parts.interface_names, self._interfaces, strict=False)
+        return [address for name, interface in named if name == "http" for address in interface.addresses()]
 
     def _distance_to(self, server: ServerEntry) -> float:
         return self._datacenters.distance_s(f"{server.name}.{server.datacenter}")

@@ -26,6 +26,7 @@ from consul_kernel.telemetry.keeper import Telemetry
 from .composition import choose
 from .logs import set_log_level
 from .registry import Registry
+from .watches import Watches
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ RELOADABLE = frozenset(
         "raft_snapshot_threshold",
         "raft_trailing_logs",
         "services",
+        "watches",
     }
 )
 """The fields of the configuration that a running agent follows."""
@@ -74,6 +76,7 @@ class Reloader:
         *,
         plugins: PluginManager,
         registry: Registry,
+        watches: Watches,
         server: RaftServer | None,
         telemetry: Telemetry,
         interfaces: Callable[[], Mapping[str, Interface]],
@@ -84,6 +87,7 @@ class Reloader:
         self._load = load
         self._plugins = plugins
         self._registry = registry
+        self._watches = watches
         self._server = server
         self._telemetry = telemetry
         self._interfaces = interfaces
@@ -124,6 +128,7 @@ class Reloader:
         self._telemetry.reload(self.config.telemetry)
         set_log_level(new.log_level)
         self._registry.reload(self.config)
+        self._watches.follow(self.config.watches)
         if self._server is not None:
             tuning = SnapshotTuning(
                 threshold=new.raft_snapshot_threshold,

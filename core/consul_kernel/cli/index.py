@@ -55,6 +55,7 @@ COMMANDS = {
     "snapshot save": Entry("snapshot_transfer", "Saves the servers' state into an archive"),
     "validate": Entry("validate", "Checks configuration files"),
     "version": Entry("version", "Prints the version"),
+    "watch": Entry("watch", "Watches for changes"),
 }
 
 GROUPS = {

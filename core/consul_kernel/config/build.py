@@ -20,9 +20,11 @@ from consul_kernel.structs.settings import (
     SoaSettings,
     TelemetrySettings,
 )
+from consul_kernel.structs.watch import WatchDefinition
+from consul_kernel.watching.plan import handler_faults
 
 from .addresses import ListAddresses, host_addresses
-from .definitions import check_faults, read_checks, read_services, runs_commands, service_faults
+from .definitions import check_faults, read_checks, read_services, read_watches, runs_commands, service_faults
 from .merged import Merged
 from .model import AgentConfig
 from .network import NetworkReader
@@ -85,6 +87,7 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
         encrypt=read_encrypt(merged, problems),
         services=_services(merged, host.kinds, problems),
         checks=_checks(merged, host.kinds, problems),
+        watches=_watches(merged, host.kinds, problems),
         dns=_dns(merged, reader.expand_all("recursors")),
         http=_http(merged, problems, dev_mode=dev_mode),
         limits=_limits(merged),
@@ -290,4 +293,15 @@ def _checks(merged: Merged, kinds: CheckKinds, problems: ProblemLog) -> tuple[Ch
         for fault in check_faults(check, kinds):
             problems.error(fault, node.position, key=f'check "{check.name or check.id}"')
         found.append(check)
+    return tuple(found)
+
+
+def _watches(merged: Merged, kinds: CheckKinds, problems: ProblemLog) -> tuple[WatchDefinition, ...]:
+    found: list[WatchDefinition] = []
+    for index, (watch, node) in enumerate(read_watches(merged.raw("watches") or (), kinds, problems)):
+        for fault in handler_faults(watch):
+            problems.error(fault, node.position, key=f"watches[{index}]")
+        if watch.handler:
+            problems.warn("is deprecated; use args instead", node.position, key=f"watches[{index}].handler")
+        found.append(watch)
     return tuple(found)

@@ -16,6 +16,7 @@ from consul_kernel.contracts.errors import PluginLoadError, RequestError
 from consul_kernel.structs.check import CheckDefinition
 from consul_kernel.structs.decoding import DURATION_FIELDS, FieldPlan, full_plan, strip_optional
 from consul_kernel.structs.service import ServiceDefinition
+from consul_kernel.structs.watch import WatchDefinition
 
 from .blocks import OptionValueError
 from .problems import ProblemLog, nearest_key, plain
@@ -42,6 +43,11 @@ def read_services(
 def read_checks(nodes: Iterable[Node], kinds: CheckKinds, problems: ProblemLog) -> list[tuple[CheckDefinition, Node]]:
     """The checks that can be read, each with its node; the rest is noted in `problems`."""
     return _Reader(kinds, problems).read_all(CheckDefinition, nodes, "checks")
+
+
+def read_watches(nodes: Iterable[Node], kinds: CheckKinds, problems: ProblemLog) -> list[tuple[WatchDefinition, Node]]:
+    """The watches that can be read, each with its node; the rest is noted in `problems`."""
+    return _Reader(kinds, problems).read_all(WatchDefinition, nodes, "watches")
 
 
 class _Reader:

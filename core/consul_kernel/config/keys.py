@@ -194,7 +194,13 @@ SERVICE_KEYS = (
     Key("services", _T.SERVICES, None, "Services of this agent.", default_note="none"),
     Key("check", _T.CHECKS, None, "A check of this agent.", default_note="none"),
     Key("checks", _T.CHECKS, None, "Checks of this agent.", default_note="none"),
-    Key("enable_script_checks", _T.BOOL, False, "Allow checks that run commands, from files and over HTTP."),
+    Key("watches", _T.WATCHES, None, "What is done when keys, services, checks or events change.", default_note="none"),
+    Key(
+        "enable_script_checks",
+        _T.BOOL,
+        False,
+        "Allow checks that run commands, from files and over HTTP.",
+    ),
     Key(
         "enable_local_script_checks",
         _T.BOOL,

@@ -92,7 +92,7 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
         "auto_config.intro_token", "auto_config.intro_token_file", "auto_config.ip_sans",
         "auto_config.server_addresses", "auto_encrypt.dns_san", "auto_encrypt.ip_san", "config_entries", "connect",
         "raft_logstore", "segments", "snapshot_agent", "ui_config.dashboard_url_templates",
-        "ui_config.metrics_proxy", "watches", "xds",
+        "ui_config.metrics_proxy", "xds",
     ),
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from consul_kernel.structs.settings import (
     LimitSettings,
     TelemetrySettings,
 )
+from consul_kernel.structs.watch import WatchDefinition
 
 from .blocks import PluginBlock
 from .problems import ConfigProblem
@@ -119,6 +120,7 @@ class AgentConfig:
     # services and checks
     services: tuple[ServiceDefinition, ...] = ()
     checks: tuple[CheckDefinition, ...] = ()
+    watches: tuple[WatchDefinition, ...] = ()
     enable_script_checks: bool = False
     enable_local_script_checks: bool = False
     check_update_interval_ms: int = 300_000

@@ -291,6 +291,15 @@ def _scripts(
     ):
         if any(map(runs_commands, checks)):
             _error(merged, problems, key, text)
+    if any(watch.runs_command() for watch in config.watches):
+        _error(merged, problems, "watches", text)
+
+
+def _watches(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
+    """Watches ask their own agent over HTTP."""
+    serves = any(block.name == "http" for block in config.interfaces) and config.ports.get("http", -1) > 0
+    if config.watches and not serves:
+        _error(merged, problems, "watches", "watch plans require an HTTP or HTTPS endpoint")
 
 
 def _telemetry(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:
@@ -315,5 +324,6 @@ _RULES: tuple[Rule, ...] = (
     _ports,
     _recursors,
     _joins,
+    _watches,
     _telemetry,
 )

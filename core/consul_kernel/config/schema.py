@@ -23,6 +23,7 @@ class KeyType(Enum):
     DURATION_MAP = 'names with durations, such as { "*" = "5s" }'
     SERVICES = "a service definition or a list of them"
     CHECKS = "a check definition or a list of them"
+    WATCHES = "a watch or a list of them"
     BLOCK = "a block { … }"
     ANYTHING = "anything"
 
@@ -34,7 +35,7 @@ class KeyType(Enum):
     @property
     def appends(self) -> bool:
         """Whether a later source adds to an earlier one's value rather than replaces it."""
-        return self in {KeyType.TEXTS, KeyType.SERVICES, KeyType.CHECKS}
+        return self in {KeyType.TEXTS, KeyType.SERVICES, KeyType.CHECKS, KeyType.WATCHES}
 
 
 _LABELS = {
@@ -49,6 +50,7 @@ _LABELS = {
     KeyType.DURATION_MAP: "map of durations",
     KeyType.SERVICES: "services",
     KeyType.CHECKS: "checks",
+    KeyType.WATCHES: "watches",
     KeyType.BLOCK: "block",
     KeyType.ANYTHING: "any",
 }

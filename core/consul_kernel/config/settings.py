@@ -148,7 +148,7 @@ class _Reader:
         node = entry.value
         if isinstance(node, Scalar) and node.value is None:
             return  # JSON's null says nothing
-        if key.type in {KeyType.SERVICES, KeyType.CHECKS}:
+        if key.type in {KeyType.SERVICES, KeyType.CHECKS, KeyType.WATCHES}:
             items = node.items if isinstance(node, Listing) else (node,)
             plural = {"service": "services", "check": "checks"}.get(key.path, key.path)
             self._append(plural, items, entry.position, key.type)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from .query import QueryMeta, QueryOptions
 
 
@@ -14,3 +16,12 @@ class EventFireRequest(QueryOptions, kw_only=True):
 
 class EventFireResponse(QueryMeta):
     """Nothing but what every reply says of itself."""
+
+
+def event_index(event_id: str) -> int:
+    """Consul's index of an event: its UUID's two halves, combined by exclusive or."""
+    try:
+        number = uuid.UUID(event_id).int
+    except ValueError:
+        return 1
+    return (number >> 64) ^ (number & ((1 << 64) - 1)) or 1

@@ -8,7 +8,6 @@ is meant for it, and keeps the last 256.
 from __future__ import annotations
 
 import asyncio
-import uuid
 import weakref
 from collections import deque
 
@@ -70,15 +69,6 @@ def decode_payload(payload: bytes, lamport_time: int) -> EventView:
         ltime=lamport_time,
     )
     return msgspec.convert(msgspec.to_builtins(event, builtin_types=(bytes,)), EventView)
-
-
-def event_index(event_id: str) -> int:
-    """Consul's index of an event: its UUID's two halves, combined by exclusive or."""
-    try:
-        number = uuid.UUID(event_id).int
-    except ValueError:
-        return 1
-    return (number >> 64) ^ (number & ((1 << 64) - 1)) or 1
 
 
 def is_meant_for(event: EventView, agent: AgentApi) -> bool:

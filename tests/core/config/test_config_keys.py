@@ -32,6 +32,7 @@ SAMPLES: dict[KeyType, Any] = {
     KeyType.DURATION_MAP: {"*": "5s"},
     KeyType.SERVICES: [{"name": "s"}],
     KeyType.CHECKS: [{"name": "c", "ttl": "1s"}],
+    KeyType.WATCHES: [{"type": "nodes", "handler_type": "http", "http_handler_config": {"path": "http://x/"}}],
     KeyType.ANYTHING: {"any": [1]},
 }
 WRONG: dict[KeyType, Any] = dict.fromkeys(KeyType, 5) | dict.fromkeys((KeyType.INT, KeyType.FLOAT, KeyType.PORT), "5")

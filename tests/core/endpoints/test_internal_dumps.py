@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TypeVar
 
 import pytest
 
 from consul_kernel.contracts.errors import RpcError
 from consul_kernel.structs.catalog import RegisterRequest
 from consul_kernel.structs.check import HealthCheck
-from consul_kernel.structs.methods import INTERNAL_NODE_DUMP, INTERNAL_NODE_INFO, INTERNAL_SERVICE_DUMP
-from consul_kernel.structs.query import DCSpecificRequest, NodeSpecificRequest
+from consul_kernel.structs.methods import INTERNAL_NODE_DUMP, INTERNAL_NODE_INFO, INTERNAL_SERVICE_DUMP, Method
+from consul_kernel.structs.query import DCSpecificRequest, NodeSpecificRequest, QueryMeta, QueryOptions
 from consul_kernel.structs.service import NodeService
 from core.endpoints.harness import SECOND_NS, Endpoints
+
+RequestT = TypeVar("RequestT", bound=QueryOptions)
+ReplyT = TypeVar("ReplyT", bound=QueryMeta)
 
 
 def registration(node: str, *services: str) -> list[RegisterRequest]:
@@ -70,23 +74,34 @@ async def test_filters_choose_among_them(endpoints: Endpoints) -> None:
     assert [info.node for info in nodes.dump or []] == ["a"]
     services = await endpoints.call(INTERNAL_SERVICE_DUMP, DCSpecificRequest(filter='Node.Node == "b"'))
     assert [found.node.node for found in services.nodes or []] == ["b"]
-    for method in (INTERNAL_NODE_DUMP, INTERNAL_SERVICE_DUMP):
-        with pytest.raises(RpcError, match="Failed to create boolean expression evaluator"):
-            await endpoints.call(method, DCSpecificRequest(filter="Nope == 1"))
+    with pytest.raises(RpcError, match="Failed to create boolean expression evaluator"):
+        await endpoints.call(INTERNAL_NODE_DUMP, DCSpecificRequest(filter="Nope == 1"))
+    with pytest.raises(RpcError, match="Failed to create boolean expression evaluator"):
+        await endpoints.call(INTERNAL_SERVICE_DUMP, DCSpecificRequest(filter="Nope == 1"))
 
 
-@pytest.mark.parametrize("method", [INTERNAL_NODE_DUMP, INTERNAL_SERVICE_DUMP, INTERNAL_NODE_INFO])
-async def test_any_change_to_the_catalog_wakes_them(endpoints: Endpoints, method: object) -> None:
+async def wakes(endpoints: Endpoints, method: Method[RequestT, ReplyT], request: RequestT) -> bool:
+    """Whether a change of one check wakes a read that waits."""
+    async with endpoints.blocked(method, request) as waiting:
+        changed = await endpoints.register(
+            RegisterRequest(node="a", address="10.0.0.1", check=HealthCheck(check_id="alive", status="passing"))
+        )
+        return (await asyncio.wait_for(waiting, 10)).index == changed
+
+
+async def test_any_change_to_the_catalog_wakes_dumps(endpoints: Endpoints) -> None:
     index = await register(endpoints, "a", "web")
-    request: DCSpecificRequest | NodeSpecificRequest = DCSpecificRequest(
-        min_query_index=index, max_query_time=60 * SECOND_NS
-    )
-    if method is INTERNAL_NODE_INFO:
-        request = NodeSpecificRequest(node="a", min_query_index=index, max_query_time=60 * SECOND_NS)
-    waiting = asyncio.create_task(endpoints.call(method, request))  # type: ignore[arg-type]
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    changed = await endpoints.register(
-        RegisterRequest(node="a", address="10.0.0.1", check=HealthCheck(check_id="alive", status="passing"))
-    )
-    assert (await asyncio.wait_for(waiting, 10)).index == changed
+    request = DCSpecificRequest(min_query_index=index, max_query_time=60 * SECOND_NS)
+    assert await wakes(endpoints, INTERNAL_NODE_DUMP, request)
+
+
+async def test_any_change_to_the_catalog_wakes_a_dump_of_services(endpoints: Endpoints) -> None:
+    index = await register(endpoints, "a", "web")
+    request = DCSpecificRequest(min_query_index=index, max_query_time=60 * SECOND_NS)
+    assert await wakes(endpoints, INTERNAL_SERVICE_DUMP, request)
+
+
+async def test_any_change_to_the_catalog_wakes_a_read_of_one_node(endpoints: Endpoints) -> None:
+    index = await register(endpoints, "a", "web")
+    request = NodeSpecificRequest(node="a", min_query_index=index, max_query_time=60 * SECOND_NS)
+    assert await wakes(endpoints, INTERNAL_NODE_INFO, request)

@@ -26,8 +26,8 @@ COMMANDS = (
         _run,
         CLIENT_FLAGS,
         "Makes the agent read its files again, as SIGHUP does, and take up what can change while it runs: services, "
-        "checks, node_meta, dns_config, http_config, limits, discard_check_output, log_level and when snapshots are "
-        "taken. What else has changed is named in the agent's log, and waits for a restart. Files that a start would "
-        "refuse change nothing, and the answer says what is wrong.",
+        "checks, watches, node_meta, dns_config, http_config, limits, discard_check_output, log_level and when "
+        "snapshots are taken. What else has changed is named in the agent's log, and waits for a restart. Files that "
+        "a start would refuse change nothing, and the answer says what is wrong.",
     ),
 )

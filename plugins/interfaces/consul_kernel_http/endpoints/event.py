@@ -6,11 +6,11 @@ import asyncio
 import uuid
 
 from consul_kernel.filters import Regexp, RegexpError
-from consul_kernel.structs.event import EventFireRequest
+from consul_kernel.structs.event import EventFireRequest, event_index
 from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE
 from consul_kernel.structs.query import QueryOptions
 from consul_kernel_http.answer import Answer
-from consul_kernel_http.event_log import EVENT_VERSION, EventView, encode_payload, event_index, event_log_of
+from consul_kernel_http.event_log import EVENT_VERSION, EventView, encode_payload, event_log_of
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
 from consul_kernel_http.options import read_options

@@ -11,11 +11,11 @@ import pytest
 
 import consul_kernel_http
 from consul_kernel.contracts.membership import UserEvent
-from consul_kernel.structs.event import EventFireResponse
+from consul_kernel.structs.event import EventFireResponse, event_index
 from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE
 from consul_kernel.structs.service import NodeService
 from consul_kernel.testing.fake_agent import FakeAgent
-from consul_kernel_http.event_log import KEPT_EVENTS, decode_payload, encode_payload, event_index, event_log_of
+from consul_kernel_http.event_log import KEPT_EVENTS, decode_payload, encode_payload, event_log_of
 
 if TYPE_CHECKING:
     from plugins.interfaces.http.conftest import Site
