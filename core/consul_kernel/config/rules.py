@@ -291,8 +291,6 @@ def _scripts(
     ):
         if any(map(runs_commands, checks)):
             _error(merged, problems, key, text)
-    if any(watch.runs_command() for watch in config.watches):
-        _error(merged, problems, "watches", text)
 
 
 def _watches(config: AgentConfig, merged: Merged, problems: ProblemLog) -> None:

@@ -80,15 +80,6 @@ def test_watches_of_several_files_and_blocks_come_together(load: Load) -> None:
             ],
         ),
         (
-            'watches { type = "nodes" args = ["a"] }',
-            [
-                (
-                    "0.hcl:1: watches: Scripts are disabled on this agent; to enable, configure 'enable_script_checks' "
-                    "or 'enable_local_script_checks' to true"
-                )
-            ],
-        ),
-        (
             'ports { http = -1 }\nwatches { type = "nodes" handler_type = "http" http_handler_config { path = "/" } }',
             ["0.hcl:2: watches: watch plans require an HTTP or HTTPS endpoint"],
         ),
@@ -96,3 +87,9 @@ def test_watches_of_several_files_and_blocks_come_together(load: Load) -> None:
 )
 def test_mistakes_are_named_by_place(text: str, errors: list[str], refuse: Refuse) -> None:
     assert refuse(text) == errors
+
+
+def test_programs_of_the_agent_file_need_no_leave(load: Load) -> None:
+    """Who may write the file may run programs anyway; Consul asks for none either."""
+    (watch,) = load('watches { type = "nodes" args = ["a"] }').watches
+    assert watch.runs_command()
