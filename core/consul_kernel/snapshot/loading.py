@@ -14,10 +14,11 @@ from consul_kernel.state.autopilot import put_autopilot_config
 from consul_kernel.state.config_entries import put_config_entry
 from consul_kernel.state.coordinates import put_coordinate
 from consul_kernel.state.keys import fold, pack_index, require_short
-from consul_kernel.state.kv import MAX_KV_KEY_BYTES, put_entry, put_tombstone
+from consul_kernel.state.kv import MAX_KV_KEY_BYTES, put_entry
 from consul_kernel.state.prepared_queries import put_query, query_key
 from consul_kernel.state.sessions import put_session, session_key
 from consul_kernel.state.tables import INDEX_TABLE
+from consul_kernel.state.tombstones import put_tombstone
 from consul_kernel.state.unserved import put_unserved
 from consul_kernel.structs.autopilot import AutopilotConfig
 from consul_kernel.structs.catalog import RegisterRequest

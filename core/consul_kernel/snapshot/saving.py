@@ -10,10 +10,11 @@ from consul_kernel.state.autopilot import autopilot_config
 from consul_kernel.state.config_entries import config_entries
 from consul_kernel.state.coordinates import coordinates
 from consul_kernel.state.keys import unpack_index
-from consul_kernel.state.kv import scan_entries, scan_tombstones
+from consul_kernel.state.kv import scan_entries
 from consul_kernel.state.prepared_queries import queries
 from consul_kernel.state.sessions import sessions
 from consul_kernel.state.tables import INDEX_TABLE, Reader
+from consul_kernel.state.tombstones import scan_tombstones
 from consul_kernel.state.unserved import unserved, unserved_kinds
 from consul_kernel.structs.catalog import RegisterRequest
 from consul_kernel.structs.kv import DirEntry

@@ -27,11 +27,12 @@ from consul_kernel.structs.txn import TxnRequest
 from .autopilot import apply_autopilot_config
 from .config_entries import apply_config_entry
 from .coordinates import update_coordinates
-from .kv import apply_kvs, reap_tombstones
+from .kv import apply_kvs
 from .query_commands import apply_query
 from .registration import deregister, register
 from .restore import RestoreRequest, apply_restore
 from .session_commands import apply_session
+from .tombstones import reap_tombstones
 from .transaction import Transaction
 from .txn import apply_txn
 

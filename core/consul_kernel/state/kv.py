@@ -1,7 +1,7 @@
-"""Keys and values: entries, the tombstones that keep indexes right after deletes, and what is asked of them.
+"""Keys and values: entries, and what is asked of them.
 
 A read of a prefix answers the highest index of what is or was under it (Consul: "Blocking queries" of the KV
-store); tombstones remember that for deleted keys until the leader has them reaped.
+store); tombstones remember that for deleted keys.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from msgspec.structs import replace
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.contracts.store import MAX_KEY_BYTES
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
+from consul_kernel.structs.record import RaftIndexed
 
-from .keys import after_prefix, fold, pack, pack_index, unpack_index
+from .keys import after_prefix, fold, pack
 from .sessions import find_session
-from .tables import KeySet, Reader, Table, Writer, bump_index, table_index
+from .tables import Reader, Table, Writer, bump_index, table_index
+from .tombstones import TOMBSTONES, bury, bury_tree, highest_tombstone
 from .transaction import Transaction
 from .watches import KEY, Topic
 
@@ -27,14 +29,14 @@ MAX_KV_KEY_BYTES = MAX_KEY_BYTES - 8
 CACHED_ENTRIES = 8192
 CACHED_VALUE_BYTES = 4096
 
-_KVS = b"kvs"
-_TOMBSTONES = b"tombstones"
+KVS = b"kvs"
+"""The name in the table of indexes."""
 
 _entries: Table[DirEntry] = Table("kvs", DirEntry)
+_indexes: Table[RaftIndexed] = Table("kvs", RaftIndexed)
+"""The same rows, of which all but the indexes is passed over."""
 _HELD_TABLE = "kvs.session"
 """By (session id) + digest of a key that the session holds: the key, which may be too long for both."""
-_TOMBSTONE_TABLE = "tombstones"
-_tombstones_by_index = KeySet("tombstones.index")
 
 
 class KeyValues:
@@ -66,7 +68,7 @@ class KeyValues:
 
     def max_index(self) -> int:
         """The index of the last change to any key."""
-        return table_index(self._reader, _KVS, _TOMBSTONES)
+        return table_index(self._reader, KVS, TOMBSTONES)
 
     def entries(self, prefix: bytes) -> tuple[int, list[DirEntry]]:
         """The index of a prefix, and its entries in the order of their keys."""
@@ -90,11 +92,7 @@ class KeyValues:
     def _prefix_index(self, prefix: bytes, highest: int) -> int:
         if not prefix:
             return self.max_index()
-        for _, value in self._reader.range(_TOMBSTONE_TABLE, prefix, after_prefix(prefix)):
-            index = unpack_index(value)
-            if index > highest:
-                highest = index
-        return highest or self.max_index()
+        return max(highest, highest_tombstone(self._reader, prefix)) or self.max_index()
 
     def forget(self, topics: Iterable[Topic]) -> None:
         """Drop from the cache what a batch has touched."""
@@ -108,25 +106,11 @@ class KeyValues:
         self._cache.clear()
 
 
-def tombstones_index(reader: Reader) -> int:
-    """The index of the newest tombstone, 0 when there never was one: what the leader may ask to be reaped."""
-    for key, _ in reader.range(_tombstones_by_index.name, reverse=True):
-        return unpack_index(key[:8])
-    return 0
-
-
 def put_entry(writer: Writer, entry: DirEntry) -> None:
     """Add an entry, with the row that finds it by the session that holds it."""
     _entries.put(writer, entry.key, entry)
     if entry.session:
         writer.put(_HELD_TABLE, _held_row(entry), entry.key)
-
-
-def put_tombstone(writer: Writer, key: bytes, index: int) -> None:
-    """Add the tombstone of a key or prefix that was deleted at an index."""
-    packed = pack_index(index)
-    writer.put(_TOMBSTONE_TABLE, key, packed)
-    _tombstones_by_index.add(writer, packed + key)
 
 
 def find_entry(reader: Reader, key: bytes) -> DirEntry | None:
@@ -139,15 +123,17 @@ def entries_under(reader: Reader, prefix: bytes) -> list[DirEntry]:
     return [entry for _, entry in _entries.scan(reader, prefix)] if len(prefix) <= MAX_KV_KEY_BYTES else []
 
 
+def entries_since(reader: Reader, prefix: bytes, since: int) -> list[DirEntry]:
+    """Of these, the ones that were written after an index. Only they are decoded in full."""
+    if len(prefix) > MAX_KV_KEY_BYTES:
+        return []
+    newer = [key for key, indexes in _indexes.scan(reader, prefix) if indexes.modify_index > since]
+    return [entry for key in newer if (entry := _entries.get(reader, key)) is not None]
+
+
 def scan_entries(reader: Reader) -> Iterator[tuple[bytes, DirEntry]]:
     """All entries in the order of their keys."""
     return _entries.scan(reader)
-
-
-def scan_tombstones(reader: Reader) -> Iterator[tuple[bytes, int]]:
-    """Deleted keys and prefixes in order, each with the index of its deletion."""
-    for key, value in reader.range(_TOMBSTONE_TABLE):
-        yield key, unpack_index(value)
 
 
 def _held_row(entry: DirEntry) -> bytes:
@@ -277,14 +263,14 @@ def _write(transaction: Transaction, entry: DirEntry, existing: DirEntry | None,
         put_entry(transaction, stored)
     else:
         _entries.put(transaction, entry.key, stored)
-    bump_index(transaction, _KVS)
+    bump_index(transaction, KVS)
     transaction.touch(KEY, entry.key)
 
 
 def _remove(transaction: Transaction, key: bytes) -> None:
     if key and _drop(transaction, key):
-        _bury(transaction, key)
-        bump_index(transaction, _KVS)
+        bury(transaction, key)
+        bump_index(transaction, KVS)
         transaction.touch(KEY, key)
 
 
@@ -304,18 +290,9 @@ def _delete_tree(transaction: Transaction, entry: DirEntry) -> bool:
     for key in keys:
         _drop(transaction, key)
         transaction.touch(KEY, key)
-    if prefix:
-        _bury(transaction, prefix)
-    bump_index(transaction, _KVS)
+    bury_tree(transaction, prefix)
+    bump_index(transaction, KVS)
     return True
-
-
-def _bury(transaction: Transaction, key: bytes) -> None:
-    before = transaction.get(_TOMBSTONE_TABLE, key)
-    if before is not None:
-        _tombstones_by_index.discard(transaction, before + key)
-    put_tombstone(transaction, key, transaction.index)
-    bump_index(transaction, _TOMBSTONES)
 
 
 _OPERATIONS: dict[str, Callable[[Transaction, DirEntry], bool]] = {
@@ -327,13 +304,3 @@ _OPERATIONS: dict[str, Callable[[Transaction, DirEntry], bool]] = {
     KVOp.LOCK: _lock,
     KVOp.UNLOCK: _unlock,
 }
-
-
-def reap_tombstones(transaction: Transaction, up_to: int) -> None:
-    """Forget tombstones made at or before an index."""
-    expired = [key for key, _ in transaction.range(_tombstones_by_index.name, stop=pack_index(up_to + 1))]
-    for key in expired:
-        _tombstones_by_index.discard(transaction, key)
-        transaction.delete(_TOMBSTONE_TABLE, key[8:])
-    if expired:
-        bump_index(transaction, _TOMBSTONES)

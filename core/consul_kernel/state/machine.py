@@ -24,13 +24,14 @@ from .generations import (
     unused_generation,
 )
 from .keys import pack_index, unpack_index
-from .kv import KeyValues, tombstones_index
+from .kv import KeyValues
 from .lock_delays import LockDelays
 from .machine_table import index_offset
 from .prepared_queries import PreparedQueries
 from .restore import restore_under_way
 from .sessions import Sessions
 from .snapshot import FrozenState, MachineSnapshot, SnapshotReader
+from .tombstones import tombstones_index
 from .transaction import Transaction
 from .watches import Watches
 

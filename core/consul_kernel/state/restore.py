@@ -24,6 +24,7 @@ from .generations import NOTES_TABLE
 from .keys import pack_index, unpack_index
 from .machine_table import MACHINE_TABLE, set_index_offset
 from .tables import Reader
+from .tombstones import set_horizon
 from .transaction import Transaction
 
 RESTORE_TABLE = "restore"
@@ -97,6 +98,7 @@ def _commit(transaction: Transaction, request: RestoreRequest) -> None:
     log_index = transaction.index - transaction.offset
     transaction.replace_state(max(transaction.index, request.index + 1) - log_index)
     set_index_offset(transaction)
+    set_horizon(transaction, transaction.index)
 
 
 def _abort(transaction: Transaction, request: RestoreRequest) -> None:

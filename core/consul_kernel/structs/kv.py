@@ -45,6 +45,16 @@ class KeyRequest(QueryOptions, kw_only=True):
     key: bytes = b""
 
 
+class KeyChangesRequest(QueryOptions, kw_only=True):
+    """A read of what has changed under a prefix after the index `since`. A blocking one waits until there is something.
+
+    How it waits is not for `min_query_index` to say beyond that it does: what counts is `since`.
+    """
+
+    key: bytes = b""
+    since: int = 0
+
+
 class KeyListRequest(QueryOptions, kw_only=True):
     """A read of key names up to a separator. The field's name is spelt as Consul spells it."""
 
@@ -56,6 +66,18 @@ class IndexedDirEntries(QueryMeta, kw_only=True):
     """Entries in the order of their keys; None where a single key is absent."""
 
     entries: list[DirEntry] | None = None
+
+
+class IndexedKeyChanges(QueryMeta, kw_only=True):
+    """Entries that were written, keys and prefixes that were deleted before that; or, when `is_whole`, all entries.
+
+    `index` is the next `since`.
+    """
+
+    is_whole: bool = False
+    entries: list[DirEntry] | None = None
+    deleted: list[bytes] | None = None
+    deleted_prefixes: list[bytes] | None = None
 
 
 class IndexedKeyList(QueryMeta, kw_only=True):

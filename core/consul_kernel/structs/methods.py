@@ -26,7 +26,15 @@ from .event import EventFireRequest, EventFireResponse
 from .founding import FoundingReply, FoundingRequest
 from .health import IndexedCheckServiceNodes
 from .keyring import KeyringRequest, KeyringResponses
-from .kv import IndexedDirEntries, IndexedKeyList, KeyListRequest, KeyRequest, KVSRequest
+from .kv import (
+    IndexedDirEntries,
+    IndexedKeyChanges,
+    IndexedKeyList,
+    KeyChangesRequest,
+    KeyListRequest,
+    KeyRequest,
+    KVSRequest,
+)
 from .node import IndexedNodeDump, IndexedNodes, IndexedNodeServiceList, IndexedNodeServices
 from .operator import (
     RaftConfiguration,
@@ -114,6 +122,7 @@ HEALTH_SERVICE_NODES = Method("Health.ServiceNodes", ServiceSpecificRequest, Ind
 KVS_APPLY = Method("KVS.Apply", KVSRequest, bool, Route.WRITE)
 KVS_GET = Method("KVS.Get", KeyRequest, IndexedDirEntries, Route.READ)
 KVS_LIST = Method("KVS.List", KeyRequest, IndexedDirEntries, Route.READ)
+KVS_LIST_CHANGES = Method("KVS.ListChanges", KeyChangesRequest, IndexedKeyChanges, Route.READ)
 KVS_LIST_KEYS = Method("KVS.ListKeys", KeyListRequest, IndexedKeyList, Route.READ)
 
 COORDINATE_UPDATE = Method("Coordinate.Update", CoordinateUpdateRequest, Empty, Route.WRITE)

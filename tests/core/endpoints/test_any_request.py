@@ -18,7 +18,7 @@ from consul_kernel.structs.coordinate import Coordinate, CoordinateUpdateRequest
 from consul_kernel.structs.event import EventFireRequest
 from consul_kernel.structs.founding import FoundingRequest
 from consul_kernel.structs.keyring import KeyringRequest
-from consul_kernel.structs.kv import DirEntry, KeyListRequest, KeyRequest, KVOp, KVSRequest
+from consul_kernel.structs.kv import DirEntry, KeyChangesRequest, KeyListRequest, KeyRequest, KVOp, KVSRequest
 from consul_kernel.structs.methods import METHODS
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.operator import RaftRemovePeerRequest, TransferLeaderRequest
@@ -120,6 +120,7 @@ requests: dict[type[Any], st.SearchStrategy[Any]] = {
         **options,
     ),
     KeyRequest: st.builds(KeyRequest, key=octets, **options),
+    KeyChangesRequest: st.builds(KeyChangesRequest, key=octets, since=st.integers(0, 40), **options),
     KeyListRequest: st.builds(KeyListRequest, prefix=octets, seperator=text, **options),
     KVSRequest: st.builds(
         KVSRequest,

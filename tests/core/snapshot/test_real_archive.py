@@ -19,10 +19,10 @@ from consul_kernel.state import CommandType, ReplicatedState, encode_command
 from consul_kernel.state.autopilot import autopilot_config
 from consul_kernel.state.config_entries import config_entries
 from consul_kernel.state.coordinates import coordinates
-from consul_kernel.state.kv import scan_tombstones
 from consul_kernel.state.prepared_queries import queries, queries_by_name
 from consul_kernel.state.restore import RestoreRequest
 from consul_kernel.state.sessions import sessions, sessions_by_check, sessions_by_node
+from consul_kernel.state.tombstones import scan_tombstones
 from consul_kernel.state.unserved import unserved_kinds
 from consul_kernel.structs.duration import format_duration_ns
 from consul_kernel_http.views.check import check_view

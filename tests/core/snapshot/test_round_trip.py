@@ -31,7 +31,7 @@ from core.snapshot.archives import records_of
 from core.state.driver import StateDriver
 from core.state.test_machine import busy, index_tables_agree
 
-NOT_IN_ARCHIVES = ("meta", "machine", "restore")
+NOT_IN_ARCHIVES = ("meta", "machine", "restore", "tombstones.horizon", "tombstones.trees")
 NAME = st.text(alphabet="aAbß\x00\u0130-.é", min_size=1, max_size=4)
 TEXT = st.text(max_size=6)
 INDEX = st.integers(1, 1 << 40)

@@ -7,7 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.state import CommandType
-from consul_kernel.state.kv import MAX_KV_KEY_BYTES, tombstones_index
+from consul_kernel.state.kv import MAX_KV_KEY_BYTES
+from consul_kernel.state.tombstones import tombstones_index
 from consul_kernel.structs.kv import DirEntry, KVOp, KVSRequest
 from consul_kernel_memory.store import MemoryStore
 from core.state.driver import StateDriver

@@ -5,16 +5,20 @@ from __future__ import annotations
 from consul_kernel.contracts.errors import RpcError
 from consul_kernel.rpc.endpoints import EndpointTable
 from consul_kernel.state.commands import CommandType
+from consul_kernel.state.kv_changes import Changes, changes_under
 from consul_kernel.state.watches import KEY, KEY_PREFIX
 from consul_kernel.structs.kv import (
     IndexedDirEntries,
+    IndexedKeyChanges,
     IndexedKeyList,
+    KeyChangesRequest,
     KeyListRequest,
     KeyRequest,
     KVOp,
     KVSRequest,
 )
-from consul_kernel.structs.methods import KVS_APPLY, KVS_GET, KVS_LIST, KVS_LIST_KEYS
+from consul_kernel.structs.methods import KVS_APPLY, KVS_GET, KVS_LIST, KVS_LIST_CHANGES, KVS_LIST_KEYS
+from consul_kernel.structs.query import QueryMeta
 
 from .blocking import answer, describe, is_immediate
 from .context import EndpointContext
@@ -36,6 +40,7 @@ class KVS:
         table.attach(KVS_APPLY, self.apply)
         table.attach(KVS_GET, self.get)
         table.attach(KVS_LIST, self.list)
+        table.attach(KVS_LIST_CHANGES, self.list_changes)
         table.attach(KVS_LIST_KEYS, self.list_keys)
 
     async def apply(self, request: KVSRequest) -> bool:
@@ -79,6 +84,27 @@ class KVS:
         index, entries = self._kv.entries(prefix)
         return IndexedDirEntries(entries=entries or None, index=index)
 
+    async def list_changes(self, request: KeyChangesRequest) -> IndexedKeyChanges:
+        """What has changed under a prefix since an index."""
+        if is_immediate(request):
+            return describe(self._context, _indexed(self._changes(request)))
+        seen = Changes(0, False, [])
+
+        def progress() -> QueryMeta:
+            """An index that ends the wait when there is something to tell."""
+            nonlocal seen
+            seen = self._changes(request)
+            return QueryMeta(index=request.min_query_index + seen.has_news)
+
+        meta = await answer(self._context, request, progress, lambda: ((KEY_PREFIX, request.key),))
+        # After a wait in vain it is read as of this moment: so `since` never falls behind what is remembered.
+        reply = _indexed(seen if seen.has_news else self._changes(request))
+        reply.known_leader, reply.last_contact = meta.known_leader, meta.last_contact
+        return reply
+
+    def _changes(self, request: KeyChangesRequest) -> Changes:
+        return changes_under(self._context.state.reader, request.key, request.since)
+
     async def list_keys(self, request: KeyListRequest) -> IndexedKeyList:
         """All key names under a prefix, cut behind the separator."""
         if is_immediate(request):
@@ -90,3 +116,13 @@ class KVS:
     def _list_keys(self, request: KeyListRequest) -> IndexedKeyList:
         index, keys = self._kv.keys(request.prefix, request.seperator.encode("utf-8", "surrogatepass"))
         return IndexedKeyList(keys=keys or None, index=index)
+
+
+def _indexed(changes: Changes) -> IndexedKeyChanges:
+    return IndexedKeyChanges(
+        index=max(changes.index, 1),
+        is_whole=changes.is_whole,
+        entries=changes.entries or None,
+        deleted=changes.deleted or None,
+        deleted_prefixes=changes.deleted_prefixes or None,
+    )

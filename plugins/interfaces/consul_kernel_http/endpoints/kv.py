@@ -12,6 +12,8 @@ from consul_kernel_http.options import UintError, parse_uint, read_options
 from consul_kernel_http.reads import meta_head, read
 from consul_kernel_http.views.kv import dir_entry_view
 
+from . import kv_changes
+
 _SHARED_VALUE_OCTETS = 4096
 """Entries with longer values are decoded anew for each read, so none of them would be met again."""
 _RAW_HEAD = b"Content-Type: text/plain\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
@@ -22,6 +24,8 @@ async def get(exchange: Exchange) -> Answer:
     if "keys" in exchange.query:
         return await _get_keys(exchange)
     recurse = "recurse" in exchange.query
+    if recurse and "since" in exchange.query:
+        return await kv_changes.changes(exchange)
     request = read_options(exchange, KeyRequest(key=exchange.suffix_octets))
     if not recurse and not request.key:
         raise BadRequestError("Missing key name")

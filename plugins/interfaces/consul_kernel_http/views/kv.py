@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from consul_kernel.structs.kv import DirEntry
+from consul_kernel.structs.kv import DirEntry, IndexedKeyChanges
 from consul_kernel.structs.record import go_name
 from consul_kernel_http.gojson import text_of
 
@@ -32,4 +32,25 @@ def dir_entry_view(entry: DirEntry) -> DirEntryView:
         entry.session or UNSET,
         entry.create_index,
         entry.modify_index,
+    )
+
+
+class KeyChangesView(msgspec.Struct, rename=go_name):
+    """What has changed since an index: first the deleted, then the entries. A whole replaces all that was there."""
+
+    index: int
+    whole: bool
+    entries: list[DirEntryView]
+    deleted: list[str]
+    deleted_prefixes: list[str]
+
+
+def key_changes_view(reply: IndexedKeyChanges) -> KeyChangesView:
+    """One answer."""
+    return KeyChangesView(
+        reply.index,
+        reply.is_whole,
+        [dir_entry_view(entry) for entry in reply.entries or ()],
+        [key.decode() for key in reply.deleted or ()],
+        [prefix.decode() for prefix in reply.deleted_prefixes or ()],
     )
