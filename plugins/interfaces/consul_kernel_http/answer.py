@@ -98,6 +98,11 @@ class Answer(web.StreamResponse):
         return self._answer_status
 
     @property
+    def own_head(self) -> bytes:
+        """Its own header lines."""
+        return self._own_head
+
+    @property
     def body_octets(self) -> bytes:
         """The body, before any content coding."""
         return self._octets

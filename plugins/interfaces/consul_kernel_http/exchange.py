@@ -44,12 +44,18 @@ class Site:
         "http",
         "kept",
         "limits",
+        "max_streams",
+        "streams",
         "template",
     )
 
-    def __init__(self, agent: AgentApi, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float) -> None:
+    def __init__(
+        self, agent: AgentApi, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float, max_streams: int
+    ) -> None:
         self.agent = agent
-        self.settle(http, limits, body_timeout_s=body_timeout_s)
+        self.settle(http, limits, body_timeout_s=body_timeout_s, max_streams=max_streams)
+        self.streams = 0
+        """Event streams that are open."""
         self.cache = ReadCache(agent)
         self.kept = KeptAnswers()
         self.bodies = SharedBodies() if agent.is_server else None
@@ -59,12 +65,13 @@ class Site:
         self._closing = False
         self._kept: set[asyncio.Future[None]] = set()
 
-    def settle(self, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float) -> None:
+    def settle(self, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float, max_streams: int) -> None:
         """Go by these from the next request on."""
         self.http = http
         self.limits = limits
         self.template = HeadTemplate(http.response_headers)
         self.body_timeout_s = body_timeout_s
+        self.max_streams = max_streams
 
     def is_closing(self) -> bool:
         """Whether the interface is on its way out."""

@@ -48,6 +48,8 @@ class HttpConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     """How long the body of a request may take to arrive."""
     grace_ms: int = 1_000
     """How long requests in flight may go on when the interface closes."""
+    max_streams: int = 4096
+    """How many event streams may be open at once; another one is refused with 429."""
 
 
 class HttpInterface:
@@ -57,7 +59,13 @@ class HttpInterface:
         self._config = config
         self._bind = _binds(context.bind, config)
         self._unix_path = _unix_path(config.address)
-        self._site = Site(context.agent, context.http, context.limits, body_timeout_s=config.body_timeout_ms / 1000)
+        self._site = Site(
+            context.agent,
+            context.http,
+            context.limits,
+            body_timeout_s=config.body_timeout_ms / 1000,
+            max_streams=config.max_streams,
+        )
         self._dispatcher = Dispatcher(self._site, Router((*ROUTES, *ROUTES_LATER)), context.metrics)
         self._limits = ConnectionLimits()
         self._limits.settle(context.http, context.limits, header_timeout_s=config.header_timeout_ms / 1000)
@@ -86,7 +94,12 @@ class HttpInterface:
         fixed = [key for key in _FIXED_KEYS if getattr(config, key) != getattr(self._config, key)]
         bound = {key: getattr(self._config, key) for key in _FIXED_KEYS}
         self._config = msgspec.structs.replace(config, **bound)
-        self._site.settle(settings.http, settings.limits, body_timeout_s=config.body_timeout_ms / 1000)
+        self._site.settle(
+            settings.http,
+            settings.limits,
+            body_timeout_s=config.body_timeout_ms / 1000,
+            max_streams=config.max_streams,
+        )
         self._dispatcher.settle()
         self._limits.settle(settings.http, settings.limits, header_timeout_s=config.header_timeout_ms / 1000)
         return fixed
@@ -99,6 +112,11 @@ class HttpInterface:
     def connection_count(self) -> int:
         """How many clients are connected."""
         return len(self._limits.open)
+
+    @property
+    def stream_count(self) -> int:
+        """How many event streams are open."""
+        return self._site.streams
 
     async def aclose(self) -> None:
         """Stop listening, end blocking queries, give other requests a moment, close every connection."""

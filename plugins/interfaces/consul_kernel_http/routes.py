@@ -28,6 +28,8 @@ from .endpoints import (
 )
 from .endpoints.catalog import tells_meta
 from .exchange import Endpoint
+from .feed import streams
+from .feed_items import AS_A_WHOLE, BY_ITSELF, BY_KEY, KnownBy, by_fields, either
 from .routing import Route
 
 
@@ -35,38 +37,51 @@ def _get(pattern: str, endpoint: Endpoint) -> Route:
     return Route(pattern, {"GET": endpoint})
 
 
+def _read(pattern: str, endpoint: Endpoint, known_by: KnownBy) -> Route:
+    """A read that can wait, and therefore also be a stream."""
+    return Route(pattern, {"GET": streams(endpoint, known_by)})
+
+
+_BY_NAME = either(by_fields("Key"), BY_ITSELF)
+_BY_CHECK = by_fields("Node", "CheckID")
+_BY_INSTANCE = by_fields("Node", "ServiceID")
+_BY_HEALTH = by_fields("Node.Node", "Service.ID")
+_BY_PLACE = by_fields("Node", "Segment")
+_BY_ID = by_fields("ID")
+
+
 def _put(pattern: str, endpoint: Endpoint) -> Route:
     return Route(pattern, {"PUT": endpoint})
 
 
 ROUTES = (
-    Route("/v1/kv/", {"GET": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
+    Route("/v1/kv/", {"GET": streams(kv.get, _BY_NAME), "PUT": kv.put, "DELETE": kv.delete}),
     _put("/v1/catalog/register", catalog.register),
     _put("/v1/catalog/deregister", catalog.deregister),
     _get("/v1/catalog/datacenters", catalog.datacenters),
-    _get("/v1/catalog/nodes", tells_meta(catalog.nodes)),
-    _get("/v1/catalog/services", tells_meta(catalog.services)),
-    _get("/v1/catalog/service/", tells_meta(catalog.service_nodes)),
-    _get("/v1/catalog/connect/", tells_meta(catalog.connect_nodes)),
-    _get("/v1/catalog/gateway-services/", tells_meta(catalog.gateway_services)),
-    _get("/v1/catalog/node/", tells_meta(catalog.node_services)),
-    _get("/v1/catalog/node-services/", tells_meta(catalog.node_service_list)),
-    _get("/v1/health/node/", tells_meta(health.node_checks)),
-    _get("/v1/health/checks/", tells_meta(health.service_checks)),
-    _get("/v1/health/state/", tells_meta(health.state_checks)),
-    _get("/v1/health/service/", health.service_nodes),
-    _get("/v1/health/connect/", health.connect_nodes),
-    _get("/v1/health/ingress/", health.ingress_nodes),
+    _read("/v1/catalog/nodes", tells_meta(catalog.nodes), by_fields("Node")),
+    _read("/v1/catalog/services", tells_meta(catalog.services), BY_KEY),
+    _read("/v1/catalog/service/", tells_meta(catalog.service_nodes), _BY_INSTANCE),
+    _read("/v1/catalog/connect/", tells_meta(catalog.connect_nodes), _BY_INSTANCE),
+    _read("/v1/catalog/gateway-services/", tells_meta(catalog.gateway_services), AS_A_WHOLE),
+    _read("/v1/catalog/node/", tells_meta(catalog.node_services), AS_A_WHOLE),
+    _read("/v1/catalog/node-services/", tells_meta(catalog.node_service_list), AS_A_WHOLE),
+    _read("/v1/health/node/", tells_meta(health.node_checks), _BY_CHECK),
+    _read("/v1/health/checks/", tells_meta(health.service_checks), _BY_CHECK),
+    _read("/v1/health/state/", tells_meta(health.state_checks), _BY_CHECK),
+    _read("/v1/health/service/", health.service_nodes, _BY_HEALTH),
+    _read("/v1/health/connect/", health.connect_nodes, _BY_HEALTH),
+    _read("/v1/health/ingress/", health.ingress_nodes, _BY_HEALTH),
     _put("/v1/session/create", session.create),
     _put("/v1/session/destroy/", session.destroy),
     _put("/v1/session/renew/", session.renew),
-    _get("/v1/session/info/", tells_meta(session.info)),
-    _get("/v1/session/node/", tells_meta(session.of_node)),
-    _get("/v1/session/list", tells_meta(session.list_sessions)),
+    _read("/v1/session/info/", tells_meta(session.info), _BY_ID),
+    _read("/v1/session/node/", tells_meta(session.of_node), _BY_ID),
+    _read("/v1/session/list", tells_meta(session.list_sessions), _BY_ID),
     _put("/v1/txn", txn.txn),
     _put("/v1/config", config.write),
-    Route("/v1/config/", {"GET": config.get, "DELETE": config.delete}),
-    Route("/v1/query", {"GET": tells_meta(query.list_queries), "POST": query.create}),
+    Route("/v1/config/", {"GET": streams(config.get, by_fields("Kind", "Name")), "DELETE": config.delete}),
+    Route("/v1/query", {"GET": streams(tells_meta(query.list_queries), _BY_ID), "POST": query.create}),
     Route("/v1/query/", {}, otherwise=query.one),
     _get("/v1/status/leader", status.leader),
     _get("/v1/status/peers", status.peers),
@@ -100,14 +115,14 @@ ROUTES = (
     _get("/v1/agent/health/service/id/", agent_health.by_id),
     _get("/v1/agent/health/service/name/", agent_health.by_name),
     _get("/v1/coordinate/datacenters", coordinate.datacenters),
-    _get("/v1/coordinate/nodes", coordinate.nodes),
-    _get("/v1/coordinate/node/", coordinate.node),
+    _read("/v1/coordinate/nodes", coordinate.nodes, _BY_PLACE),
+    _read("/v1/coordinate/node/", coordinate.node, _BY_PLACE),
     _put("/v1/coordinate/update", coordinate.update),
     _put("/v1/event/fire/", event.fire),
-    _get("/v1/event/list", event.list_events),
-    _get("/v1/internal/ui/nodes", tells_meta(internal_ui.nodes)),
-    _get("/v1/internal/ui/node/", tells_meta(internal_ui.node)),
-    _get("/v1/internal/ui/services", tells_meta(internal_ui.services)),
+    _read("/v1/event/list", event.list_events, _BY_ID),
+    _read("/v1/internal/ui/nodes", tells_meta(internal_ui.nodes), by_fields("Node")),
+    _read("/v1/internal/ui/node/", tells_meta(internal_ui.node), AS_A_WHOLE),
+    _read("/v1/internal/ui/services", tells_meta(internal_ui.services), by_fields("Name")),
     _get("/v1/internal/ui/gateway-services-nodes/", tells_meta(internal_ui.gateway_services)),
     _get("/v1/internal/ui/gateway-intentions/", tells_meta(internal_ui.gateway_intentions)),
     _get("/v1/internal/ui/service-topology/", tells_meta(internal_ui.topology)),

@@ -41,6 +41,7 @@ class StreamedAnswer(Answer):
             try:
                 async for piece in pieces:
                     await write_in_time(request, b"%x\r\n%b\r\n" % (len(piece), piece) if in_chunks else piece)
+                    del piece  # the next one may be long in coming
             except ConsulKernelError as error:
                 logger.warning("an answer to %s broke off: %s", request.remote, error)
                 if request.transport is not None:

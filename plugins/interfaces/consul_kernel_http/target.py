@@ -7,6 +7,7 @@ turned back into exactly what the client sent: `octets_of`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import quote, unquote_to_bytes
 
 from .gojson import REPLACE_EACH_OCTET
@@ -118,6 +119,13 @@ class Query:
         """The first value as the client sent it."""
         values = self._values.get(name)
         return octets_of(values[0]) if values else b""
+
+    def replacing(self, values: Mapping[str, str]) -> Query:
+        """The same with these parameters in place of whatever they were; "" leaves one out."""
+        query = Query("")
+        query._values = {name: found for name, found in self._values.items() if name not in values}
+        query._values |= {name: [value] for name, value in values.items() if value}
+        return query
 
     def encoded(self) -> str:
         """All parameters sorted by name and escaped again, as Go's `Values.Encode`."""

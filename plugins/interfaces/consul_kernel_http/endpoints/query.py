@@ -25,6 +25,8 @@ from consul_kernel_http.answer import Answer
 from consul_kernel_http.body import decode_body
 from consul_kernel_http.exchange import Endpoint, Exchange
 from consul_kernel_http.failures import HttpError, MethodNotAllowedError, failure_of
+from consul_kernel_http.feed import streams
+from consul_kernel_http.feed_items import by_fields
 from consul_kernel_http.go_numbers import GoNumberError, parse_bool, parse_int
 from consul_kernel_http.options import read_options
 from consul_kernel_http.reads import (
@@ -123,7 +125,7 @@ async def _explain(exchange: Exchange) -> Answer:
 _ACTIONS: dict[str, dict[str, Endpoint]] = {
     EXECUTE: {"GET": _execute},
     EXPLAIN: {"GET": _explain},
-    "": {"GET": _get, "PUT": _update, "DELETE": _delete},
+    "": {"GET": streams(_get, by_fields("ID")), "PUT": _update, "DELETE": _delete},
 }
 
 
