@@ -43,14 +43,7 @@ def shell_command(text: str) -> list[str]:
 async def run(command: Sequence[str], index: int, document: bytes) -> None:
     """Run a program, for as long as it takes, in a process group of its own that ends when this is cancelled."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, INDEX_VARIABLE: str(index)},
-            start_new_session=True,
-        )
+        process = await _start(command, index)
     except (OSError, ValueError) as error:
         logger.error("failed to run watch handler %s: %s", list(command), error)
         return
@@ -69,6 +62,32 @@ async def run(command: Sequence[str], index: int, document: bytes) -> None:
     if code:
         logger.error("watch handler %s ended with %d", list(command), code)
     logger.debug("watch handler %s output: %s", list(command), output)
+
+
+async def _start(command: Sequence[str], index: int) -> asyncio.subprocess.Process:
+    """Start a program. It is killed where this is cancelled half-way: asyncio kills it, too, but not what it has
+    started, and would wait for that.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, INDEX_VARIABLE: str(index)},
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError, ValueError):
+            process = await starting
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            await asyncio.shield(_end(process, process.stdout))
+        raise
 
 
 async def _end(process: asyncio.subprocess.Process, stdout: asyncio.StreamReader) -> None:

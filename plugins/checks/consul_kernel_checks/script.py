@@ -39,25 +39,34 @@ class ScriptCheck:
         """Run once; output beyond the limit is read and dropped, so that the script is not held up."""
         self._captured = Captured(self._limit_bytes)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._args,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = await self._start()
         except OSError as error:
             return Outcome(CheckStatus.CRITICAL, _start_failure(self._args[0], error))
         try:
             await self._read(process)
             code = await process.wait()
         except BaseException:
-            # The script itself may be gone, and what it left behind still hold its output and its process group.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
+            await asyncio.shield(_kill(process))
             raise
         return Outcome(STATUSES.get(code, CheckStatus.CRITICAL), self._captured.noted())
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        """Where this is cancelled half-way, asyncio kills the script, but would wait for what that has started."""
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *self._args,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                await asyncio.shield(_kill(await starting))
+            raise
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -70,6 +79,13 @@ class ScriptCheck:
         return Outcome(
             CheckStatus.CRITICAL, f"Timed out ({self._timeout_s:g}s) running check" + (f"\n\n{said}" if said else "")
         )
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End a script with all that it has started: it may itself be gone, and that still hold its output."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _start_failure(program: str, error: OSError) -> str:

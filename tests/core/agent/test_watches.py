@@ -256,3 +256,16 @@ async def test_a_request_that_takes_too_long_is_given_up(
 ) -> None:
     await send(HttpHandlerConfig(path=f"http://{address}/v1/x?index=1", timeout=20_000_000), 1, b"null\n")
     assert "failed to invoke http watch handler" in caplog.text
+
+
+async def test_a_script_that_is_only_being_started_ends_with_what_it_has_started(tmp_path: Path) -> None:
+    """Cancelled at each step of its start, of which asyncio makes several."""
+    survived = tmp_path / "survived"
+    for steps in range(12):
+        running = asyncio.create_task(run(shell_command(f"(sleep 20; touch {survived}) & wait"), 1, b"[]"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.gather(running, return_exceptions=True)
+    assert not survived.exists()
