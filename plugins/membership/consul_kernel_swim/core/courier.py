@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from consul_kernel.contracts.transport import Address
@@ -23,6 +24,9 @@ from .packets import (
 )
 from .timers import Timer
 
+_TOLD_MAX = 16
+"""As many as a message has sends in a pool of thousands."""
+
 _CHECKSUM_FROM_PROTOCOL = 5
 _LONGEST_PACKET_BYTES = 65_507
 
@@ -42,6 +46,8 @@ class Courier:
         self._budget = settings.packet_bytes - settings.sealed_overhead_bytes - CHECKSUM_BYTES
         self._queues: list[tuple[BroadcastQueue, Callable[[], int]]] = []
         self._tick: Timer | None = None
+        self._told: deque[str] = deque(maxlen=_TOLD_MAX)
+        """Names of those that had gossip of late."""
         self._phase_ms = 0
         self._limit_for = -1
         self._limit = 1
@@ -134,7 +140,7 @@ class Courier:
     def _gossip(self) -> None:
         """One tick: each of a few random nodes gets its own pick of what is queued."""
         self._tick = None
-        targets = self._nodes.pick(self._env.settings.gossip_nodes, self._wants_gossip)
+        targets = self._gossip_targets(self._env.settings.gossip_nodes)
         for node in targets:
             messages = self._collect(self._budget - COMPOUND_HEADER_BYTES, COMPOUND_PARTS_MAX)
             if not messages:
@@ -142,6 +148,21 @@ class Courier:
             self._post(node.address, messages, checksum=takes_checksum(node))
         if targets and any(queue.depth for queue, _ in self._queues):
             self.wake()
+
+    def _gossip_targets(self, count: int) -> list[Node]:
+        """Random nodes, first those that have had no gossip of late.
+
+        In a small pool a message is sent four times by each member, and as many independent draws by each would leave
+        somebody out of it in one formation of ten, until the next exchange. In turns nobody is left out so easily.
+        """
+        targets = self._nodes.pick(count, lambda node: node.name not in self._told and self._wants_gossip(node))
+        if len(targets) < count:
+            self._told.clear()
+            targets += self._nodes.pick(
+                count - len(targets), lambda node: node not in targets and self._wants_gossip(node)
+            )
+        self._told.extend(node.name for node in targets)
+        return targets
 
     def _wants_gossip(self, node: Node) -> bool:
         """Alive, suspected, or dead for so short a time that it may be told so."""

@@ -92,6 +92,18 @@ def test_round_of_gossip_reaches_so_many_random_nodes(nodes: int) -> None:
     assert len(set(map(frozenset, rounds))) > 1
 
 
+def test_gossip_reaches_everybody_in_turns() -> None:
+    """So that a message of few sends leaves nobody out of a small pool; memberlist draws anew each time."""
+    bench = Bench(Settings(gossip_nodes=3, probe_interval_ms=10_000_000, retransmit_mult=20))
+    for number in range(2, 9):
+        bench.add(f"n{number}", number)
+    bench.wait(20_000)
+    bench.do(SendUserEvent(1, "news", b"", False))
+    rounds = gossip_of(bench)
+    turns = [first | second | third for first, second, third in zip(rounds, rounds[1:], rounds[2:], strict=False)]
+    assert max(map(len, turns)) == 7
+
+
 def test_rounds_keep_their_phase_and_come_only_while_there_is_news() -> None:
     bench = Bench(Settings(probe_interval_ms=10_000_000))
     bench.add("n", 2)
