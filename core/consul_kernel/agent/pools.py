@@ -10,6 +10,7 @@ from consul_kernel.config.model import AgentConfig
 from consul_kernel.contracts.errors import MembershipError
 from consul_kernel.contracts.membership import Member, Membership
 from consul_kernel.contracts.transport import Address
+from consul_kernel.structs.multierror import several
 
 from .resolve import resolve
 from .retry_join import RetryJoinExhaustedError, log_joined, retry_join
@@ -87,9 +88,9 @@ class Pools:
             except MembershipError as error:
                 errors.append(str(error))
         if not joined and errors:
-            raise MembershipError(_several(errors))
+            raise MembershipError(several(errors))
         if errors:
-            logger.info("of those to join, some did not answer: %s", " ".join(_several(errors).split()))
+            logger.info("of those to join, some did not answer: %s", " ".join(several(errors).split()))
         return joined
 
     def _others(self, addresses: Sequence[Address], membership: Membership) -> Sequence[Address]:
@@ -152,9 +153,3 @@ class Pools:
         if self.wan is not None:
             for name in in_wan:
                 await self.wan.force_leave(name, prune=prune)
-
-
-def _several(errors: Sequence[str]) -> str:
-    """Several errors as one text, in the form of Go's multierror."""
-    noun = "error" if len(errors) == 1 else "errors"
-    return f"{len(errors)} {noun} occurred:\n" + "".join(f"\t* {error}\n" for error in errors) + "\n"
