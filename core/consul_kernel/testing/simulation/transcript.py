@@ -1,12 +1,15 @@
 """The transcript of a run: everything that members send and report, in order.
 
-Hashing is always on: two runs have the same transcript when their digests are equal. A sink gets the lines in text.
+Hashing is always on: two runs have the same transcript when their digests are equal. A file may have the lines in text.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
 _BATCH = 512
 
@@ -14,9 +17,9 @@ _BATCH = 512
 class Transcript:
     """Lines of (time, who, what, data)."""
 
-    def __init__(self, sink: Callable[[str], object] | None = None) -> None:
+    def __init__(self) -> None:
         self.lines = 0
-        self.sink = sink
+        self._file: TextIO | None = None
         self._hash = hashlib.blake2b(digest_size=16)
         self._batch: list[bytes] = []
 
@@ -29,8 +32,20 @@ class Transcript:
         if len(batch) >= _BATCH:
             self._hash.update(b"".join(batch))
             batch.clear()
-        if self.sink is not None:
-            self.sink(f"{now_ms} {who} {what.decode()} {data!r}")
+        if self._file is not None:
+            self._file.write(f"{now_ms} {who} {what.decode()} {data!r}\n")
+
+    @contextmanager
+    def written_to(self, path: str) -> Iterator[None]:
+        """Write the lines of this block to a file; nothing where `path` is empty. Raises OSError."""
+        if not path:
+            yield
+            return
+        with Path(path).open("w") as self._file:
+            try:
+                yield
+            finally:
+                self._file = None
 
     def digest(self) -> str:
         """The transcript so far, in 32 hex digits."""

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import random
 import traceback
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from consul_kernel.contracts.simulation import Figure, Progress, SimulationReport
-from consul_kernel.testing.simulation import Conditions, DiskSpeed, Nemesis, NetworkFaults, ViolationError, draw_plan
+from consul_kernel.testing.simulation import (
+    Conditions,
+    DiskSpeed,
+    Nemesis,
+    NetworkFaults,
+    Transcript,
+    ViolationError,
+    draw_plan,
+)
 from consul_kernel_raft.simulation.clients import Workload
 from consul_kernel_raft.simulation.invariants import all_invariants
 from consul_kernel_raft.simulation.options import RaftOptions
@@ -42,7 +51,9 @@ class Course:
         self._progress = progress
         rng, mix, kinds = random.Random(options.seed), options.mix_of_faults(), options.kinds()
         servers = options.draw_servers(rng)
-        self._sink = Path(options.transcript).open("w") if options.transcript else None  # noqa: SIM115 - until the end
+        transcript = Transcript()
+        self._writing = ExitStack()
+        self._writing.enter_context(transcript.written_to(options.transcript))  # the founding is in it, too
         self.world = World(
             rng.getrandbits(64),
             servers=servers,
@@ -52,7 +63,7 @@ class Course:
             ),
             conditions=mix.conditions(rng) if kinds else _CALM,
             invariants=all_invariants(),
-            sink=None if self._sink is None else lambda line: self._sink and self._sink.write(f"{line}\n"),
+            transcript=transcript,
         )
         self.world.slow_turn_rate = rng.choice((0.0, 0.0, 0.2))
         self._set_disks(DiskSpeed(slow_rate=0.03))
@@ -77,18 +88,17 @@ class Course:
     def run(self) -> SimulationReport:
         """Everything, in order; a violation ends it."""
         violations: list[str] = []
-        try:
-            self._strike()
-            self._recover()
-            self._rest()
-        except ViolationError as violation:
-            violations.append(f"{violation} (at {self.world.timeline.now_ms} ms)")
-        except Exception as error:  # noqa: BLE001 -- a core that raises is as wrong, and the seed must be known
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{Path(last.filename).name}:{last.lineno}"
-            violations.append(f"{error!r} in {where} (at {self.world.timeline.now_ms} ms)")
-        if self._sink is not None:
-            self._sink.close()
+        with self._writing:
+            try:
+                self._strike()
+                self._recover()
+                self._rest()
+            except ViolationError as violation:
+                violations.append(f"{violation} (at {self.world.timeline.now_ms} ms)")
+            except Exception as error:  # noqa: BLE001 -- a core that raises is as wrong, and the seed must be known
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                where = f"{Path(last.filename).name}:{last.lineno}"
+                violations.append(f"{error!r} in {where} (at {self.world.timeline.now_ms} ms)")
         self._progress(1.0, "done")
         return SimulationReport(
             seed=self._options.seed,

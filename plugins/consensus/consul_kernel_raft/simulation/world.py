@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -47,13 +47,13 @@ class World:
         limits: Limits = LIMITS,
         conditions: Conditions | None = None,
         invariants: Sequence[RaftInvariant] = (),
-        sink: Callable[[str], object] | None = None,
+        transcript: Transcript | None = None,
     ) -> None:
         self.rng = random.Random(seed)
         self.limits = limits
         self.timeline = Timeline()
         self.network = Network(random.Random(self.rng.getrandbits(64)), conditions)
-        self.transcript = Transcript(sink)
+        self.transcript = transcript or Transcript()
         self.watch = Watch(self, invariants)
         self.clients = Clients(random.Random(self.rng.getrandbits(64)), self.watch.finished)
         self.snapshots = Snapshots(self)

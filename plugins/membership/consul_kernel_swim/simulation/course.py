@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from consul_kernel.contracts.membership import GossipEvent, MemberEvent, MemberEventKind, MemberStatus, UserEvent
 from consul_kernel.contracts.simulation import Figure, Progress, SimulationReport
@@ -66,7 +63,7 @@ class Course:
     def run(self) -> SimulationReport:
         """Everything, in order; a violation ends it."""
         violations: list[str] = []
-        with self._writing_transcript():
+        with self.world.transcript.written_to(self._options.transcript):
             try:
                 self._form()
                 self._strike()
@@ -82,15 +79,6 @@ class Course:
             violations=violations,
             faults=[str(fault) for fault in self._plan],
         )
-
-    @contextmanager
-    def _writing_transcript(self) -> Iterator[None]:
-        if not self._options.transcript:
-            yield
-            return
-        with Path(self._options.transcript).open("w") as file:
-            self.world.transcript.sink = lambda line: file.write(f"{line}\n")
-            yield
 
     def _form(self) -> None:
         self._progress(0.0, f"{self._size} members")
