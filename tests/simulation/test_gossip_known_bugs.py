@@ -227,7 +227,7 @@ BUGS = (
     Bug(suspicion_starts_again, quiet_course, "BoundedState"),
     Bug(suspicion_never_ends, quiet_course, "a crash is known to 0 of 18"),
     Bug(leave_is_a_failure, quiet_course, "Departures"),
-    Bug(old_state_resurrects, chaos, "takes it for failed|for failed, which lives"),
+    Bug(old_state_resurrects, chaos, "takes it for failed|for failed, which lives|from incarnation 2 back to 1"),
     Bug(nobody_else_is_asked, broken_link, "probes_failed, and all can be reached"),
     Bug(own_death_is_not_refuted, chaos, "and it lives|Incarnations"),
     Bug(retransmit_limit_is_ignored, quiet_course, "RetransmitLimit"),

@@ -32,7 +32,9 @@ class SwimConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     indirect_checks: Knob = 0
     """Members that are asked to probe one that has not answered. Profiles: lan 3, wan 3, local 1."""
     retransmit_mult: Knob = 0
-    """A message is passed on this many times log10 of the pool's size, rounded up. Profiles: lan 4, wan 4, local 2."""
+    """A message is passed on this many times log10 of the pool's size, rounded up, at least 2. Profiles: lan 4, wan 4,
+    local 2.
+    """
     suspicion_mult: Knob = 0
     """A suspect has this many probe intervals to refute, times log10 of the pool's size where that is above 1.
     Profiles: lan 4, wan 6, local 3.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -120,8 +119,7 @@ class Courier:
 
     def _sends_max(self, member_count: int) -> int:
         if member_count != self._limit_for:
-            limit = self._env.settings.retransmit_mult * math.ceil(math.log10(member_count + 1))
-            self._limit_for, self._limit = member_count, max(1, limit)
+            self._limit_for, self._limit = member_count, self._env.settings.retransmit_limit(member_count)
         return self._limit
 
     def _post(self, to: Address, messages: list[bytes], *, checksum: bool) -> None:
@@ -152,8 +150,8 @@ class Courier:
     def _gossip_targets(self, count: int) -> list[Node]:
         """Random nodes, first those that have had no gossip of late.
 
-        In a small pool a message is sent four times by each member, and as many independent draws by each would leave
-        somebody out of it in one formation of ten, until the next exchange. In turns nobody is left out so easily.
+        In a small pool a message is sent a few times by each member; as many independent draws by each would leave
+        somebody out of it now and then, until the next exchange. In turns nobody is left out so easily.
         """
         targets = self._nodes.pick(count, lambda node: node.name not in self._told and self._wants_gossip(node))
         if len(targets) < count:

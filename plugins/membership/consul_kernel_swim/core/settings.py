@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ NAME_LENGTH_MAX: Final = 255
 """Longer node names are refused: no host is named so, and names are kept."""
 PROTOCOL_VERSIONS: Final = bytes((1, 5, 2, 2, 5, 4))
 """What this agent speaks, as Consul's does: memberlist's min, max, current, then Serf's min, max, current."""
+_ROUNDS_MIN: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,13 @@ class Settings:
     often makes room."""
     queue_depth_warning: int = 128
     queue_check_interval_ms: int = 30_000
+
+    def retransmit_limit(self, members: int) -> int:
+        """How often one broadcast is sent, in a pool of so many: memberlist's mult × ceil(log10(n + 1)), but never less
+        than twice mult. With mult alone, a pool of less than ten that forms at once leaves somebody out of a message
+        in one formation of twelve, until the next exchange of states.
+        """
+        return max(1, self.retransmit_mult * max(_ROUNDS_MIN, math.ceil(math.log10(members + 1))))
 
 
 PROFILES: Final[dict[str, Settings]] = {

@@ -65,7 +65,7 @@ def epidemic(settings: Settings, members: int, *, delay_ms: float, until_ms: int
     fanout per gossip interval, and the pings and acks of two probes per probe interval, on which it rides along.
     """
     rate = settings.gossip_nodes / settings.gossip_interval_ms + 2 / settings.probe_interval_ms
-    limit = settings.retransmit_mult * math.ceil(math.log10(members + 1))
+    limit = settings.retransmit_limit(members)
     spreads_ms, late_ms = round(limit / rate), round(delay_ms)
     unaware = [1 - sources / members]
 

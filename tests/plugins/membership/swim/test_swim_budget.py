@@ -115,7 +115,7 @@ def test_compound_holds_255_messages_at_most() -> None:
 
 
 def test_message_is_gossiped_within_the_retransmit_limit() -> None:
-    for count, sends in ((2, 4), (9, 4), (10, 8), (99, 8), (100, 12)):
+    for count, sends in ((2, 8), (9, 8), (10, 8), (99, 8), (100, 12)):
         bench = Bench(Settings(probe_interval_ms=10_000_000))
         for number in range(2, count + 1):
             bench.add(f"n{number}", number)

@@ -1,4 +1,5 @@
-"""A member sends one broadcast mult × ceil(log10(n + 1)) times at most (SWIM, section 4.1; memberlist's limit).
+"""A member sends one broadcast mult × ceil(log10(n + 1)) times at most (SWIM, section 4.1; memberlist's limit), twice
+that while fewer than ten are known.
 
 Counted are the parts of packets, as octets, against how often the member queued these very octets.
 """
@@ -73,7 +74,7 @@ class RetransmitLimit(GossipInvariant):
         members = max(len(agent.swim.nodes), len(agent.swim.serf.roster))
         if members > ledger.most:
             ledger.most = members
-            ledger.limit = max(1, world.settings.retransmit_mult * math.ceil(math.log10(members + 1)))
+            ledger.limit = max(1, world.settings.retransmit_mult * max(2, math.ceil(math.log10(members + 1))))
         parts, _ = split_packet(packet)
         counts, limit = ledger.counts, ledger.limit
         for part in parts[_direct(parts) :]:
