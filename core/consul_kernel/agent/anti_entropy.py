@@ -13,7 +13,8 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -35,9 +36,12 @@ FULL_SYNC_INTERVAL_S = 60.0
 FULL_SYNC_RETRY_S = 15.0
 SERVER_UP_STAGGER_S = 3.0
 PUSH_WAIT_S = 2.0
+PUSHED_AT_ONCE = 16
 SCALE_THRESHOLD_MEMBERS = 128
 CRITICAL_REAP_INTERVAL_S = 30.0
 CONSUL_SERVICE_ID = "consul"
+
+EntryT = TypeVar("EntryT", ServiceEntry, CheckEntry)
 
 
 class AntiEntropy:
@@ -219,16 +223,23 @@ class AntiEntropy:
 
     async def _push_entries(self, *, refused: bool) -> None:
         """Push services, then checks: those that failed the last time, or those that did not."""
-        for service_id, service in list(self._local.service_entries.items()):
-            if not service.in_sync and service.refused is refused:
-                service.refused = True
-                await (self._remove_service(service_id, service) if service.deleted else self._add_service(service))
-                service.refused = False
-        for check_id, check in list(self._local.check_entries.items()):
-            if not check.in_sync and check.refused is refused:
-                check.refused = True
-                await (self._remove_check(check_id, check) if check.deleted else self._add_check(check))
-                check.refused = False
+        local = self._local
+        services = [(key, one) for key, one in local.service_entries.items() if not one.in_sync]
+        await _some_at_once(self._push_service, [(key, one) for key, one in services if one.refused is refused])
+        checks = [(key, one) for key, one in local.check_entries.items() if not one.in_sync]
+        await _some_at_once(self._push_check, [(key, one) for key, one in checks if one.refused is refused])
+
+    async def _push_service(self, service_id: str, entry: ServiceEntry) -> None:
+        if not entry.in_sync:
+            entry.refused = True
+            await (self._remove_service(service_id, entry) if entry.deleted else self._add_service(entry))
+            entry.refused = False
+
+    async def _push_check(self, check_id: str, entry: CheckEntry) -> None:
+        if not entry.in_sync:
+            entry.refused = True
+            await (self._remove_check(check_id, entry) if entry.deleted else self._add_check(entry))
+            entry.refused = False
 
     async def _add_service(self, entry: ServiceEntry) -> None:
         """A service goes with its checks that the same token may write, in one command."""
@@ -293,6 +304,23 @@ class AntiEntropy:
         node = self._node
         await self._call(methods.CATALOG_REGISTER, request)
         self._node_in_sync = self._node is node
+
+
+async def _some_at_once(push: Callable[[str, EntryT], Awaitable[None]], entries: list[tuple[str, EntryT]]) -> None:
+    """Push a few at a time. Each failure takes one off those at a time; the first is raised when the others are done.
+
+    One after the other, each would wait for a commit of its own.
+    """
+    left = iter(entries)
+
+    async def work() -> None:
+        for key, entry in left:
+            await push(key, entry)
+
+    ends = await asyncio.gather(*[work() for _ in entries[:PUSHED_AT_ONCE]], return_exceptions=True)
+    for end in ends:
+        if end is not None:
+            raise end
 
 
 def _same_node(remote: Node | None, local: Node) -> bool:

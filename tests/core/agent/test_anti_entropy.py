@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from consul_kernel.agent.anti_entropy import SERVER_UP_STAGGER_S, AntiEntropy
+from consul_kernel.agent.anti_entropy import PUSHED_AT_ONCE, SERVER_UP_STAGGER_S, AntiEntropy
 from consul_kernel.agent.checks.runner import Report
 from consul_kernel.agent.checks.ttl import TtlRunner
 from consul_kernel.agent.local import LocalState
@@ -46,6 +46,8 @@ class FakeCatalog:
         self.refused_names: set[str] = set()
         self.refusals = 0
         self.writes = 0
+        self.under_way = 0
+        self.most_under_way = 0
         self.changed = asyncio.Event()
 
     async def call(self, method: Method[Any, Any], request: Any) -> Any:
@@ -69,6 +71,10 @@ class FakeCatalog:
         if method is methods.HEALTH_NODE_CHECKS:
             return IndexedHealthChecks(health_checks=list(self.checks.values()))
         self.writes += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(0)  # others get their turn, as while a commit is awaited
+        self.under_way -= 1
         if method is methods.CATALOG_REGISTER:
             self._register(request)
         else:
@@ -264,6 +270,15 @@ async def test_what_the_catalog_refuses_keeps_nothing_else_from_it(world: World)
     world.catalog.refused_names = set()
     world.sync.changed()
     await world.catalog.until(lambda: "bad" in world.catalog.services and "bad-check" in world.catalog.checks)
+
+
+async def test_some_are_pushed_at_once_but_not_all(world: World) -> None:
+    for number in range(3 * PUSHED_AT_ONCE):
+        world.local.register_service(ServiceDefinition(name=f"service-{number}"))
+    world.sync.start()
+    await world.in_step()
+    assert len(world.catalog.services) == 3 * PUSHED_AT_ONCE
+    assert world.catalog.most_under_way == PUSHED_AT_ONCE
 
 
 async def test_nothing_is_written_when_both_sides_agree(world: World) -> None:
