@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from consul_kernel.contracts.errors import RpcError, StreamClosedError, TransportError
 from consul_kernel.structs.methods import Method
 
 from .errors import CALL_PREFIX, RpcTransportError, WireError
+from .latest import LatestReplies
 from .wire import MessageReader, ResponseHeader, decode, encode_request
 from .yamux_stream import YamuxStream
 
@@ -21,10 +23,11 @@ host that has vanished sends no word of it."""
 class CallStream:
     """Calls over one yamux stream, one after the other, as net/rpc serves them."""
 
-    __slots__ = ("_messages", "_patience", "_sequence", "stream")
+    __slots__ = ("_latest", "_messages", "_patience", "_sequence", "stream")
 
-    def __init__(self, stream: YamuxStream, reply_limit: int) -> None:
+    def __init__(self, stream: YamuxStream, reply_limit: int, latest: LatestReplies) -> None:
         self.stream = stream
+        self._latest = latest
         self._messages = MessageReader(reply_limit)
         self._sequence = 0
 
@@ -50,7 +53,7 @@ class CallStream:
             body = await self._next()
             if header.seq != self._sequence:
                 raise WireError(f"answer {header.seq} to call {self._sequence}")
-            reply = None if header.error else decode(method.reply, body)
+            reply = None if header.error else self._latest.decoded(method.name, body, partial(decode, method.reply))
         except (TransportError, WireError) as error:
             self.stream.reset()
             text = "EOF" if isinstance(error, StreamClosedError) else str(error)

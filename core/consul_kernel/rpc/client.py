@@ -11,6 +11,7 @@ from consul_kernel.structs.methods import Method
 
 from .call_stream import CallStream
 from .errors import CONNECT_PREFIX, RpcUnreachableError
+from .latest import LatestReplies
 from .wire import DEFAULT_MESSAGE_LIMIT
 from .yamux import YamuxSession
 from .yamux_settings import DEFAULT_SETTINGS, YamuxSettings
@@ -72,6 +73,7 @@ class ConnectionPool:
         self._dial_timeout_ms = dial_timeout_ms
         self._reply_limit = reply_limit
         self._settings = settings
+        self._latest = LatestReplies()
         self._connections: dict[Address, _Connection] = {}
         self._dialling: dict[Address, asyncio.Task[_Connection]] = {}
         self._retired: dict[_Connection, asyncio.Task[None]] = {}
@@ -127,7 +129,7 @@ class ConnectionPool:
                 return stream
             stream.stream.close()
         try:
-            return CallStream(connection.session.open_stream(), self._reply_limit)
+            return CallStream(connection.session.open_stream(), self._reply_limit, self._latest)
         except TransportError as error:
             raise RpcUnreachableError(f"{CONNECT_PREFIX}{error}") from error
 

@@ -15,7 +15,8 @@ from .bounds import Complaints, PendingRequests, Tally, UnreadReplies
 from .call_stream import READ_BYTES
 from .endpoints import Dispatch, EndpointTable
 from .errors import WireError
-from .wire import MessageReader, RequestHeader, decode, encode_error, encode_response
+from .latest import LatestReplies
+from .wire import MessageReader, RequestHeader, decode, encode, encode_error, encode_response
 from .yamux import YamuxSession
 from .yamux_settings import DEFAULT_SETTINGS, YamuxSettings
 from .yamux_stream import YamuxStream
@@ -77,6 +78,7 @@ class RpcServer:
         self._unread = unread or UnreadReplies()
         self._settings = settings
         self._complaints = Complaints(_log)
+        self._latest = LatestReplies()
         self.accepted = 0
         """Connections that came."""
         self.requests = 0
@@ -208,7 +210,7 @@ class RpcServer:
         request = decode(endpoint.method.request, body)
         try:
             reply = await self._dispatch(endpoint.method, request)
-            return partial(_encode_reply, sequence, name, reply), True
+            return partial(self._encode_reply, sequence, name, reply), True
         except ConsulKernelError as error:
             self.errors += 1
             return partial(encode_error, sequence, name, str(error)), True
@@ -216,6 +218,13 @@ class RpcServer:
             self.errors += 1
             _log.exception("%s failed", name)
             return partial(encode_error, sequence, name, INTERNAL_ERROR), True
+
+    def _encode_reply(self, sequence: int, name: str, reply: object) -> bytes:
+        try:
+            return encode_response(sequence, name, self._latest.encoded(name, reply, encode))
+        except Exception:  # noqa: BLE001 - the caller gets an answer, the log the cause
+            _log.exception("the reply of %s cannot be encoded", name)
+            return encode_error(sequence, name, INTERNAL_ERROR)
 
     async def _send(self, stream: Stream, answer: bytes) -> None:
         host, size = stream.peer.host, len(answer)
@@ -232,14 +241,6 @@ class RpcServer:
             raise TransportError(f"{stream.peer} does not read its reply") from error
         finally:
             self._unread.remove(host, size)
-
-
-def _encode_reply(sequence: int, name: str, reply: object) -> bytes:
-    try:
-        return encode_response(sequence, name, reply)
-    except Exception:  # noqa: BLE001 - the caller gets an answer, the log the cause
-        _log.exception("the reply of %s cannot be encoded", name)
-        return encode_error(sequence, name, INTERNAL_ERROR)
 
 
 class _Requests:

@@ -186,9 +186,9 @@ def encode_request(seq: int, name: str, request: Any) -> bytes:
     return b"\x82\xa3Seq" + _pack_plain(seq) + _service_method_field(name) + encode(request)  # type: ignore[no-any-return]
 
 
-def encode_response(seq: int, name: str, reply: Any) -> bytes:
+def encode_response(seq: int, name: str, body: bytes) -> bytes:
     """Header and body of a reply."""
-    return b"\x83\xa5Error\xa0\xa3Seq" + _pack_plain(seq) + _service_method_field(name) + encode(reply)  # type: ignore[no-any-return]
+    return b"\x83\xa5Error\xa0\xa3Seq" + _pack_plain(seq) + _service_method_field(name) + body  # type: ignore[no-any-return]
 
 
 def encode_error(seq: int, name: str, text: str) -> bytes:

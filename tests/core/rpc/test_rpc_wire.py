@@ -111,7 +111,10 @@ def test_consul_keyring_operation_is_read_and_its_reply_written_byte_for_byte() 
     ]
     header, body = _split(KEYRING_LIST_RESPONSE)
     assert decode(KeyringResponses, body) == KeyringResponses(responses=responses)
-    assert encode_response(1, INTERNAL_KEYRING_OPERATION.name, KeyringResponses(responses=responses)) == header + body
+    assert (
+        encode_response(1, INTERNAL_KEYRING_OPERATION.name, encode(KeyringResponses(responses=responses)))
+        == header + body
+    )
 
 
 def test_consul_reply_is_read_and_written_byte_for_byte() -> None:
@@ -120,12 +123,12 @@ def test_consul_reply_is_read_and_written_byte_for_byte() -> None:
     entry = DirEntry(create_index=10, modify_index=10, flags=7, key=b"a/b", value=b"\x00\xffvalue")
     reply = IndexedDirEntries(index=10, known_leader=True, entries=[entry])
     assert decode(IndexedDirEntries, body) == reply
-    assert encode_response(1, "KVS.Get", reply) == KVS_GET_RESPONSE
+    assert encode_response(1, "KVS.Get", encode(reply)) == KVS_GET_RESPONSE
 
 
 def test_plain_replies_are_written_byte_for_byte() -> None:
-    assert encode_response(1, "Status.Leader", "127.0.0.1:45881") == STATUS_LEADER_RESPONSE
-    assert encode_response(1, "Status.Peers", ["127.0.0.1:45881"]) == STATUS_PEERS_RESPONSE
+    assert encode_response(1, "Status.Leader", encode("127.0.0.1:45881")) == STATUS_LEADER_RESPONSE
+    assert encode_response(1, "Status.Peers", encode(["127.0.0.1:45881"])) == STATUS_PEERS_RESPONSE
     assert encode_request(1, "Status.Ping", Empty()) == STATUS_PING_REQUEST
     assert decode(str, _split(STATUS_LEADER_RESPONSE)[1]) == "127.0.0.1:45881"
     assert decode(list[str], _split(STATUS_PEERS_RESPONSE)[1]) == ["127.0.0.1:45881"]
