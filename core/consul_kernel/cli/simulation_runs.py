@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any
@@ -63,7 +65,7 @@ def run_seeds(
             progress(len(reports) / len(seeds), f"{len(reports)} of {len(seeds)} seeds")
         return reports
     by_seed = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
         try:
             for report in _as_they_come(lambda seed: pool.submit(run_seed, kind, plugin, options, seed), seeds, jobs):
                 by_seed[report.seed] = report
@@ -72,6 +74,18 @@ def run_seeds(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [by_seed[seed] for seed in seeds]
+
+
+def _end_with_parent() -> None:
+    """In a process of the pool: end at once when the one that started it is gone, however it was ended."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def _as_they_come(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from core.cli.conftest import Run
+from harness.waiting import wait_for
 
 SHORT = ("-seconds", "1", "-mix", "crashes", "-jobs", "1", "-quiet")
 
@@ -42,3 +47,15 @@ def test_options_that_mean_nothing_are_refused(run: Run) -> None:
     ran = run("simulate", "raft", "-servers", "many", "-quiet")
     assert ran.code == 1
     assert "-servers 'many' is neither a number nor a range such as 3..7" in ran.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_of_the_runs_end_with_the_command(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "consul_kernel.cli.main", "simulate", "raft", "-seeds", "1000", "-jobs", "2"]
+    with subprocess.Popen([*command, "-quiet"]) as simulating:
+        this = psutil.Process(simulating.pid)
+        workers = wait_for(
+            lambda: [one for one in this.children(recursive=True) if sum(one.cpu_times()[:2]) > 0.6], "runs that began"
+        )
+        simulating.send_signal(number)
+    wait_for(lambda: not any(worker.is_running() for worker in workers), "the end of the runs")

@@ -11,10 +11,12 @@ from consul_kernel.rpc.latest import LARGEST_OCTETS, METHODS_MAX, LatestReplies
 from consul_kernel.rpc.wire import decode, encode
 from consul_kernel.structs.kv import DirEntry, IndexedDirEntries
 
+entries = st.builds(DirEntry, key=st.sampled_from([b"a", b"b"]), flags=st.integers(0, 1))
 replies = st.builds(
     IndexedDirEntries,
     index=st.integers(1, 3),
-    entries=st.none() | st.lists(st.builds(DirEntry, key=st.sampled_from([b"a", b"b"]), flags=st.integers(0, 1)), max_size=2),
+    entries=st.none()
+    | st.lists(st.builds(DirEntry, key=st.sampled_from([b"a", b"b"]), flags=st.integers(0, 1)), max_size=2),
 )
 
 
