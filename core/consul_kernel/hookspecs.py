@@ -13,6 +13,7 @@ import pluggy
 from consul_kernel.contracts.check import CheckPlugin
 from consul_kernel.contracts.cipher import CipherPlugin
 from consul_kernel.contracts.consensus import ConsensusPlugin, LeaderChange
+from consul_kernel.contracts.dns_answer import DnsAnswerPlugin
 from consul_kernel.contracts.interface import AgentApi, InterfacePlugin
 from consul_kernel.contracts.membership import GossipEvent, MembershipPlugin
 from consul_kernel.contracts.store import StorePlugin
@@ -60,6 +61,11 @@ def consul_kernel_register_interface() -> InterfacePlugin:  # type: ignore[empty
 @hookspec
 def consul_kernel_register_check() -> CheckPlugin:  # type: ignore[empty-body]
     """How the health of something is probed."""
+
+
+@hookspec
+def consul_kernel_register_dns_answer() -> DnsAnswerPlugin:  # type: ignore[empty-body]
+    """Which instances an answer of DNS shows, and in what order."""
 
 
 # --- notices: any number of plugins may listen ---

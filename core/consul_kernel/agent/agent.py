@@ -123,6 +123,7 @@ class Agent:
             watches=self._watches,
             server=self._server,
             telemetry=self._telemetry,
+            rng=self._rng,
             interfaces=lambda: dict(zip(self._parts.interface_names, self._interfaces, strict=False)),
         )
         self._tasks: set[asyncio.Task[None]] = set()

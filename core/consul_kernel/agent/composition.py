@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from consul_kernel.config.model import AgentConfig
 from consul_kernel.config.problems import ConfigErrors, ConfigProblem
 from consul_kernel.contracts.cipher import Cipher, CipherContext
 from consul_kernel.contracts.consensus import ConsensusCapability, ConsensusPlugin
+from consul_kernel.contracts.dns_answer import DnsAnswerContext, DnsAnswers
 from consul_kernel.contracts.errors import CipherError, PluginLoadError, PluginStartError
 from consul_kernel.contracts.interface import AgentApi, Interface, InterfaceContext
 from consul_kernel.contracts.membership import GossipEvent, Membership, MembershipContext
@@ -24,6 +26,7 @@ from consul_kernel.server.server import ServerSettings
 
 from .admission import lan_admission, refuse_in_wan, refuse_shared_ids
 from .clock import monotonic_ms, monotonic_us
+from .dns_answers import guard
 from .keyring import LAN_KEYRING, WAN_KEYRING, open_keyring
 from .tags import advertised_reconnect_timeout_ms, lan_tags, wan_tags
 
@@ -55,6 +58,7 @@ class Parts:
     ) -> None:
         """Raises ConfigErrors with everything that is wrong."""
         self._config = config
+        self._rng = rng
         self._chosen = choose(config, plugins)
         self.transport: Transport = self._make(PluginKind.TRANSPORT, TransportContext())
         self.membership = self._make_lan(node_id, rng, on_event)
@@ -83,8 +87,9 @@ class Parts:
 
     def make_interfaces(self, agent: AgentApi, metrics: Metrics) -> list[Interface]:
         """Every interface, in the order of `interface_names`."""
+        answers = make_dns_answers(self._config, self._chosen, metrics, self._rng)
         return [
-            chosen.plugin.create(self._interface_context(agent, metrics, chosen.block.name), chosen.config)
+            chosen.plugin.create(self._interface_context(agent, metrics, answers, chosen.block.name), chosen.config)
             for chosen in self._of_kind(PluginKind.INTERFACE)
         ]
 
@@ -189,7 +194,9 @@ class Parts:
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
         return membership
 
-    def _interface_context(self, agent: AgentApi, metrics: Metrics, name: str) -> InterfaceContext:
+    def _interface_context(
+        self, agent: AgentApi, metrics: Metrics, dns_answers: DnsAnswers, name: str
+    ) -> InterfaceContext:
         config = self._config
         return InterfaceContext(
             agent=agent,
@@ -198,6 +205,7 @@ class Parts:
             http=config.http,
             limits=config.limits,
             metrics=metrics,
+            dns_answers=dns_answers,
         )
 
 
@@ -240,7 +248,7 @@ def wanted_blocks(config: AgentConfig) -> list[PluginBlock]:
     """The blocks of the parts that this agent needs: a client has neither consensus nor store."""
     server_only = (PluginKind.CONSENSUS, PluginKind.STORE)
     single = [block for kind, block in config.plugins.items() if config.server or kind not in server_only]
-    return [*single, *config.interfaces]
+    return [*single, *config.interfaces, *config.dns_answers]
 
 
 def choose(config: AgentConfig, plugins: PluginManager) -> list[Chosen]:
@@ -269,6 +277,26 @@ def examine(config: AgentConfig, plugins: PluginManager) -> tuple[list[Chosen], 
         except ConfigErrors as errors:
             problems.extend(errors.problems)
     return chosen, problems
+
+
+def make_dns_answers(config: AgentConfig, chosen: Sequence[Chosen], metrics: Metrics, rng: random.Random) -> DnsAnswers:
+    """The parts that have a say in answers of DNS, in the order of the agent file. PluginStartError if one fails."""
+    context = DnsAnswerContext(
+        node_name=config.node_name,
+        datacenter=config.datacenter,
+        node_meta=config.node_meta,
+        logger=logging.getLogger("consul_kernel.dns_answers"),
+        rng=rng,
+    )
+    parts = []
+    for one in chosen:
+        if one.block.kind is PluginKind.DNS_ANSWER:
+            try:
+                part = one.plugin.create(context, one.config)
+            except Exception as error:
+                raise PluginStartError(f"{one.block.path}: {type(error).__name__}: {error}") from error
+            parts.append((one.block.name, part, one.plugin.capabilities))
+    return guard(parts, metrics)
 
 
 def missing_key(config: AgentConfig, chosen: Sequence[Chosen]) -> ConfigProblem | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
@@ -16,6 +17,7 @@ from msgspec.structs import replace as replaced
 from consul_kernel.config.model import AgentConfig
 from consul_kernel.config.problems import ConfigErrors
 from consul_kernel.contracts.consensus import SnapshotTuning
+from consul_kernel.contracts.dns_answer import DnsAnswers
 from consul_kernel.contracts.errors import AgentError, ConsulKernelError
 from consul_kernel.contracts.interface import Interface, InterfaceSettings, ReloadableInterface
 from consul_kernel.contracts.plugin import PluginConfig, PluginKind
@@ -23,7 +25,7 @@ from consul_kernel.plugins import PluginManager
 from consul_kernel.server.server import RaftServer
 from consul_kernel.telemetry.keeper import Telemetry
 
-from .composition import choose
+from .composition import choose, make_dns_answers
 from .logs import set_log_level
 from .registry import Registry
 from .watches import Watches
@@ -51,7 +53,7 @@ RELOADABLE = frozenset(
     }
 )
 """The fields of the configuration that a running agent follows."""
-_NOT_COMPARED = frozenset({"interfaces", "plugins", "warnings"})
+_NOT_COMPARED = frozenset({"dns_answers", "interfaces", "plugins", "warnings"})
 _FIXED_HTTP = ("default_query_time_ms", "max_query_time_ms")
 """Servers go by these, too: a part of an agent that went by others would be no use."""
 _KEYS = {
@@ -79,6 +81,7 @@ class Reloader:
         watches: Watches,
         server: RaftServer | None,
         telemetry: Telemetry,
+        rng: random.Random,
         interfaces: Callable[[], Mapping[str, Interface]],
     ) -> None:
         """`load` reads the files with what else the agent was started with; it raises ConfigErrors."""
@@ -90,6 +93,7 @@ class Reloader:
         self._watches = watches
         self._server = server
         self._telemetry = telemetry
+        self._rng = rng
         self._interfaces = interfaces
         self._lock = asyncio.Lock()
 
@@ -100,20 +104,18 @@ class Reloader:
         async with self._lock:
             try:
                 new = await asyncio.to_thread(self._load)
-                blocks = {
-                    chosen.block.name: chosen.config
-                    for chosen in choose(new, self._plugins)
-                    if chosen.block.kind is PluginKind.INTERFACE
-                }
+                chosen = choose(new, self._plugins)
+                answers = make_dns_answers(new, chosen, self._telemetry.registry, self._rng)
                 self._registry.validate(new)
             except (ConfigErrors, ConsulKernelError) as error:
                 logger.error(
                     "the configuration stays as it is, since what is in the files now cannot be used: %s", error
                 )
                 raise AgentError(str(error)) from error
-            self._take_up(new, blocks)
+            blocks = {one.block.name: one.config for one in chosen if one.block.kind is PluginKind.INTERFACE}
+            self._take_up(new, blocks, answers)
 
-    def _take_up(self, new: AgentConfig, blocks: Mapping[str, PluginConfig]) -> None:
+    def _take_up(self, new: AgentConfig, blocks: Mapping[str, PluginConfig], answers: DnsAnswers) -> None:
         """Make the new configuration count, as far as it can; from here on nothing is refused."""
         for warning in new.warnings:
             logger.warning("%s", warning)
@@ -124,7 +126,7 @@ class Reloader:
         followed["telemetry"] = replaced(
             old.telemetry, prefix_filter=new.telemetry.prefix_filter, filter_default=new.telemetry.filter_default
         )
-        self.config = replace(old, **followed, interfaces=new.interfaces)
+        self.config = replace(old, **followed, interfaces=new.interfaces, dns_answers=new.dns_answers)
         self._telemetry.reload(self.config.telemetry)
         set_log_level(new.log_level)
         self._registry.reload(self.config)
@@ -136,14 +138,16 @@ class Reloader:
                 trailing_logs=new.raft_trailing_logs,
             )
             self._server.reload(new.limits, tuning)
-        left = [*fixed_keys(self.config, new), *self._reload_interfaces(old, self.config, blocks)]
+        left = [*fixed_keys(self.config, new), *self._reload_interfaces(old, self.config, blocks, answers)]
         logger.info("configuration reloaded, changed: %s", ", ".join(changed) or "nothing")
         if left:
             logger.warning("these have changed, but take effect only when the agent is restarted: %s", ", ".join(left))
 
-    def _reload_interfaces(self, old: AgentConfig, new: AgentConfig, blocks: Mapping[str, PluginConfig]) -> list[str]:
+    def _reload_interfaces(
+        self, old: AgentConfig, new: AgentConfig, blocks: Mapping[str, PluginConfig], answers: DnsAnswers
+    ) -> list[str]:
         """Hand each interface its settings; the keys that it does not take up."""
-        settings = InterfaceSettings(dns=new.dns, http=new.http, limits=new.limits)
+        settings = InterfaceSettings(dns=new.dns, http=new.http, limits=new.limits, dns_answers=answers)
         before = {block.name: block for block in old.interfaces}
         left = [f'interface "{name}"' for name in sorted(before.keys() ^ blocks.keys())]
         for name, interface in self._interfaces().items():

@@ -35,8 +35,8 @@ keys. How blocks choose parts, and what a file says besides: [reference-configur
 ([contracts/check.md](contracts/check.md)).
 
 An unknown key, or a value of the wrong type, is an error with its line; `consul-kernel validate FILE` shows them all.
-Some keys are the kernel's own: `enabled = false` in an `interface` or `cipher` block switches it off, and `port` and
-`address` in any `interface` block are `ports.NAME` and `addresses.NAME`.
+Some keys are the kernel's own: `enabled = false` in an `interface`, `cipher` or `dns_answer` block switches it off, and
+`port` and `address` in any `interface` block are `ports.NAME` and `addresses.NAME`.
 
 `consul-kernel plugins` lists what else is installed; the keys of a third party's plugin are in its own documents.
 `python -m consul_kernel.cli.plugin_reference DISTRIBUTION` prints them in the form of this page.

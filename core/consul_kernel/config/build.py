@@ -62,7 +62,7 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
     config = _plain_settings(merged, problems, host, server=server, dev_mode=dev_mode)
     reader = NetworkReader(merged, problems, host.addresses)
     network = reader.read()
-    plugins, interfaces = choose_parts(
+    parts = choose_parts(
         merged,
         problems,
         has_data_dir=config.data_dir is not None,
@@ -91,8 +91,9 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
         dns=_dns(merged, reader.expand_all("recursors")),
         http=_http(merged, problems, dev_mode=dev_mode),
         limits=_limits(merged),
-        plugins=plugins,
-        interfaces=interfaces,
+        plugins=parts.single,
+        interfaces=parts.interfaces,
+        dns_answers=parts.dns_answers,
     )
     check_rules(config, merged, problems, runs_commands=lambda check: runs_commands(check, host.kinds))
     return replace(config, warnings=tuple(problems.warnings))

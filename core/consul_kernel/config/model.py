@@ -131,8 +131,10 @@ class AgentConfig:
 
     # parts
     plugins: Mapping[PluginKind, PluginBlock] = field(default_factory=dict)
-    """The chosen part of each kind but interfaces; no cipher where gossip is not sealed."""
+    """The chosen part of each kind that has one; no cipher where gossip is not sealed."""
     interfaces: tuple[PluginBlock, ...] = ()
+    dns_answers: tuple[PluginBlock, ...] = ()
+    """In the order in which they are asked."""
 
     warnings: tuple[ConfigProblem, ...] = ()
     """What is worth telling the operator."""

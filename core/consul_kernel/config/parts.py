@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from consul_kernel.contracts.plugin import PluginKind
 
@@ -23,10 +23,19 @@ DEFAULT_INTERFACES = ("http", "dns")
 KEY_LENGTHS = (16, 24, 32)
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenParts:
+    """Blocks by what they are for. The order of `dns_answers` is that of the agent file, and counts."""
+
+    single: Mapping[PluginKind, PluginBlock]
+    interfaces: tuple[PluginBlock, ...]
+    dns_answers: tuple[PluginBlock, ...]
+
+
 def choose_parts(
     merged: Merged, problems: ProblemLog, *, has_data_dir: bool, has_keyring: bool, sockets: Mapping[str, str]
-) -> tuple[Mapping[PluginKind, PluginBlock], tuple[PluginBlock, ...]]:
-    """The part of each single-part kind, and the interfaces; those of `sockets` are told theirs as `address`.
+) -> ChosenParts:
+    """The parts; the interfaces of `sockets` are told theirs as `address`.
 
     `has_keyring`: gossip keys were kept at an earlier start, and gossip stays sealed though no file says so any more.
     """
@@ -35,6 +44,7 @@ def choose_parts(
     if merged.text("encrypt") or has_keyring:
         parts[PluginKind.CIPHER] = PluginBlock(PluginKind.CIPHER, DEFAULT_CIPHER)
     interfaces = {name: PluginBlock(PluginKind.INTERFACE, name) for name in DEFAULT_INTERFACES}
+    dns_answers = []
     for (kind, name), block in merged.blocks.items():
         enabled, stripped = _enabled(block, problems)
         if kind is PluginKind.INTERFACE:
@@ -42,6 +52,8 @@ def choose_parts(
                 interfaces[name] = stripped
             else:
                 interfaces.pop(name, None)
+        elif kind is PluginKind.DNS_ANSWER:
+            dns_answers += [stripped] if enabled else []
         elif enabled:
             parts[kind] = stripped
         elif kind is PluginKind.CIPHER:
@@ -52,7 +64,8 @@ def choose_parts(
                 block.positions.get("enabled", block.source),
                 key=f"{block.path}.enabled",
             )
-    return parts, tuple(_with_socket(block, sockets.get(name, "")) for name, block in interfaces.items())
+    with_sockets = (_with_socket(block, sockets.get(name, "")) for name, block in interfaces.items())
+    return ChosenParts(parts, tuple(with_sockets), tuple(dns_answers))
 
 
 def _with_socket(block: PluginBlock, socket: str) -> PluginBlock:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from consul_kernel.contracts.plugin import PluginKind
+from consul_kernel.contracts.plugin import SEVERAL, PluginKind
 
 from .blocks import PLUGIN_KINDS, PluginBlock, read_blocks
 from .keys import SCHEMA
@@ -79,7 +79,7 @@ def _put_block(
     if before is not None:
         blocks[kind, name] = before.overlaid(block)
         return
-    if kind is not PluginKind.INTERFACE:
+    if kind not in SEVERAL:
         for other_kind, other in list(blocks):
             if other_kind is kind:
                 del blocks[other_kind, other]
@@ -194,7 +194,7 @@ class _Reader:
     def _read_plugin_block(self, block: PluginBlock) -> None:
         if block.kind is PluginKind.INTERFACE:
             block = self._read_interface_options(block)
-        else:
+        elif block.kind not in SEVERAL:
             others = [name for kind, name in self.result.blocks if kind is block.kind and name != block.name]
             if others:
                 self._problems.error(

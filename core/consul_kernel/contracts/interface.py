@@ -19,6 +19,7 @@ from consul_kernel.structs.service import NodeService, ServiceDefinition
 from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
 from consul_kernel.structs.snapshot import SnapshotRequest, SnapshotResponse
 
+from .dns_answer import DEFAULT_ANSWERS, DnsAnswers
 from .membership import Member
 from .metrics import NO_METRICS, Metrics
 from .plugin import Plugin
@@ -234,6 +235,7 @@ class InterfaceSettings:
     dns: DnsSettings
     http: HttpSettings
     limits: LimitSettings
+    dns_answers: DnsAnswers = DEFAULT_ANSWERS
 
 
 @runtime_checkable
@@ -264,6 +266,8 @@ class InterfaceContext:
     limits: LimitSettings
     metrics: Metrics = NO_METRICS
     """What the interface counts with."""
+    dns_answers: DnsAnswers = DEFAULT_ANSWERS
+    """Who has a say in answers of DNS."""
 
 
 InterfacePlugin = Plugin[InterfaceContext, Interface]

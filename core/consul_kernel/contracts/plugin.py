@@ -30,6 +30,7 @@ class PluginKind(StrEnum):
     STORE = "store"
     INTERFACE = "interface"
     CHECK = "check"
+    DNS_ANSWER = "dns_answer"
 
     @property
     def entry_point_group(self) -> str:
@@ -42,6 +43,9 @@ class PluginKind(StrEnum):
         return f"consul_kernel_register_{self.value}"
 
 
+SEVERAL = frozenset({PluginKind.INTERFACE, PluginKind.DNS_ANSWER})
+"""The kinds of which an agent may have more than one part, or none."""
+
 _GROUPS = {
     PluginKind.TRANSPORT: "consul_kernel.transports",
     PluginKind.CIPHER: "consul_kernel.ciphers",
@@ -50,6 +54,7 @@ _GROUPS = {
     PluginKind.STORE: "consul_kernel.stores",
     PluginKind.INTERFACE: "consul_kernel.interfaces",
     PluginKind.CHECK: "consul_kernel.checks",
+    PluginKind.DNS_ANSWER: "consul_kernel.dns_answers",
 }
 
 

@@ -12,11 +12,13 @@ import random
 import time
 from collections.abc import Sequence
 
+from consul_kernel.contracts.dns_answer import DEFAULT_ANSWERS, DnsAnswers
 from consul_kernel.contracts.interface import AgentApi
 from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.settings import DnsSettings
 
+from .arranging import arrange_prepared, arrange_service
 from .catalog_reader import CatalogReader, ReadError
 from .chasing import Chaser
 from .fitting import most_answers, write_fitting
@@ -49,10 +51,12 @@ class Answerer:
         catalog_timeout_ms: int,
         rng: random.Random,
         metrics: Metrics = NO_METRICS,
+        answers: DnsAnswers = DEFAULT_ANSWERS,
     ) -> None:
         self.times = Times(metrics, agent.node_name)
         self._settings = settings
         self._rng = rng
+        self._answers = answers
         self._datacenter = agent.datacenter
         self._plans = PlanCache(max_plans)
         self._zones = Zones(settings.domain, settings.alt_domain, agent.datacenter)
@@ -105,15 +109,15 @@ class Answerer:
 
     async def _answer(self, plan: Plan, packet: bytes, asker: str) -> bytes:
         if isinstance(plan.meaning, QueryName):
-            return await self._answer_prepared(plan, plan.meaning, plan.query.client_address or asker)
+            return await self._answer_prepared(plan, plan.meaning, asker)
         if plan.read is None:
             return await self._answer_without_catalog(plan, packet)
         try:
             found = await self.find(plan.read)
         except ReadError as error:
             return self.refuse(plan, error)
-        message = self._show(plan, found)
-        return await self._show_chased(plan, found) if message is None else message
+        message = self._show(plan, found, asker)
+        return await self._show_chased(plan, found, asker) if message is None else message
 
     async def find(self, read: ServiceRead | NodeRead) -> Found:
         """What the catalog says now. Raises ReadError."""
@@ -129,18 +133,22 @@ class Answerer:
             return self._write(plan.query, self._no_such_name())
         return self._write(plan.query, Reply(rcode=error.rcode))
 
-    def show(self, plan: Plan, found: Found) -> bytes | None:
-        """The answer to what was found; None when names have to be chased first (`show_chased`)."""
+    def show(self, plan: Plan, found: Found, asker: str) -> bytes | None:
+        """The answer to what was found, for an address; None when names have to be chased first (`show_chased`)."""
         try:
-            return self._show(plan, found)
+            return self._show(plan, found, asker)
         except Exception:
             logger.exception(_FAULT, ".".join(plan.query.labels))
             return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
 
-    def _show(self, plan: Plan, found: Found) -> bytes | None:
+    def _show(self, plan: Plan, found: Found, asker: str) -> bytes | None:
         material = plan.material
         if material is None or material.found != found:
-            material = Material(found, self._make_pool(plan, found))
+            pool, is_kept = self._make_pool(plan, found, asker)
+            if not is_kept:
+                needs_chase = pool is not None and pool.needs_chase
+                return None if needs_chase else self._write(plan.query, self._drawn(plan, pool))
+            material = Material(found, pool)
             self._plans.keep_material(plan, material)
         if material.needs_chase:
             return None
@@ -152,6 +160,7 @@ class Answerer:
             return self._write(plan.query, self._drawn(plan, material.pool))
         if material.second != ALWAYS and material.second != int(time.time()):
             material.forget()
+        material.age()
         at = int(self._rng.random() * len(messages))
         return messages[at] or self._write_variant(plan, material, at)
 
@@ -168,16 +177,18 @@ class Answerer:
             material.messages[at] = message
         return message
 
-    async def show_chased(self, plan: Plan, found: Found) -> bytes:
+    async def show_chased(self, plan: Plan, found: Found, asker: str) -> bytes:
         """The answer with the addresses of other names in it, after `show` has said that it needs them."""
         try:
-            return await self._show_chased(plan, found)
+            return await self._show_chased(plan, found, asker)
         except Exception:
             logger.exception(_FAULT, ".".join(plan.query.labels))
             return self._write(plan.query, Reply(rcode=Rcode.SERVFAIL))
 
-    async def _show_chased(self, plan: Plan, found: Found) -> bytes:
-        pool = self._make_pool(plan, found) if plan.material is None else plan.material.pool
+    async def _show_chased(self, plan: Plan, found: Found, asker: str) -> bytes:
+        material = plan.material
+        is_fresh = material is not None and material.found == found
+        pool = material.pool if is_fresh and material is not None else self._make_pool(plan, found, asker)[0]
         if pool is None:
             return self._write(plan.query, self._no_such_name())
         return self._write(plan.query, self._reply(plan, *await self._chased(plan, pool)))
@@ -187,15 +198,20 @@ class Answerer:
         most = most_answers(plan.query, self._settings)
         return await self._chaser.complete(pool, most, self._rng, has_edns=plan.query.udp_bytes is not None)
 
-    def _make_pool(self, plan: Plan, found: Found) -> Pool | None:
-        """Everything that an answer may show; None when the name does not exist."""
+    def _make_pool(self, plan: Plan, found: Found, asker: str) -> tuple[Pool | None, bool]:
+        """Everything that an answer may show, and whether it may be kept; None when the name does not exist."""
         if isinstance(found, Node):
-            return self._builder.node(plan.query, found)
+            return self._builder.node(plan.query, found), True
         if found is None:
-            return None
-        if isinstance(plan.meaning, ServiceRead):
-            return self._builder.service(plan.query, plan.meaning, found)
-        return self._builder.name_servers(found)
+            return None, True
+        if not isinstance(plan.meaning, ServiceRead):
+            return self._builder.name_servers(found), True
+        every_lookup = self._answers.every_lookup
+        asker = plan.query.client_address or asker if every_lookup else ""
+        shown = self._builder.shown(found)
+        arranged = arrange_service(self._answers, plan.query, plan.meaning, shown, asker)
+        pool = self._builder.service(plan.query, plan.meaning, arranged.tiers)
+        return pool, arranged.is_kept and not every_lookup
 
     def _no_such_name(self) -> Reply:
         return Reply(rcode=Rcode.NXDOMAIN, authority=[self._builder.soa()])
@@ -224,11 +240,14 @@ class Answerer:
     # --- answers that no read of the catalog decides alone: who asks has a part in them, and their order counts ---
 
     async def _answer_prepared(self, plan: Plan, name: QueryName, asker: str) -> bytes:
+        asker = plan.query.client_address or asker
         try:
             found = await self._catalog.query(name, asker)
         except ReadError as error:
             return self.refuse(plan, error)
-        pool = self._builder.prepared(plan.query, found)
+        told = asker if self._answers.every_lookup else ""
+        arranged = arrange_prepared(self._answers, plan.query, name, found.nodes or (), told)
+        pool = self._builder.prepared(plan.query, found, arranged.tiers)
         if pool is None:
             return self._write(plan.query, self._no_such_name())
         if pool.needs_chase:

@@ -6,6 +6,8 @@ import random
 import struct
 from dataclasses import replace
 
+from consul_kernel.contracts.dns_answer import Candidate
+
 from .catalog_reader import CatalogReader, ReadError
 from .naming import AddressName, NodeRead, ServiceRead, Zones, split_domain
 from .pool import Group, Pool
@@ -72,7 +74,9 @@ class Chaser:
         meaning = self._zones.meaning(query.labels, query.type)
         pool: Pool | None = None
         if isinstance(meaning, ServiceRead):
-            pool = self._builder.service(query, meaning, await self._catalog.service(meaning))
+            shown = self._builder.shown(await self._catalog.service(meaning))
+            tiers = [[Candidate(instance) for instance in shown]] if shown else []
+            pool = self._builder.service(query, meaning, tiers)
         elif isinstance(meaning, NodeRead):
             node = await self._catalog.node(meaning)
             pool = None if node is None else self._builder.node(query, node)

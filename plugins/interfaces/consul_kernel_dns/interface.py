@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from consul_kernel.contracts.dns_answer import DnsAnswers
 from consul_kernel.contracts.errors import PluginStartError
 from consul_kernel.contracts.interface import InterfaceContext, InterfaceSettings
 from consul_kernel.contracts.transport import Address
@@ -33,7 +34,7 @@ class DnsInterface:
         self._bind = _bind_addresses(context.bind, config)
         self._agent = context.agent
         self._metrics = context.metrics
-        self._answerer = self._make_answerer(context.dns)
+        self._answerer = self._make_answerer(context.dns, context.dns_answers)
         self._servers: list[UdpServer | TcpServer] = []
         self._addresses: list[Address] = []
 
@@ -51,7 +52,7 @@ class DnsInterface:
         fixed = [key for key in _FIXED_KEYS if getattr(config, key) != getattr(self._config, key)]
         bound = {key: getattr(self._config, key) for key in _FIXED_KEYS}
         self._config = msgspec.structs.replace(config, **bound)
-        self._answerer = self._make_answerer(settings.dns)
+        self._answerer = self._make_answerer(settings.dns, settings.dns_answers)
         for server in self._servers:
             server.settle(self._answerer, config)
         return fixed
@@ -65,7 +66,7 @@ class DnsInterface:
         servers, self._servers, self._addresses = self._servers, [], []
         await asyncio.gather(*(server.aclose() for server in servers))
 
-    def _make_answerer(self, settings: DnsSettings) -> Answerer:
+    def _make_answerer(self, settings: DnsSettings, answers: DnsAnswers) -> Answerer:
         return Answerer(
             self._agent,
             settings,
@@ -73,6 +74,7 @@ class DnsInterface:
             catalog_timeout_ms=self._config.catalog_timeout_ms,
             rng=random.Random(),
             metrics=self._metrics,
+            answers=answers,
         )
 
     async def _open(self, bind: Address) -> Address:

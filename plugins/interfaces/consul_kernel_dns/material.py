@@ -3,6 +3,9 @@
 An answer shows its instances in random order. Making a message anew for each asker would cost more than all else,
 so a bounded number of orders is written once: rotations of a few random orders. Every instance stands in every
 place equally often among them, so load is spread as evenly as if each answer were shuffled.
+
+Where instances weigh differently, or stand in tiers, rotations won't do: each message shows an order that was drawn for
+it. So that what chance gave to a few dozen orders doesn't last, every few answers one message is dropped and made anew.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ Found = Sequence[CheckServiceNode] | Node | None
 _MOST_VARIANTS = 64
 MOST_KEPT_BYTES = 1232
 """Larger messages are not kept."""
+_SHOWN_PER_DRAW = 8
+"""How often one drawn order is shown, on average."""
 ALWAYS = -1
 
 
@@ -33,7 +38,9 @@ class Material:
     __slots__ = (
         "_count",
         "_order",
+        "_rng",
         "_rotations",
+        "_shown",
         "found",
         "messages",
         "needs_chase",
@@ -58,12 +65,17 @@ class Material:
         self.messages: list[bytes | None] = []
         """Messages by variant, None for one that was not asked for yet; empty when none are kept."""
         self._order: list[Group] = []
+        self._rng: random.Random | None = None
+        """Draws the orders, where each message has its own."""
+        self._shown = 0
         self.weight = len(groups) + count
 
     def keep_messages(self, rng: random.Random) -> None:
         """Begin to keep messages: worth it only for a question that is asked again."""
         self.messages = [None] * self._count
-        if self.pool is not None and self._count > 1:
+        if self.pool is not None and self.pool.tiers:
+            self._rng = rng
+        elif self.pool is not None and self._count > 1:
             for _ in range(self._count // self._rotations):
                 self._order += rng.sample(self.pool.groups, self._rotations)
 
@@ -74,10 +86,20 @@ class Material:
             return (), 0
         if self._count < 2:
             return (pool.groups, len(pool.groups)) if pool.groups else (pool.aliases, len(pool.aliases))
+        if self._rng is not None:
+            return pool.draw(self._rng, most)
         start, rotation = at - at % self._rotations, at % self._rotations
         order = self._order[start : start + self._rotations]
         total = pool.most_groups
         return (order[rotation:] + order[:rotation])[: min(total, most)], total
+
+    def age(self) -> None:
+        """One more answer is shown: of orders that were drawn, one may be due."""
+        if self._rng is None:
+            return
+        self._shown += 1
+        if self._shown % _SHOWN_PER_DRAW == 0:
+            self.messages[self._shown // _SHOWN_PER_DRAW % self._count] = None
 
     def forget(self) -> None:
         """Drop the messages, which show another time."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from consul_kernel.contracts.dns_answer import Candidate, Tier
 from consul_kernel.structs.duration import SECOND, DurationError, parse_duration_ns
 from consul_kernel.structs.health import CheckServiceNode
 from consul_kernel.structs.node import Node
@@ -17,6 +18,7 @@ from .naming import AddressName, IPAddress, ServiceRead, split_domain
 from .pool import Group, Pool
 from .query import Query
 from .selection import accepts_family, is_shown, node_address, parse_address, service_address, srv_weight
+from .tiers import TieredGroups
 from .wire import (
     Record,
     RecordType,
@@ -86,9 +88,9 @@ class RecordBuilder:
     def name_servers(self, instances: Sequence[CheckServiceNode]) -> Pool:
         """NS records with glue, from the instances of the servers' own service."""
         groups = []
-        for instance in instances:
+        for instance in self.shown(instances):
             node = instance.node
-            if not self._is_shown(instance) or _NOT_A_HOST_NAME.search(node.node):
+            if _NOT_A_HOST_NAME.search(node.node):
                 continue
             target = self._node_name(node.node.lower(), node.datacenter)
             if target is None:
@@ -158,62 +160,64 @@ class RecordBuilder:
     def _node_name(self, node: str, datacenter: str) -> bytes | None:
         return _pack_or_none(f"{node}.node.{datacenter}.{self._domain}")
 
-    def _is_shown(self, instance: CheckServiceNode) -> bool:
-        return is_shown(instance, only_passing=self._settings.only_passing)
-
     # --- services ---
 
-    def service(self, query: Query, read: ServiceRead, instances: Sequence[CheckServiceNode]) -> Pool | None:
-        """Addresses or SRV records of a service; None when no instance is well enough to be shown."""
-        shown = [instance for instance in instances if self._is_shown(instance)]
-        if not shown:
-            return None
-        return self._instances(query, shown, read.datacenter, service_ttl(self._settings.service_ttl_s, read.service))
+    def shown(self, instances: Sequence[CheckServiceNode]) -> list[CheckServiceNode]:
+        """Those that are well enough to be shown."""
+        only_passing = self._settings.only_passing
+        return [instance for instance in instances if is_shown(instance, only_passing=only_passing)]
 
-    def prepared(self, query: Query, found: PreparedQueryExecuteResponse) -> Pool | None:
+    def service(self, query: Query, read: ServiceRead, tiers: Sequence[Tier]) -> Pool | None:
+        """Addresses or SRV records of a service; None when no instance is to be shown."""
+        if not tiers:
+            return None
+        return self._instances(query, tiers, read.datacenter, service_ttl(self._settings.service_ttl_s, read.service))
+
+    def prepared(self, query: Query, found: PreparedQueryExecuteResponse, tiers: Sequence[Tier]) -> Pool | None:
         """The same of what a prepared query found, all of it in its order; None when that is nothing.
 
         How long it holds is for the query to say.
         """
-        if not found.nodes:
+        if not tiers:
             return None
         ttl_s = service_ttl(self._settings.service_ttl_s, found.service)
         if found.dns.ttl:
             ttl_s = _seconds(found.dns.ttl)
-        pool = self._instances(query, found.nodes, found.datacenter, ttl_s)
-        return dataclasses.replace(pool, keeps_order=True)
+        return dataclasses.replace(self._instances(query, tiers, found.datacenter, ttl_s), keeps_order=True)
 
-    def _instances(self, query: Query, instances: Sequence[CheckServiceNode], datacenter: str, ttl_s: int) -> Pool:
+    def _instances(self, query: Query, tiers: Sequence[Tier], datacenter: str, ttl_s: int) -> Pool:
         if query.type == RecordType.SRV:
-            return self._srv_pool(query, datacenter, instances, ttl_s)
-        return self._address_pool(query, instances, ttl_s)
+            return self._srv_pool(query, datacenter, tiers, ttl_s)
+        return self._address_pool(query, tiers, ttl_s)
 
-    def _address_pool(self, query: Query, instances: Sequence[CheckServiceNode], ttl_s: int) -> Pool:
-        """Instances on one address appear once."""
-        groups: dict[tuple[bytes, bytes], Group] = {}
-        aliases: dict[tuple[bytes, bytes], Group] = {}
-        for instance in instances:
-            place = _place(instance, query)
+    def _address_pool(self, query: Query, tiers: Sequence[Tier], ttl_s: int) -> Pool:
+        """Instances on one address appear once, with the weight of all of them."""
+        groups, aliases = TieredGroups(), TieredGroups()
+        for tier, candidate in _numbered(tiers):
+            place = _place(candidate.instance, query)
             if isinstance(place, str):
                 group = self._alias(query.name, place, ttl_s)
                 if group.answers:
-                    aliases.setdefault(group.answers[0].key(), group)
+                    aliases.add(group.answers[0].key(), group, tier, candidate.weight)
             elif accepts_family(place, query.type):
                 record = address_record(query.name, place, ttl_s)
-                groups.setdefault(record.key(), Group((record,)))
-        return Pool(tuple(groups.values()), tuple(aliases.values()), max(self._settings.a_record_limit, 0))
+                groups.add(record.key(), Group((record,)), tier, candidate.weight)
+        decided = groups if len(groups) else aliases
+        limit = max(self._settings.a_record_limit, 0)
+        return Pool(groups.groups(), aliases.groups(), limit, tiers=decided.tiers())
 
-    def _srv_pool(self, query: Query, datacenter: str, instances: Sequence[CheckServiceNode], ttl_s: int) -> Pool:
+    def _srv_pool(self, query: Query, datacenter: str, tiers: Sequence[Tier], ttl_s: int) -> Pool:
         """Instances with the same node, address and port appear once."""
-        groups: dict[tuple[str, str, int], Group] = {}
-        for instance in instances:
+        groups = TieredGroups()
+        for tier, candidate in _numbered(tiers):
+            instance = candidate.instance
             service = instance.service
             key = (instance.node.node, service_address(instance, RecordType.SRV), service.port)
             if key not in groups:
                 group = self._srv_group(query, datacenter, instance, ttl_s)
                 if group is not None:
-                    groups[key] = group
-        return Pool(tuple(groups.values()))
+                    groups.add(key, group, tier, candidate.weight)
+        return Pool(groups.groups(), tiers=groups.tiers())
 
     def _srv_group(self, query: Query, datacenter: str, instance: CheckServiceNode, ttl_s: int) -> Group | None:
         node = instance.node
@@ -253,6 +257,10 @@ class RecordBuilder:
         if target is None:
             return None, (), ""
         return target, (address_record(target, place, ttl_s),), ""
+
+
+def _numbered(tiers: Sequence[Tier]) -> Iterator[tuple[int, Candidate]]:
+    return ((number, candidate) for number, tier in enumerate(tiers) for candidate in tier)
 
 
 def _place(instance: CheckServiceNode, query: Query) -> IPAddress | str:

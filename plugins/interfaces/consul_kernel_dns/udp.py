@@ -114,8 +114,7 @@ class UdpServer:
         task.add_done_callback(finished)
 
     async def _answer_alone(self, answerer: Answerer, plan: Plan, packet: bytes, asker: Any, begun_s: float) -> None:
-        host = self._socket.host_of(asker) if self._socket is not None else ""
-        self._send(await answerer.answer(plan, packet, host), packet, asker)
+        self._send(await answerer.answer(plan, packet, self._host_of(asker)), packet, asker)
         answerer.times.answered(plan, begun_s)
 
     async def _answer_group(
@@ -128,7 +127,7 @@ class UdpServer:
                 self._send(answerer.refuse(plan, error), packet, asker)
             return
         for plan, packet, asker in waiting:
-            message = answerer.show(plan, found)
+            message = answerer.show(plan, found, self._host_of(asker))
             if message is None:
                 self._start(self._answer_chased(answerer, plan, found, packet, asker), 1)
             else:
@@ -136,7 +135,10 @@ class UdpServer:
         answerer.times.answered(waiting[0][0], begun_s, len(waiting))
 
     async def _answer_chased(self, answerer: Answerer, plan: Plan, found: Found, packet: bytes, asker: Any) -> None:
-        self._send(await answerer.show_chased(plan, found), packet, asker)
+        self._send(await answerer.show_chased(plan, found, self._host_of(asker)), packet, asker)
+
+    def _host_of(self, asker: Any) -> str:
+        return "" if self._socket is None else self._socket.host_of(asker)
 
     def _send(self, message: bytes, packet: bytes, asker: Any) -> None:
         if self._socket is None:

@@ -205,3 +205,13 @@ def test_kernel_keys_of_an_interface_reach_only_plugins_that_know_them(load: Loa
     (block,) = [block for block in load('interface "ui" { port = 5 }').interfaces if block.name == "ui"]
     assert decode_block(block, PortConfig).port == 5
     assert decode_block(block, PluginConfig) == PluginConfig()
+
+
+def test_parts_that_have_a_say_in_dns_keep_the_order_of_the_file(load: Load) -> None:
+    """There may be none, or several; a later block of the same name is laid over the first, in its place."""
+    assert load().dns_answers == ()
+    first = 'dns_answer "b" { x = 1 }\ndns_answer "a" {}\ndns_answer "c" { enabled = false }'
+    config = load(first, 'dns_answer "b" { y = 2 }')
+    assert [(block.name, block.options) for block in config.dns_answers] == [("b", {"x": 1, "y": 2}), ("a", {})]
+    assert all(block.kind is PluginKind.DNS_ANSWER for block in config.dns_answers)
+    assert load('dns_answer "b" {}', 'dns_answer "b" { enabled = false }').dns_answers == ()

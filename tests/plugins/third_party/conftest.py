@@ -1,8 +1,9 @@
 """An environment of its own in which third-party plugins are installed, as their users would install them.
 
 Packages are built into wheels and installed with pip: `toy_consul_store`, a real store on SQLite under the name
-`toy`, `broken_consul_store`, under the name `broken`, which raises at import, and `toy_redis_check`, the kind of check
-`redis_ping`. Nothing is fetched: what they need comes from the environment that runs the tests.
+`toy`, `broken_consul_store`, under the name `broken`, which raises at import, `toy_redis_check`, the kind of check
+`redis_ping`, and `toy_zone_answer`, the `dns_answer` parts `same_zone` and `asker_zone`. Nothing is fetched: what they
+need comes from the environment that runs the tests.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def make_environment(folder: Path, wheels: list[Path]) -> Path:
 def third_party_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python that has consul-kernel and all of these packages installed."""
     folder = tmp_path_factory.mktemp("third_party")
-    packages = ("toy_consul_store", "broken_consul_store", "toy_redis_check")
+    packages = ("toy_consul_store", "broken_consul_store", "toy_redis_check", "toy_zone_answer")
     wheels = [build_wheel(package, folder) for package in packages]
     return make_environment(folder / "environment", wheels)
 

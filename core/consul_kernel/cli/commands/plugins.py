@@ -24,7 +24,7 @@ def _run(arguments: Arguments) -> int:
             config = load_config([ConfigSource(Path(path)) for path in arguments.texts("config")])
         except ConfigErrors as errors:
             return fail(str(errors))
-        blocks = (*config.plugins.values(), *config.interfaces)
+        blocks = (*config.plugins.values(), *config.interfaces, *config.dns_answers)
         selected = {(str(block.kind), block.name) for block in blocks}
         selected |= {(str(PluginKind.CHECK), check_kind(check)) for check in config.all_checks}
     rows = [["Kind", "Name", "Distribution", "Version"]]

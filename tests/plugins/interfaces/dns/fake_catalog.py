@@ -10,6 +10,7 @@ import dns.edns
 import dns.message
 import msgspec
 
+from consul_kernel.contracts.dns_answer import DEFAULT_ANSWERS, DnsAnswers
 from consul_kernel.contracts.errors import RpcError
 from consul_kernel.contracts.interface import InterfaceContext
 from consul_kernel.contracts.transport import Address
@@ -109,7 +110,10 @@ class FakeCatalog:
 
 
 def make_interface(
-    catalog: FakeCatalog, settings: DnsSettings | None = None, config: DnsInterfaceConfig | None = None
+    catalog: FakeCatalog,
+    settings: DnsSettings | None = None,
+    config: DnsInterfaceConfig | None = None,
+    answers: DnsAnswers = DEFAULT_ANSWERS,
 ) -> DnsInterface:
     """An interface on a free port of the loopback."""
     context = InterfaceContext(
@@ -118,6 +122,7 @@ def make_interface(
         dns=settings or DnsSettings(),
         http=HttpSettings(),
         limits=LimitSettings(),
+        dns_answers=answers,
     )
     return DnsInterface(context, config or DnsInterfaceConfig())
 

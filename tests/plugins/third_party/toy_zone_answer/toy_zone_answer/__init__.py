@@ -1,0 +1,1 @@
+"""DNS answers by zone: those near the agent, or near whoever asks, stand first."""
