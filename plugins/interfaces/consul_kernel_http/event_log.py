@@ -16,12 +16,15 @@ import msgspec
 
 from consul_kernel.contracts.interface import AgentApi
 from consul_kernel.contracts.membership import UserEvent
-from consul_kernel.filters import Regexp, RegexpError
 from consul_kernel.structs.record import go_name
+
+from .event_filters import accepts
 
 EVENT_NAME_PREFIX = "consul:event:"
 EVENT_VERSION = 1
 KEPT_EVENTS = 256
+_REMOTE_EXEC = "_rexec"
+"""What `consul exec` sends. It is nobody else's event, and remote execution is off, as it is by default in Consul."""
 
 
 class EventView(msgspec.Struct, rename=go_name):
@@ -72,21 +75,20 @@ def decode_payload(payload: bytes, lamport_time: int) -> EventView:
 
 
 def is_meant_for(event: EventView, agent: AgentApi) -> bool:
-    """Whether the filters of an event accept this agent. One that is no regular expression accepts nobody."""
-    try:
-        node, service, tag = (
-            Regexp(text) if text else None for text in (event.node_filter, event.service_filter, event.tag_filter)
-        )
-    except RegexpError:
-        return False
-    if node is not None and not node.search(agent.node_name):
-        return False
-    if service is None:
+    """Whether the filters of an event accept this agent.
+
+    Consul's documentation has the service filter find names; Consul compares it to ids, which are names unless somebody
+    says otherwise. Here either will do.
+    """
+    if not (event.node_filter or event.service_filter):
         return True
-    for instance in agent.local.services().values():
-        if service.search(instance.service) and (tag is None or any(map(tag.search, instance.tags or []))):
-            return True
-    return False
+    return accepts(
+        node=event.node_filter,
+        service=event.service_filter,
+        tag=event.tag_filter,
+        node_name=agent.node_name,
+        services=agent.local.services(),
+    )
 
 
 class EventLog:
@@ -134,5 +136,5 @@ def note_event(agent: AgentApi, event: UserEvent) -> None:
         view = decode_payload(event.payload, event.lamport_time)
     except (ValueError, TypeError, msgspec.ValidationError):
         return
-    if is_meant_for(view, agent):
+    if view.name != _REMOTE_EXEC and is_meant_for(view, agent):
         event_log_of(agent).add(view)

@@ -15,6 +15,7 @@ from consul_kernel.structs.event import EventFireResponse, event_index
 from consul_kernel.structs.methods import INTERNAL_EVENT_FIRE
 from consul_kernel.structs.service import NodeService
 from consul_kernel.testing.fake_agent import FakeAgent
+from consul_kernel_http.event_filters import accepts
 from consul_kernel_http.event_log import KEPT_EVENTS, decode_payload, encode_payload, event_log_of
 
 if TYPE_CHECKING:
@@ -118,6 +119,12 @@ async def test_list_blocks_until_the_newest_is_another(site: Site) -> None:
         ({"sf": "db"}, False),
         ({"sf": "web", "tf": "^v1$"}, True),
         ({"sf": "web", "tf": "v2"}, False),
+        ({"sf": "^w$", "tf": "^v1$"}, True),
+        ({"sf": "^(web|w)-?$", "nf": "1$"}, True),
+        ({"sf": "^db$", "tf": "v1"}, False),
+        ({"sf": "web", "tf": "("}, False),
+        ({"nf": "^other", "sf": "web"}, False),
+        ({"tf": "^nothing$"}, True),
     ],
 )
 def test_filters(filters: dict[str, str], kept: bool) -> None:
@@ -125,6 +132,33 @@ def test_filters(filters: dict[str, str], kept: bool) -> None:
     agent.local.services_by_id["w"] = NodeService(id="w", service="web", tags=["v1"])
     arrive(agent, "e", filters)
     assert bool(event_log_of(agent).named("")) is kept
+
+
+def test_a_tag_is_looked_for_among_services_that_fit() -> None:
+    agent = FakeAgent()
+    agent.local.services_by_id["a"] = NodeService(id="a", service="a", tags=["blue"])
+    agent.local.services_by_id["b"] = NodeService(id="b", service="b", tags=["red"])
+    for service, tag, kept in (("a", "blue", True), ("a", "red", False), ("b", "red", True), ("a|b", "red", True)):
+        before = len(event_log_of(agent).named(""))
+        arrive(agent, "e", {"sf": f"^({service})$", "tf": tag})
+        assert len(event_log_of(agent).named("")) - before == kept
+
+
+def test_what_would_take_too_long_is_meant_for_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """A text is searched once, however many services have it; what all searches may take is bounded."""
+    services = {f"w{number}": NodeService(id=f"w{number}", service="web", tags=["blue"]) for number in range(500)}
+    filters = {"node": "", "service": "^web$", "tag": "^blue$", "node_name": "n", "services": services}
+    assert accepts(**filters, max_steps=100)  # type: ignore[arg-type]
+    filters["service"] = "^none$"
+    assert not accepts(**filters, max_steps=1000)  # type: ignore[arg-type]
+    (record,) = caplog.records
+    assert "would take too long" in record.getMessage()
+
+
+def test_remote_execution_is_not_listed() -> None:
+    agent = FakeAgent()
+    arrive(agent, "_rexec")
+    assert event_log_of(agent).named("") == []
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x93\x01\x02\x03", b"text", msgpack.packb({"ID": 5, "v": "x"})])
@@ -164,7 +198,7 @@ def test_payload_of_a_real_agent() -> None:
     ],
 )
 async def test_filters_are_gos_regular_expressions(site: Site, pattern: str, is_meant: bool) -> None:
-    site.agent.local.services_by_id["w"] = NodeService(id="w", service="web-1")
+    site.agent.local.services_by_id["web-1"] = NodeService(id="web-1", service="web-1")
     arrive(site.agent, "deploy", {"sf": pattern})
     assert len((await site.get("/v1/event/list")).json) == is_meant
 
