@@ -81,6 +81,7 @@ class Agent:
             rng=self._rng,
             on_event=self._lan_event,
             on_wan_event=self._wan_event,
+            metrics=self._metrics,
         )
         self._pools = Pools(config, self._parts.membership, self._parts.wan_membership)
         self._datacenters = Datacenters(config.datacenter, self._pools.wan)

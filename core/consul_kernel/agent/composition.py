@@ -17,7 +17,7 @@ from consul_kernel.contracts.dns_answer import DnsAnswerContext, DnsAnswers
 from consul_kernel.contracts.errors import CipherError, PluginLoadError, PluginStartError
 from consul_kernel.contracts.interface import AgentApi, Interface, InterfaceContext
 from consul_kernel.contracts.membership import GossipEvent, Membership, MembershipContext
-from consul_kernel.contracts.metrics import Metrics
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 from consul_kernel.contracts.plugin import Plugin, PluginConfig, PluginKind
 from consul_kernel.contracts.store import Store, StoreContext
 from consul_kernel.contracts.transport import Address, Transport, TransportContext
@@ -55,10 +55,12 @@ class Parts:
         rng: random.Random,
         on_event: Callable[[GossipEvent], None],
         on_wan_event: Callable[[GossipEvent], None],
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         """Raises ConfigErrors with everything that is wrong."""
         self._config = config
         self._rng = rng
+        self._metrics = metrics
         self._chosen = choose(config, plugins)
         self.transport: Transport = self._make(PluginKind.TRANSPORT, TransportContext())
         self.membership = self._make_lan(node_id, rng, on_event)
@@ -158,6 +160,7 @@ class Parts:
             rejoin_after_leave=config.rejoin_after_leave,
             coordinates=not config.disable_coordinates,
             tuning=_tuning(config.gossip_lan),
+            metrics=self._metrics,
         )
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
         return membership
@@ -190,6 +193,7 @@ class Parts:
             rejoin_after_leave=config.rejoin_after_leave,
             coordinates=not config.disable_coordinates,
             tuning=_tuning(config.gossip_wan),
+            metrics=self._metrics,
         )
         membership: Membership = self._make(PluginKind.MEMBERSHIP, context)
         return membership

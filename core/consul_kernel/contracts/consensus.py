@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from .metrics import NO_METRICS, Metrics
 from .plugin import Plugin
 from .store import LogStore, SnapshotSource, SnapshotStore
 from .transport import Stream
@@ -274,6 +275,8 @@ class ConsensusContext:
     snapshot_threshold: int = 16384
     snapshot_interval_ms: int = 30_000
     trailing_logs: int = 10240
+    metrics: Metrics = NO_METRICS
+    """What the consensus counts with."""
 
 
 ConsensusPlugin = Plugin[ConsensusContext, Consensus]

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from .cipher import Cipher
 from .membership_capabilities import AnswerQuery
+from .metrics import NO_METRICS, Metrics
 from .plugin import Plugin
 from .transport import Address, Transport
 
@@ -180,6 +181,8 @@ class MembershipContext:
     """The application's answers to queries (capability `queries`)."""
     now_us: Callable[[], int] | None = None
     """For round-trip times, of which a local network has many in a millisecond; without it `now_ms` measures them."""
+    metrics: Metrics = NO_METRICS
+    """What the membership counts with. Pools of one agent are counted together."""
 
 
 MembershipPlugin = Plugin[MembershipContext, Membership]

@@ -24,8 +24,11 @@ TIMED = {
     methods.SESSION_RENEW.name: "session.renew",
     methods.CATALOG_REGISTER.name: "catalog.register",
     methods.CATALOG_DEREGISTER.name: "catalog.deregister",
+    methods.PREPARED_QUERY_APPLY.name: "prepared-query.apply",
+    methods.PREPARED_QUERY_EXECUTE.name: "prepared-query.execute",
+    methods.PREPARED_QUERY_EXPLAIN.name: "prepared-query.explain",
 }
-"""Methods of which every call is timed: writes, beside whose cost that is nothing."""
+"""Methods of which every call is timed: writes, and prepared queries, beside whose cost that is nothing."""
 MAX_SERVICES = 256
 """Of how many services queries are counted apart; those of all others count as `_other`."""
 OTHER = "_other"

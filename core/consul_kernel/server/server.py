@@ -127,7 +127,7 @@ class RaftServer:
         """Recover store and state, and make the rest; nothing is served and nobody is told yet."""
         settings, parts = self._settings, self._parts
         await parts.store.start()
-        self.state = ReplicatedState(parts.store.state, parts.now_ms)
+        self.state = ReplicatedState(parts.store.state, parts.now_ms, parts.metrics)
         self.consensus: Consensus = parts.consensus.create(
             ConsensusContext(
                 server_id=settings.node_id,
@@ -144,6 +144,7 @@ class RaftServer:
                 snapshot_threshold=settings.snapshot_threshold,
                 snapshot_interval_ms=settings.snapshot_interval_ms,
                 trailing_logs=settings.trailing_logs,
+                metrics=parts.metrics,
             ),
             parts.consensus_config,
         )
@@ -341,6 +342,7 @@ class RaftServer:
             session_timers=session_timers,
             commit_time=parts.metrics.sample("raft.commitTime"),
             committed=parts.metrics.counter("raft.apply"),
+            verify_time=parts.metrics.sample("rpc.consistentRead"),
             session_ttl_min_ms=settings.session_ttl_min_ms or SESSION_TTL_MIN_MS,
         )
 

@@ -7,6 +7,7 @@ proposes it has put them into the request.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
@@ -25,6 +26,7 @@ from consul_kernel.structs.session import SessionRequest
 from consul_kernel.structs.txn import TxnRequest
 
 from .autopilot import apply_autopilot_config
+from .command_times import CommandTimes
 from .config_entries import apply_config_entry
 from .coordinates import update_coordinates
 from .kv import apply_kvs
@@ -121,7 +123,7 @@ def encode_command(kind: CommandType, request: DatacenterRequest) -> bytes:
     return bytes(buffer)
 
 
-def apply_command(transaction: Transaction, command: bytes) -> object:
+def apply_command(transaction: Transaction, command: bytes, times: CommandTimes | None = None) -> object:
     """Apply one command; its result. RequestError when it is refused (nothing may stay written then)."""
     kind = command[0] if command else -1
     known = COMMANDS.get(kind)
@@ -135,4 +137,10 @@ def apply_command(transaction: Transaction, command: bytes) -> object:
         request = known.decode(memoryview(command)[1:])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptCommandError(f"the log's entry {transaction.index} (type {kind}): {error}") from error
-    return known.apply(transaction, request)
+    if times is None:
+        return known.apply(transaction, request)
+    begun_s = time.perf_counter()
+    try:
+        return known.apply(transaction, request)
+    finally:
+        times.applied(kind, request, (time.perf_counter() - begun_s) * 1000)

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from consul_kernel.contracts.errors import ConsulKernelError, RequestError
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 from consul_kernel.contracts.store import SnapshotSource, StateStore
 
 from .catalog import Catalog
+from .command_times import CommandTimes
 from .commands import apply_command
 from .config_entries import ConfigEntries
 from .coordinates import Coordinates
@@ -54,8 +56,11 @@ class ReplicatedState:
     never sees half a batch. Time has no part in what the state becomes; `now_ms` is only for `lock_delays`.
     """
 
-    def __init__(self, store: StateStore, now_ms: Callable[[], int] = _monotonic_ms) -> None:
+    def __init__(
+        self, store: StateStore, now_ms: Callable[[], int] = _monotonic_ms, metrics: Metrics = NO_METRICS
+    ) -> None:
         self._store = store
+        self._times = CommandTimes(metrics)
         self._generations = Generations.load(store)
         self._loading: frozenset[int] = frozenset()
         self.reader = CurrentReader(store, TableNames(self._generations.current))
@@ -103,7 +108,7 @@ class ReplicatedState:
             for index, command in entries:
                 transaction.begin(index)
                 try:
-                    results.append(apply_command(transaction, command))
+                    results.append(apply_command(transaction, command, self._times))
                 except RequestError as error:
                     transaction.rollback()
                     results.append(error)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from consul_kernel.contracts.consensus import StateMachine
+from consul_kernel.contracts.consensus import ConsensusContext
 from consul_kernel.contracts.errors import ConsulKernelError, NotLeaderError, PeerProtocolError
-from consul_kernel.contracts.store import SnapshotStore
 from consul_kernel.contracts.transport import Stream
 
 from .core import Event, Raft
-from .core.messages import InstallSnapshot, Message, Response
+from .core.messages import InstallSnapshot, Message, Response, TimeoutNow
 from .incoming import IncomingSnapshot
+from .meters import Meters
 from .serving import Connection, Slot, SnapshotBytes
 from .wire import encode_response
 from .wire_snapshot import SnapshotArrived, SnapshotHeader
@@ -28,15 +29,15 @@ class Acceptor:
 
     def __init__(
         self,
-        server_id: str,
-        store: SnapshotStore,
-        machine: StateMachine,
+        context: ConsensusContext,
         running: Callable[[], Raft],
         post: Callable[[Event], None],
+        meters: Meters,
     ) -> None:
-        self.server_id = server_id
-        self._store = store
-        self._machine = machine
+        self._meters = meters
+        self.server_id = context.server_id
+        self._store = context.snapshots
+        self._machine = context.state_machine
         self._running = running
         self._post = post
         self._slots: dict[int, Slot] = {}
@@ -71,6 +72,8 @@ class Acceptor:
         """Send a response on the connection that its request came from, if that still exists."""
         slot = self._slots.pop(response.token, None)
         if slot is not None:
+            if slot.served is not None:
+                slot.served.add((time.perf_counter() - slot.begun_s) * 1000)
             slot.fill(encode_response(response))
 
     def close(self) -> None:
@@ -106,6 +109,9 @@ class Acceptor:
 
     def receive(self, message: Message) -> None:
         """Take a request in."""
+        slot = None if isinstance(message, TimeoutNow) else self._slots.get(message.token)
+        if slot is not None:
+            slot.served = self._meters.served(message)
         self._post(message)
 
     async def receive_snapshot(

@@ -24,6 +24,8 @@ Answered = Callable[[Request, Any, Any], None]
 """Called with the request, the error text and the map that answered it. Raises PeerProtocolError."""
 Unanswered = Callable[[str], None]
 """Called with the reason when requests were not delivered or not answered."""
+Timed = Callable[[Request, float], None]
+"""Called with an answered request and how long that took, in seconds."""
 
 
 class Channel:
@@ -39,6 +41,7 @@ class Channel:
         on_answer: Answered,
         on_broken: Callable[[], None],
         on_unanswered: Unanswered,
+        on_timed: Timed,
         *,
         timeout_ms: int,
         outstanding_max: int,
@@ -46,6 +49,7 @@ class Channel:
         self._dial = dial
         self._on_unanswered = on_unanswered
         self._on_answer = on_answer
+        self._on_timed = on_timed
         self._on_broken = on_broken
         self._timeout_s = timeout_ms / 1000
         self._outstanding_max = outstanding_max
@@ -135,7 +139,8 @@ class Channel:
                     if len(values) == 2:
                         if not self._outstanding:
                             raise PeerProtocolError("an answer that nobody waits for")
-                        request, _ = self._outstanding.popleft()
+                        request, until_s = self._outstanding.popleft()
+                        self._on_timed(request, self._timeout_s - (until_s - asyncio.get_running_loop().time()))
                         self._on_answer(request, values[0], values[1])
                         values.clear()
             except (ValueError, RecursionError) as error:

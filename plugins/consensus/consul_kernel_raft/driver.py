@@ -12,13 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consul_kernel.contracts.consensus import (
-    Configuration,
-    ConsensusContext,
-    ConsensusStatus,
-    LeaderChange,
-    Server,
-)
+from consul_kernel.contracts.consensus import Configuration, ConsensusContext, ConsensusStatus, LeaderChange, Server
 from consul_kernel.contracts.errors import (
     ConsensusError,
     LeadershipLostError,
@@ -45,6 +39,7 @@ from .core.entry import EntryKind
 from .core.membership import find_invalid
 from .core.messages import InstallSnapshot, Message, Response
 from .journal import Journal
+from .meters import Meters
 from .peers import Peers
 from .proposals import (
     NOT_LEADER,
@@ -73,16 +68,17 @@ class RaftConsensus:
         self._context = context
         self.server_id = context.server_id
         self._now_ms = context.now_ms
+        meters = self._meters = Meters(context.metrics)
         self._timing = resolve_timing(config, context.multiplier)
         self._encoder = RequestEncoder(context.server_id, context.address)
         self._proposals = ProposalQueue(config.proposals_max or PROPOSALS_MAX)
         self._reads = ReadWaiters()
         self._raft: Raft | None = None
-        self._writer = Writer(context, self._write_done, self._post, self._fail)
-        self._applier = Applier(context.state_machine, self._proposals, self._post)
-        self._journal = Journal(context.now_ms)
+        self._writer = Writer(context, self._write_done, self._post, self._fail, meters, lambda: self.is_leader)
+        self._applier = Applier(context.state_machine, self._proposals, self._post, meters)
+        self._journal = Journal(context.now_ms, context.metrics)
         self._peers = Peers(
-            context.server_id, context.dial, self._encoder, self._post, self._journal, self._timing.heartbeat_timeout_ms
+            context, self._encoder, self._post, self._journal, control_timeout_ms=self._timing.heartbeat_timeout_ms
         )
         self._inbox: list[Event] = []
         self._inbox_dropped = 0
@@ -91,10 +87,8 @@ class RaftConsensus:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
         self._view = LeadershipView()
-        self._acceptor = Acceptor(
-            context.server_id, context.snapshots, context.state_machine, self._running, self._post
-        )
-        self._snapshotter = Snapshotter(context, self._peers, self._encoder, self._post, self._writer.compact)
+        self._acceptor = Acceptor(context, self._running, self._post, meters)
+        self._snapshotter = Snapshotter(context, self._peers, self._encoder, self._post, self._writer.compact, meters)
         self.tune_snapshots = self._snapshotter.tune
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = TurnWaiters()
@@ -225,6 +219,7 @@ class RaftConsensus:
 
     async def barrier(self, *, timeout_ms: int) -> None:
         """Order nothing, and wait for it."""
+        self._meters.barriers.add()
         await self._propose(EntryKind.BARRIER, b"", timeout_ms)
 
     async def verify_leader(self, *, timeout_ms: int) -> None:
@@ -232,6 +227,7 @@ class RaftConsensus:
         raft = self._running()
         if raft.leadership is None:
             raise NotLeaderError(NOT_LEADER)
+        self._meters.verifications.add()
         future = self._reads.add(asyncio.get_running_loop().create_future())
         self._wake()
         try:
@@ -353,6 +349,7 @@ class RaftConsensus:
         if ready.reads:
             self._reads.confirmed(ready.reads)
         if ready.committed:
+            self._meters.committed.set(len(ready.committed))
             self._applier.apply(raft, ready.committed)
 
     def _send(self, message: Message) -> None:

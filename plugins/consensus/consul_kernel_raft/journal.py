@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from consul_kernel.contracts.consensus import Configuration, Role, Suffrage
+from consul_kernel.contracts.metrics import Metrics
 
 from .core import Raft
 from .core.state import Leadership
@@ -21,7 +22,9 @@ _LINES_PER_MINUTE = 60
 class Journal:
     """Writes the log of one server; at most 60 lines a minute, since what other servers send can cause them."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], metrics: Metrics) -> None:
+        self._candidacies = metrics.counter("raft.state.candidate")
+        self._timeouts = metrics.counter("raft.transition.heartbeat_timeout")
         self._now_ms = now_ms
         self._role: Role | None = None
         self._pre_voting = False
@@ -56,6 +59,8 @@ class Journal:
         if raft.role is Role.LEADER:
             self._line(logging.INFO, "election won, entering leader state in term %d", raft.term)
         elif raft.role is Role.CANDIDATE:
+            if not raft.pre_voting:
+                self._candidacies.add()
             self._candidate(raft, now_ms)
         elif raft.leader_id is not None:
             self._line(logging.INFO, "following leader %s in term %d", self._name(raft, raft.leader_id), raft.term)
@@ -68,6 +73,7 @@ class Journal:
         if self._role is not Role.CANDIDATE and self._leader_id is not None:
             leader = self._name(raft, self._leader_id)
             if raft.pre_voting:
+                self._timeouts.add()
                 silence_ms = now_ms - (raft.leader_contact_ms or 0)
                 self._line(
                     logging.WARNING,

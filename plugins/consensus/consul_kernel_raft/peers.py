@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from consul_kernel.contracts.consensus import Configuration, DialServer, Server
+from consul_kernel.contracts.consensus import Configuration, ConsensusContext, DialServer, Server
 from consul_kernel.contracts.errors import PeerProtocolError, TransportError
+from consul_kernel.contracts.metrics import Metrics
 from consul_kernel.contracts.transport import Stream
 
 from .channel import Channel
 from .core import Event, Unreachable
 from .core.messages import AppendEntries, Request
 from .journal import Journal
+from .meters import PeerMeters
 from .wire import RequestEncoder, decode_response
 
 _APPEND_TIMEOUT_MS = 10_000
@@ -35,7 +37,9 @@ class Peer:
         on_refused: Callable[[], None],
         journal: Journal,
         control_timeout_ms: int,
+        metrics: Metrics,
     ) -> None:
+        meters = PeerMeters(metrics, server.id)
         self.server = server
         self._dial = dial
         self._encoder = encoder
@@ -47,6 +51,7 @@ class Peer:
             self._answered,
             self._broken,
             self._unanswered,
+            meters.answered,
             timeout_ms=_APPEND_TIMEOUT_MS,
             outstanding_max=_APPENDS_OUTSTANDING_MAX,
         )
@@ -55,6 +60,7 @@ class Peer:
             self._answered,
             lambda: None,
             self._unanswered,
+            meters.answered,
             timeout_ms=control_timeout_ms,
             outstanding_max=_CONTROL_OUTSTANDING_MAX,
         )
@@ -98,15 +104,16 @@ class Peers:
 
     def __init__(
         self,
-        server_id: str,
-        dial: DialServer,
+        context: ConsensusContext,
         encoder: RequestEncoder,
         post: Post,
         journal: Journal,
+        *,
         control_timeout_ms: int,
     ) -> None:
-        self._id = server_id
-        self._dial = dial
+        self._metrics = context.metrics
+        self._id = context.server_id
+        self._dial = context.dial
         self._encoder = encoder
         self._post = post
         self._journal = journal
@@ -138,6 +145,7 @@ class Peers:
                     self._refused,
                     self._journal,
                     self._control_timeout_ms,
+                    self._metrics,
                 )
 
     def send(self, request: Request) -> None:

@@ -110,7 +110,7 @@ async def _restore_newest(context: ConsensusContext, snapshots: Sequence[Snapsho
         if meta.index + 1 < log.first_index:
             break
         try:
-            await restore(machine, context.snapshots, meta.id)
+            await restore(machine, context.snapshots, meta.id, context.metrics)
         except StoreError as error:
             _log.error("raft: snapshot %s cannot be used: %s", meta.id, error)
         else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import Any, Protocol
 
 import msgpack
 
 from consul_kernel.contracts.errors import PeerProtocolError, StreamClosedError
+from consul_kernel.contracts.metrics import Sample
 from consul_kernel.contracts.transport import Stream
 
 from .core.messages import InstallSnapshot, Message, Request, TimeoutNow
@@ -36,12 +38,15 @@ _ANSWER_TIMEOUT_S = 30.0
 class Slot:
     """Where the answer to one request will be; answers leave in the order of the requests."""
 
-    __slots__ = ("answer", "connection", "token")
+    __slots__ = ("answer", "begun_s", "connection", "served", "token")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.answer: bytes | None = None
         self.token = 0
+        self.begun_s = time.perf_counter()
+        self.served: Sample | None = None
+        """What the time until the answer is added to."""
 
     def fill(self, answer: bytes) -> None:
         """Answer the request."""

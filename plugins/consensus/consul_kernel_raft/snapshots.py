@@ -10,10 +10,12 @@ from consul_kernel.contracts.consensus import Configuration, StateMachine
 from consul_kernel.contracts.errors import (
     ConsensusError,
 )
+from consul_kernel.contracts.metrics import Metrics
 from consul_kernel.contracts.store import SnapshotMeta, SnapshotStore
 
 from .core.entry import decode_configuration
 from .core.messages import SnapshotPoint
+from .meters import Meters
 from .wire import configuration_bytes
 
 _log = logging.getLogger("consul_kernel_raft")
@@ -31,26 +33,29 @@ def point_of(meta: SnapshotMeta) -> SnapshotPoint:
 
 
 async def save(
-    machine: StateMachine, store: SnapshotStore, *, term: int, configuration: Configuration
+    machine: StateMachine, store: SnapshotStore, meters: Meters, *, term: int, configuration: Configuration
 ) -> SnapshotPoint:
     """Write the state machine's state to the store, letting other work run between pieces. Raises StoreError.
 
     Call it in the turn in which `term` and `configuration` were read: the view is taken before the first wait.
     """
     started_s = time.monotonic()
-    view = machine.snapshot()
+    with meters.timed("raft.fsm.snapshot"):
+        view = machine.snapshot()
     try:
-        sink = await store.create(
-            index=view.index,
-            term=term,
-            configuration=configuration_bytes(configuration),
-            configuration_index=configuration.index,
-        )
+        with meters.timed("raft.snapshot.create"):
+            sink = await store.create(
+                index=view.index,
+                term=term,
+                configuration=configuration_bytes(configuration),
+                configuration_index=configuration.index,
+            )
         try:
-            for chunk in view.chunks():
-                await sink.write(chunk)
-                await asyncio.sleep(0)
-            meta = await sink.commit()
+            with meters.timed("raft.snapshot.persist", "fsm.persist"):
+                for chunk in view.chunks():
+                    await sink.write(chunk)
+                    await asyncio.sleep(0)
+                meta = await sink.commit()
         except BaseException:
             await sink.abort()
             raise
@@ -65,7 +70,7 @@ def effort(size_bytes: int, started_s: float) -> str:
     return f"{size_bytes} bytes in {(time.monotonic() - started_s) * 1000:.0f} ms"
 
 
-async def restore(machine: StateMachine, store: SnapshotStore, snapshot_id: str) -> None:
+async def restore(machine: StateMachine, store: SnapshotStore, snapshot_id: str, metrics: Metrics) -> None:
     """Replace the state machine's state by a stored snapshot. Raises StoreError."""
     started_s = time.monotonic()
     source = await store.open(snapshot_id)
@@ -73,6 +78,9 @@ async def restore(machine: StateMachine, store: SnapshotStore, snapshot_id: str)
         await machine.restore(source)
     finally:
         source.close()
+    taken_ms = (time.monotonic() - started_s) * 1000
+    metrics.sample("raft.fsm.restore").add(taken_ms)
+    metrics.gauge("raft.fsm.lastRestoreDuration").set(taken_ms)
     size = source.meta.size
     _log.info("state restored from snapshot %s: %s", snapshot_id, effort(size, started_s))
 

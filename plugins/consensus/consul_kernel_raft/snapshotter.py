@@ -13,6 +13,7 @@ from consul_kernel.contracts.errors import ConsensusError, ConsulKernelError, St
 from . import snapshots
 from .core import Event, Raft, SnapshotFailed, SnapshotSaved
 from .core.messages import InstallSnapshot
+from .meters import Meters
 from .outgoing import send
 from .peers import Peers
 from .wire import RequestEncoder
@@ -30,7 +31,9 @@ class Snapshotter:
         encoder: RequestEncoder,
         post: Callable[[Event], None],
         compact: Callable[[int], None],
+        meters: Meters,
     ) -> None:
+        self._meters = meters
         self._context = context
         self._peers = peers
         self._encoder = encoder
@@ -63,7 +66,10 @@ class Snapshotter:
         if term is None or raft.log.pending_snapshot is not None:
             raise ConsensusError(f"the log does not know entry {index} any more")
         configuration = raft.configurations.at(index)
-        point = await snapshots.save(context.state_machine, context.snapshots, term=term, configuration=configuration)
+        with self._meters.timed("raft.snapshot.takeSnapshot"):
+            point = await snapshots.save(
+                context.state_machine, context.snapshots, self._meters, term=term, configuration=configuration
+            )
         self._post(SnapshotSaved(point))
         self._compact(min(point.index, raft.log.last_index - self._context.trailing_logs))
 
@@ -87,13 +93,14 @@ class Snapshotter:
         self._sending.add(request.to)
         context = self._context
         try:
-            response = await send(
-                request,
-                lambda: self._peers.connect(request.to),
-                context.snapshots,
-                self._encoder,
-                context.log.first_index,
-            )
+            with self._meters.timed("raft.replication.installSnapshot"):
+                response = await send(
+                    request,
+                    lambda: self._peers.connect(request.to),
+                    context.snapshots,
+                    self._encoder,
+                    context.log.first_index,
+                )
             self._post(response)
         except (ConsulKernelError, OSError, TimeoutError) as error:
             _log.info("raft: snapshot for %s not sent: %r", request.to, error)

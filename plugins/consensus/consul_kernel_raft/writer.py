@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from consul_kernel.contracts.consensus import ConsensusContext
@@ -11,6 +12,7 @@ from consul_kernel.contracts.errors import StoreFullError
 
 from .core import Event, OutOfRoom, RoomAgain, Write
 from .core.room import LOG
+from .meters import Meters
 from .snapshots import restore
 
 _log = logging.getLogger(__name__)
@@ -30,7 +32,11 @@ class Writer:
         on_done: Callable[[int], None],
         post: Callable[[Event], None],
         on_failure: Callable[[BaseException], None],
+        meters: Meters,
+        leads: Callable[[], bool],
     ) -> None:
+        self._meters = meters
+        self._leads = leads
         self._log = context.log
         self._snapshots = context.snapshots
         self._machine = context.state_machine
@@ -83,13 +89,16 @@ class Writer:
     async def _carry_out(self, write: Write) -> None:
         log, snapshot = self._log, write.snapshot
         if snapshot is None:
+            begun_s = time.perf_counter()
             await self._insist(lambda: log.append(write.entries, write.hard_state))
+            if write.entries:
+                self._meters.stored(len(write.entries), time.perf_counter() - begun_s, leads=self._leads())
             return
         # The order is binding: the term first; a crash after the reset is made up for by `recover`.
         if write.hard_state is not None:
             await self._insist(lambda: log.append((), write.hard_state))
         await self._insist(lambda: log.reset(snapshot.index, snapshot.term))
-        await self._insist(lambda: restore(self._machine, self._snapshots, snapshot.id))
+        await self._insist(lambda: restore(self._machine, self._snapshots, snapshot.id, self._meters.metrics))
         if write.entries:
             await self._insist(lambda: log.append(write.entries))
 

@@ -16,8 +16,11 @@ import msgspec
 
 from consul_kernel.contracts.errors import ConsulKernelError
 from consul_kernel.contracts.interface import AgentApi
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 from consul_kernel.structs.methods import Method
 from consul_kernel.structs.query import QueryMeta, QueryOptions
+
+from .cache_meters import CacheMeters
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +73,9 @@ class Entry:
 class ReadCache:
     """The cached answers of one interface."""
 
-    def __init__(self, agent: AgentApi) -> None:
+    def __init__(self, agent: AgentApi, metrics: Metrics = NO_METRICS) -> None:
         self._agent = agent
+        self._meters = CacheMeters(metrics, lambda: len(self._entries))
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
 
     async def read(self, method: Method[RequestT, ReplyT], request: RequestT) -> tuple[ReplyT, float | None]:
@@ -80,12 +84,15 @@ class ReadCache:
         now_s = asyncio.get_running_loop().time()
         entry = self._entries.get(key)
         if entry is None:
+            self._meters.asked(method.name, "miss_new")
             reply = await self._agent.call(method, plain_request(request))
             self._keep(key, method, request, reply)
             return reply, None
         entry.used_s = now_s
         self._entries.move_to_end(key)
-        if request.min_query_index and request.min_query_index == entry.reply.index:
+        has_to_wait = bool(request.min_query_index) and request.min_query_index == entry.reply.index
+        self._meters.asked(method.name, "miss_block" if has_to_wait else "hit")
+        if has_to_wait:
             await entry.wait_beyond(request.min_query_index, request.max_query_time / 1e9)
         found: ReplyT = entry.reply
         return found, now_s - entry.lost_contact_s if entry.lost_contact_s is not None else 0.0
@@ -117,11 +124,13 @@ class ReadCache:
             watching.max_query_time = _POLL_NS
             try:
                 reply = await self._agent.call(method, watching)
+                self._meters.asked(method.name, "fetch_success")
                 pause_s = _PAUSE_UNCHANGED_S if reply.index == entry.reply.index else _PAUSE_S
                 entry.put(reply)
                 retry_s = _FIRST_RETRY_S
                 await asyncio.sleep(pause_s)
             except ConsulKernelError as error:
+                self._meters.asked(method.name, "fetch_error")
                 logger.debug("cannot refresh a cached %s: %s", method.name, error)
                 entry.lost_contact_s = entry.lost_contact_s or loop.time()
                 await asyncio.sleep(retry_s)
@@ -131,6 +140,7 @@ class ReadCache:
                 break
         if self._entries.get(key) is entry:
             del self._entries[key]
+            self._meters.expired.add()
 
 
 def plain_request(request: RequestT) -> RequestT:

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from consul_kernel.contracts.interface import AgentApi, ArchiveStream
+from consul_kernel.contracts.metrics import NO_METRICS, Metrics
 from consul_kernel.structs.settings import HttpSettings, LimitSettings
 
 from . import gojson
@@ -50,13 +51,20 @@ class Site:
     )
 
     def __init__(
-        self, agent: AgentApi, http: HttpSettings, limits: LimitSettings, *, body_timeout_s: float, max_streams: int
+        self,
+        agent: AgentApi,
+        http: HttpSettings,
+        limits: LimitSettings,
+        *,
+        body_timeout_s: float,
+        max_streams: int,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self.agent = agent
         self.settle(http, limits, body_timeout_s=body_timeout_s, max_streams=max_streams)
         self.streams = 0
         """Event streams that are open."""
-        self.cache = ReadCache(agent)
+        self.cache = ReadCache(agent, metrics)
         self.kept = KeptAnswers()
         self.bodies = SharedBodies() if agent.is_server else None
         """None on a client: what comes from a server is decoded anew for each reply, and never the same list."""

@@ -65,6 +65,7 @@ class HttpInterface:
             context.limits,
             body_timeout_s=config.body_timeout_ms / 1000,
             max_streams=config.max_streams,
+            metrics=context.metrics,
         )
         self._dispatcher = Dispatcher(self._site, Router((*ROUTES, *ROUTES_LATER)), context.metrics)
         self._limits = ConnectionLimits()

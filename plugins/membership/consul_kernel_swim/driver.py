@@ -46,6 +46,7 @@ from .core.events import (
 from .core.keyring import Keyring
 from .core.swim import Swim
 from .framing import Framing
+from .meters import Meters
 from .pump import Pump
 from .sealing import make_sealing
 from .snapshot import Recalled
@@ -64,6 +65,7 @@ class SwimMembership:
 
     def __init__(self, context: MembershipContext, config: SwimConfig) -> None:
         self._context = context
+        self._meters = Meters(context.metrics)
         self._sealing = make_sealing(context, config.label)
         self._settings = settle(
             config,
@@ -91,7 +93,13 @@ class SwimMembership:
         self._complaints = Complaints(context.pool)
         self._snapshot: SnapshotKeeper | None = None
         self._exchanges = StreamExchanges(
-            context, self._framing, self._settings.tcp_timeout_ms, self._pump.post, self._complaints, self._counters
+            context,
+            self._framing,
+            self._settings.tcp_timeout_ms,
+            self._pump.post,
+            self._complaints,
+            self._counters,
+            self._meters,
         )
 
     # --- life ---
@@ -272,6 +280,7 @@ class SwimMembership:
 
     def _receive(self, packet: bytes, source: Address) -> None:
         """Take a packet off the network."""
+        self._meters.packets_received.add(len(packet))
         try:
             plain = self._sealing.open_packet(packet)
         except (PeerProtocolError, CipherError) as error:
@@ -288,7 +297,9 @@ class SwimMembership:
         match effect:
             case SendPacket():
                 assert self._packets is not None
-                self._packets.send(self._sealing.seal_packet(effect.packet), effect.to)
+                packet = self._sealing.seal_packet(effect.packet)
+                self._meters.packets_sent.add(len(packet))
+                self._packets.send(packet, effect.to)
             case Notify():
                 if self._snapshot is not None and not effect.is_kept:
                     self._snapshot.note(effect.event)

@@ -17,6 +17,7 @@ from .complaints import Complaints
 from .core.events import Answer, Dial, DialFailed, Input, ReplyReceived, StreamReceived
 from .core.messages import ErrorReply
 from .framing import Framing
+from .meters import Meters
 
 logger = logging.getLogger("consul_kernel.swim")
 
@@ -45,7 +46,9 @@ class StreamExchanges:
         post: Callable[[Input], None],
         complaints: Complaints,
         counters: Counter[str],
+        meters: Meters,
     ) -> None:
+        self._meters = meters
         self._context = context
         self._framing = framing
         self._timeout_ms = timeout_ms
@@ -57,15 +60,18 @@ class StreamExchanges:
 
     async def dial(self, effect: Dial) -> None:
         """One exchange that the core asked for."""
+        begun_ms = self._context.now_ms()
+        self._meters.streams_dialled.add()
         try:
             async with asyncio.timeout(effect.timeout_ms / 1000):
                 stream = await self._context.transport.dial(effect.to, timeout_ms=effect.timeout_ms)
                 try:
-                    stream.write(await self._framing.seal(effect.request, dialling=True))
+                    self._write(stream, await self._framing.seal(effect.request, dialling=True))
                     await stream.drain()
                     reply = await self._framing.receive(stream, served=False)
                 finally:
                     stream.close()
+            self._meters.exchange_time.add(self._context.now_ms() - begun_ms)
             self._post(ReplyReceived(effect.dial_id, reply))
         except TimeoutError:
             self._post(DialFailed(effect.dial_id, f"no answer within {effect.timeout_ms} ms"))
@@ -80,6 +86,7 @@ class StreamExchanges:
 
     async def serve(self, stream: Stream) -> None:
         """One stream that a peer opened; bounded in number and in time."""
+        self._meters.streams_accepted.add()
         if len(self._served) >= _STREAMS_MAX and not self._make_room(stream.peer.host):
             return
         self._last_served += 1
@@ -91,7 +98,7 @@ class StreamExchanges:
                 self._post(StreamReceived(stream_id, message, stream.peer))
                 reply = await served.answer
                 if reply is not None:
-                    stream.write(await self._framing.seal(reply, dialling=False))
+                    self._write(stream, await self._framing.seal(reply, dialling=False))
                     await stream.drain()
         except (PeerProtocolError, CipherError) as error:
             self._counters["streams_refused"] += 1
@@ -101,6 +108,10 @@ class StreamExchanges:
             self._counters["streams_broken"] += 1
         finally:
             self._served.pop(stream_id, None)
+
+    def _write(self, stream: Stream, message: bytes) -> None:
+        self._meters.stream_sent.add(len(message))
+        stream.write(message)
 
     def _make_room(self, host: str) -> bool:
         """Close the oldest stream of the host that has most, if `host` has fewer; whether it did.

@@ -8,6 +8,7 @@ is. A reply's index is never 0. An answer of "absent" counts as the same however
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -108,8 +109,10 @@ def wait_s(context: EndpointContext, request: QueryOptions) -> float:
 
 async def verify_leader(context: EndpointContext) -> None:
     """Make sure that this server leads. RpcError with Consul's text."""
+    begun_s = time.perf_counter()
     try:
         await context.consensus.verify_leader(timeout_ms=context.hold_timeout_ms)
+        context.verify_time.add((time.perf_counter() - begun_s) * 1000)
     except (NotLeaderError, LeadershipLostError) as error:
         raise RpcError(NO_LEADER) from error
     except ConsensusError as error:

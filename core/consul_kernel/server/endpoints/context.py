@@ -72,6 +72,8 @@ class EndpointContext:
     commit_time: Sample = _UNTIMED
     """How long writes take, in milliseconds."""
     committed: Counter = _UNCOUNTED
+    verify_time: Sample = _UNTIMED
+    """How long it takes to be sure that a consistent read can be answered here, in milliseconds."""
 
     async def propose(self, kind: CommandType, request: DatacenterRequest, *, refused: str = "") -> object:
         """Order a write and wait for its result. RpcError with Consul's text when it fails, or is refused

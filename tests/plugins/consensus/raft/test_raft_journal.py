@@ -11,6 +11,7 @@ import pytest
 
 from consul_kernel.contracts.consensus import Configuration, Role
 from consul_kernel.contracts.errors import ConsensusError
+from consul_kernel.contracts.metrics import NO_METRICS
 from consul_kernel.testing.consensus_quorum import Quorum
 from consul_kernel_raft.core import Raft
 from consul_kernel_raft.journal import Journal
@@ -174,7 +175,7 @@ def test_a_snapshot_that_a_server_needs_is_told_by_both(caplog: pytest.LogCaptur
 def test_what_others_send_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(INFO)
     now_ms = 0
-    journal = Journal(lambda: now_ms)
+    journal = Journal(lambda: now_ms, NO_METRICS)
     state = SimpleNamespace(
         role=Role.FOLLOWER, pre_voting=False, leader_id=None, leadership=None, term=1, configuration=Configuration()
     )
