@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -74,6 +75,57 @@ class Answer:
             raise AgentError(f"The agent answered something that is not JSON: {error}") from error
 
 
+class LongAnswer:
+    """The body of a GET that goes on for as long as the agent has something to say. Opened and read once."""
+
+    def __init__(
+        self,
+        client: AgentClient,
+        connection: http.client.HTTPConnection,
+        path: str,
+        target: str,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._client = client
+        self._connection = connection
+        self._path = path
+        self._target = target
+        self._headers = headers
+        self._response: http.client.HTTPResponse | None = None
+        self._socket: socket.socket | None = None
+
+    def open(self, *, is_patient: bool = False) -> None:
+        """Ask. Raises AgentError when the agent refuses, or cannot be reached.
+
+        There is a time limit for the beginning of the answer, unless this `is_patient`; there is none for the rest.
+        """
+        with self._client.errors_of("GET", self._path):
+            self._connection.request("GET", self._target, headers=dict(self._headers))
+            self._socket = self._connection.sock
+            if is_patient:
+                self._socket.settimeout(None)
+            response = self._connection.getresponse()
+            if response.status != 200:
+                raise _unexpected(response.status, response.read())
+            self._socket.settimeout(None)
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Line by line, until the agent ends it or `shut` does. Raises AgentError when it breaks off."""
+        assert self._response is not None
+        try:
+            with self._client.errors_of("GET", self._path):
+                yield from self._response
+        finally:
+            self._connection.close()
+
+    def shut(self) -> None:
+        """From another thread: let the iteration end."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
 class AgentClient:
     """One command's requests to one agent, each on a connection of its own."""
 
@@ -118,7 +170,7 @@ class AgentClient:
         """GET a body of any length into a file; the headers. OSError when the file cannot be written."""
         connection = self._connect()
         try:
-            with self._errors_of("GET", path):
+            with self.errors_of("GET", path):
                 connection.request("GET", quote(path) + self._query_string({}), headers=self._headers)
                 response = connection.getresponse()
                 if response.status != 200:
@@ -126,7 +178,7 @@ class AgentClient:
                 piece = response.read(_PIECE_BYTES)
             while piece:
                 sink.write(piece)
-                with self._errors_of("GET", path):
+                with self.errors_of("GET", path):
                     piece = response.read(_PIECE_BYTES)
             return dict(response.headers.items())
         finally:
@@ -134,25 +186,20 @@ class AgentClient:
 
     def follow(self, path: str, query: Mapping[str, str | None]) -> Iterator[bytes]:
         """GET a body that goes on for as long as the agent has something to say, line by line, without a time limit."""
-        connection = self._connect()
-        try:
-            with self._errors_of("GET", path):
-                connection.request("GET", quote(path) + self._query_string(query), headers=self._headers)
-                response = connection.getresponse()
-                if response.status != 200:
-                    raise _unexpected(response.status, response.read())
-                if connection.sock is not None:
-                    connection.sock.settimeout(None)
-                yield from response
-        finally:
-            connection.close()
+        stream = self.open_stream(path, query)
+        stream.open()
+        yield from stream
+
+    def open_stream(self, path: str, query: Mapping[str, str | None]) -> LongAnswer:
+        """The same, to be ended from another thread."""
+        return LongAnswer(self, self._connect(), path, quote(path) + self._query_string(query), self._headers)
 
     def upload(self, path: str, source: BinaryIO, size: int) -> None:
         """PUT a file of a size. An agent that refuses it may say so before its end."""
         connection = self._connect()
         headers = {**self._headers, "Content-Length": str(size)}
         try:
-            with self._errors_of("PUT", path):
+            with self.errors_of("PUT", path):
                 try:
                     connection.request("PUT", quote(path) + self._query_string({}), body=source, headers=headers)
                 except (BrokenPipeError, ConnectionResetError):
@@ -180,7 +227,7 @@ class AgentClient:
         target = quote(path) + self._query_string(query or {})
         connection = self._connect()
         try:
-            with self._errors_of(method, path):
+            with self.errors_of(method, path):
                 connection.request(method, target, body=body, headers=self._headers)
                 response = connection.getresponse()
                 index = response.headers.get("X-Consul-Index", "")
@@ -192,7 +239,7 @@ class AgentClient:
         raise _unexpected(answer.status, answer.body)
 
     @contextmanager
-    def _errors_of(self, method: str, path: str) -> Iterator[None]:
+    def errors_of(self, method: str, path: str) -> Iterator[None]:
         """What goes wrong on the way to the agent becomes an AgentError."""
         try:
             yield

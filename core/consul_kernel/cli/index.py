@@ -21,6 +21,7 @@ COMMANDS = {
     "config list": Entry("config", "Lists the names of configuration entries"),
     "config read": Entry("config", "Shows a configuration entry"),
     "config write": Entry("config", "Writes a configuration entry"),
+    "debug": Entry("debug", "Records a debugging archive for operators"),
     "event": Entry("event", "Fires an event"),
     "force-leave": Entry("pool", "Makes a failed member leave"),
     "info": Entry("info", "Shows what the agent says of itself"),

@@ -18,7 +18,7 @@ from .index import COMMANDS, GROUPS
 
 _HELP_FLAGS = ("-h", "-help", "--help")
 _VERSION_FLAGS = ("-v", "-version", "--version")
-_OF_CONSUL = frozenset(("acl", "connect", "debug", "exec", "intention", "login", "logout", "tls"))
+_OF_CONSUL = frozenset(("acl", "connect", "exec", "intention", "login", "logout", "tls"))
 
 
 def run() -> int:

@@ -38,7 +38,7 @@ later is an argument, even if it begins with a dash. `-h`, `-help` and `--help` 
 | --- | --- |
 | SIGINT (Ctrl-C) | A client leaves the pool and stops, a server stops; `skip_leave_on_interrupt` says otherwise. |
 | SIGTERM | A client leaves the pool and stops, a server stops; `leave_on_terminate` says otherwise. |
-| SIGHUP | Logged, else ignored: this version does not reload its configuration. Restart the agent instead. |
+| SIGHUP | Reads the agent file again, as `reload` does. |
 | SIGUSR1 | Prints the metrics of the last minute to standard error, as Consul does. |
 
 A second SIGINT or SIGTERM ends the process at once, with code 1. An agent that is still starting stops without leaving.
