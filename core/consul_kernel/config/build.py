@@ -88,7 +88,7 @@ def build_config(settings: SourceSettings, problems: ProblemLog, *, dev_mode: bo
         services=_services(merged, host.kinds, problems),
         checks=_checks(merged, host.kinds, problems),
         watches=_watches(merged, host.kinds, problems),
-        dns=_dns(merged, reader.expand_all("recursors")),
+        dns=_dns(merged, problems, reader.expand_all("recursors")),
         http=_http(merged, problems, dev_mode=dev_mode),
         limits=_limits(merged),
         plugins=parts.single,
@@ -215,13 +215,20 @@ def _log_level(merged: Merged, problems: ProblemLog) -> str:
     return level
 
 
-def _dns(merged: Merged, recursors: Sequence[str]) -> DnsSettings:
+def _dns(merged: Merged, problems: ProblemLog, recursors: Sequence[str]) -> DnsSettings:
+    strategy = merged.text("dns_config.recursor_strategy") or "sequential"
+    if strategy not in ("sequential", "random"):
+        key = "dns_config.recursor_strategy"
+        problems.error(f'expected "sequential" or "random", got {strategy!r}', merged.position(key), key=key)
     ttls = {name: int(ns) // _NS_PER_S for name, ns in merged.mapping("dns_config.service_ttl").items()}
     return DnsSettings(
         domain=_absolute(merged.text("domain")),
         alt_domain=_absolute(merged.text("alt_domain")),
         recursors=tuple(dict.fromkeys(recursors)),
         recursor_timeout_ms=merged.duration_ms("dns_config.recursor_timeout"),
+        recursor_strategy=strategy,
+        use_cache=merged.flag("dns_config.use_cache"),
+        cache_max_age_ms=merged.duration_ms("dns_config.cache_max_age"),
         allow_stale=merged.flag("dns_config.allow_stale"),
         max_stale_ms=merged.duration_ms("dns_config.max_stale"),
         node_ttl_s=int(merged.raw("dns_config.node_ttl")) // _NS_PER_S,

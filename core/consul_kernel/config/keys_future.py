@@ -62,13 +62,13 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
         "acl_replication_token", "acl_token", "ca_file", "ca_path", "cert_file", "key_file", "server_name",
         "tls_cipher_suites", "tls_min_version", "syslog_facility", "ui_dir", "ui_content_path", "ui_config.dir",
         "ui_config.content_path", "ui_config.metrics_provider", "ui_config.metrics_provider_options_json",
-        "unix_sockets.user", "unix_sockets.group", "unix_sockets.mode", "dns_config.recursor_strategy",
+        "unix_sockets.user", "unix_sockets.group", "unix_sockets.mode",
     ),
     _T.BOOL: (
         "acl.enable_key_list_policy", "acl.enable_token_persistence", "acl.enable_token_replication",
         "acl_enable_key_list_policy", "acl_enforce_version_8", "enable_acl_replication",
         "disable_http_unprintable_char_filter",
-        "dns_config.use_cache", "dns_config.prefer_namespace", "enable_agent_tls_for_checks",
+        "dns_config.prefer_namespace", "enable_agent_tls_for_checks",
         "enable_central_service_config", "enable_debug", "enable_syslog", "http_config.use_cache",
         "non_voting_server",
         "read_replica", "rpc.enable_streaming", "tls_prefer_server_cipher_suites", "translate_wan_addrs", "ui",
@@ -82,7 +82,6 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
     _T.FLOAT: ("cache.entry_fetch_rate",),
     _T.DURATION: (
         "acl.policy_ttl", "acl.role_ttl", "acl.token_ttl", "acl_ttl",
-        "dns_config.cache_max_age",
         "limits.https_handshake_timeout", "limits.rpc_client_timeout", "primary_gateways_interval",
         "server_rejoin_age_max",
     ),

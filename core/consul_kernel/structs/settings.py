@@ -25,12 +25,17 @@ class DnsSettings(Settings, frozen=True, kw_only=True):
     alt_domain: str = ""
     recursors: tuple[str, ...] = ()
     recursor_timeout_ms: int = 2000
+    recursor_strategy: str = "sequential"
+    """Or `random`: in what order recursors are asked."""
     allow_stale: bool = True
     max_stale_ms: int = 87600 * 3600 * 1000
     node_ttl_s: int = 0
     service_ttl_s: dict[str, int] = {}
     """Per service; `*` is the wildcard, `prefix*` matches by longest prefix."""
     only_passing: bool = False
+    use_cache: bool = False
+    cache_max_age_ms: int = 0
+    """With `use_cache`: how old what the catalog has said may be before it is asked again."""
     udp_answer_limit: int = 3
     a_record_limit: int = 0
     enable_truncate: bool = False

@@ -60,7 +60,11 @@ class Answerer:
         self._datacenter = agent.datacenter
         self._plans = PlanCache(max_plans)
         self._zones = Zones(settings.domain, settings.alt_domain, agent.datacenter)
-        self._recursors = Recursors(settings.recursors, timeout_ms=settings.recursor_timeout_ms)
+        self._recursors = Recursors(
+            settings.recursors,
+            timeout_ms=settings.recursor_timeout_ms,
+            shuffled_by=rng if settings.recursor_strategy == "random" else None,
+        )
         self._catalog = CatalogReader(agent, settings, timeout_ms=catalog_timeout_ms, metrics=metrics)
         self._builder = RecordBuilder(settings, can_resolve=self._can_resolve)
         self._chaser = Chaser(self._zones, self._catalog, self._builder, self._recursors)

@@ -35,6 +35,7 @@ from consul_kernel.structs.service import ServiceNode
 from consul_kernel.structs.settings import DnsSettings
 
 from .naming import NodeRead, QueryName, ServiceRead
+from .read_memory import ReadMemory
 from .wire import Rcode
 
 logger = logging.getLogger(__name__)
@@ -67,18 +68,27 @@ class CatalogReader:
         self._settings = settings
         self._timeout_s = timeout_ms / 1000
         self._max_stale = settings.max_stale_ms * _NANOSECONDS_PER_MS
+        self._memory = ReadMemory(settings.cache_max_age_ms / 1000 if settings.use_cache else 0.0)
 
     async def service(self, read: ServiceRead) -> Sequence[CheckServiceNode]:
         """Every instance, in whatever health."""
-        return (await self._read(HEALTH_SERVICE_NODES, self._service_request(read))).nodes or []
+        remembered = self._memory.get(read)
+        if remembered is not None:
+            return remembered.nodes or []
+        reply = await self._read(HEALTH_SERVICE_NODES, self._service_request(read))
+        self._memory.put(read, reply)
+        return reply.nodes or []
 
     async def node(self, read: NodeRead) -> Node | None:
         """The node, or None."""
-        request = NodeSpecificRequest(
-            datacenter=read.datacenter, node=read.node, allow_stale=self._settings.allow_stale
-        )
-        found = (await self._read(CATALOG_NODE_SERVICES, request)).node_services
-        return None if found is None else found.node
+        reply = self._memory.get(read)
+        if reply is None:
+            reply = await self._read(CATALOG_NODE_SERVICES, self._node_request(read))
+            self._memory.put(read, reply)
+        return None if reply.node_services is None else reply.node_services.node
+
+    def _node_request(self, read: NodeRead) -> NodeSpecificRequest:
+        return NodeSpecificRequest(datacenter=read.datacenter, node=read.node, allow_stale=self._settings.allow_stale)
 
     async def nodes(self) -> Sequence[Node]:
         """Every node of this datacenter."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 from collections.abc import Sequence
 from typing import cast
@@ -64,9 +65,10 @@ def is_answer_to(packet: bytes, data: bytes) -> bool:
 
 
 class Recursors:
-    """The configured servers, asked in order; each has `timeout_ms` to answer."""
+    """The configured servers, asked in order, or in a random one each time; each has `timeout_ms` to answer."""
 
-    def __init__(self, servers: Sequence[str], *, timeout_ms: int) -> None:
+    def __init__(self, servers: Sequence[str], *, timeout_ms: int, shuffled_by: random.Random | None = None) -> None:
+        self._rng = shuffled_by
         self._servers = [parse_server(server) for server in servers]
         self._timeout_s = timeout_ms / 1000
         self._under_way = 0
@@ -90,7 +92,8 @@ class Recursors:
     async def _ask_in_order(self, packet: bytes, *, is_tcp: bool) -> bytes | None:
         own_id = secrets.randbelow(_MAX_ID + 1).to_bytes(2, "big")
         asked = own_id + packet[2:]
-        for server in self._servers:
+        servers = self._servers if self._rng is None else self._rng.sample(self._servers, len(self._servers))
+        for server in servers:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     data = await (_ask_tcp(server, asked) if is_tcp else _ask_udp(server, asked))

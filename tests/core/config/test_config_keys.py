@@ -44,6 +44,7 @@ SPECIAL: dict[str, Any] = {
     "data_dir": "/tmp",
     "protocol": 2,
     "raft_protocol": 2,
+    "dns_config.recursor_strategy": "random",
     "http_config.allow_write_http_from": ["10.0.0.0/8"],
     **{
         key: "10.9.9.9"

@@ -36,6 +36,10 @@ Refuse = Callable[..., list[str]]
             "0.hcl:1: performance.raft_multiplier cannot be 0. Must be between 1 and 10",
         ),
         (
+            'dns_config { recursor_strategy = "fastest" }',
+            '0.hcl:1: dns_config.recursor_strategy: expected "sequential" or "random", got \'fastest\'',
+        ),
+        (
             "dns_config { udp_answer_limit = -1 }",
             "0.hcl:1: dns_config.udp_answer_limit cannot be -1. Must be greater than or equal to zero",
         ),
@@ -219,6 +223,9 @@ def test_settings_reach_the_interfaces(load: Load) -> None:
           service_ttl { "*" = "10s", "web" = "1m" }
           enable_additional_node_meta_txt = false
           recursor_timeout = "1500ms"
+          recursor_strategy = "random"
+          use_cache = true
+          cache_max_age = "3s"
           soa { min_ttl = 7 }
         }
         http_config { response_headers { "X-Frame" = "no" } block_endpoints = ["/v1/kv"] }
@@ -229,6 +236,7 @@ def test_settings_reach_the_interfaces(load: Load) -> None:
     dns, http, limits = config.dns, config.http, config.limits
     assert dns.recursors == ("8.8.8.8", "1.1.1.1")
     assert (dns.allow_stale, dns.node_ttl_s, dns.service_ttl_s) == (False, 5, {"*": 10, "web": 60})
+    assert (dns.recursor_strategy, dns.use_cache, dns.cache_max_age_ms) == ("random", True, 3000)
     assert (dns.node_meta_txt, dns.recursor_timeout_ms, dns.soa.min_ttl_s, dns.soa.retry_s) == (False, 1500, 7, 600)
     assert (http.response_headers, http.block_endpoints, http.default_query_time_ms) == (
         {"X-Frame": "no"},

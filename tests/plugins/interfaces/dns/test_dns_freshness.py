@@ -16,7 +16,9 @@ from consul_kernel.structs.service import NodeService
 from consul_kernel.structs.settings import DnsSettings
 from consul_kernel_dns import DnsInterface, DnsInterfaceConfig
 from consul_kernel_dns.answerer import Answerer
+from consul_kernel_dns.naming import NodeRead, ServiceRead
 from consul_kernel_dns.plans import Plan
+from consul_kernel_dns.read_memory import MAX_REPLIES, ReadMemory
 from plugins.interfaces.dns.fake_catalog import FakeCatalog, ask, lines, make_interface
 
 MS = 1_000_000
@@ -230,3 +232,45 @@ async def test_what_no_wire_should_carry_is_shown_as_far_as_it_can_be(catalog: F
     assert lines(odd.additional) == ['odd.node.consul. 0 IN TXT "k=?"']
     # The other node has no name that DNS can carry.
     assert lines(srv.answer) == ["odd.service.consul. 0 IN SRV 1 1 65535 odd.node.dc1.consul."]
+
+
+async def test_with_use_cache_answers_are_up_to_so_old(catalog: FakeCatalog) -> None:
+    settings = DnsSettings(use_cache=True, cache_max_age_ms=60_000)
+    interface = make_interface(catalog, settings)
+    await interface.start()
+    for _ in range(3):
+        for tcp in (False, True):
+            assert len(lines((await ask(interface, "web.service.consul", tcp=tcp)).answer)) == 2
+            assert lines((await ask(interface, "web-00.node.consul", tcp=tcp)).answer)
+    assert len(catalog.agent.requests(HEALTH_SERVICE_NODES)) == 1
+    assert len(catalog.agent.requests(CATALOG_NODE_SERVICES)) == 1
+    catalog.remove_service("web-00", "1")
+    assert len(lines((await ask(interface, "web.service.consul")).answer)) == 2
+    await interface.aclose()
+
+
+@pytest.mark.parametrize("settings", [DnsSettings(cache_max_age_ms=60_000), DnsSettings(use_cache=True)])
+async def test_both_keys_are_needed_for_that(catalog: FakeCatalog, settings: DnsSettings) -> None:
+    interface = make_interface(catalog, settings)
+    await interface.start()
+    for _ in range(3):
+        await ask(interface, "web.service.consul")
+    assert len(catalog.agent.requests(HEALTH_SERVICE_NODES)) == 3
+    await interface.aclose()
+
+
+def test_what_is_remembered_is_young_and_bounded() -> None:
+    now_s = 0.0
+    memory = ReadMemory(2.0, lambda: now_s)
+    memory.put(ServiceRead("dc1", "web"), "said")
+    now_s = 1.9
+    assert memory.get(ServiceRead("dc1", "web")) == "said"
+    assert memory.get(ServiceRead("dc1", "web", "tag")) is None
+    now_s = 2.0
+    assert memory.get(ServiceRead("dc1", "web")) is None
+    assert len(memory) == 0
+    for number in range(MAX_REPLIES + 5):
+        memory.put(NodeRead("dc1", f"n{number}"), number)
+    assert len(memory) == MAX_REPLIES
+    assert memory.get(NodeRead("dc1", "n4")) is None
+    assert memory.get(NodeRead("dc1", "n5")) == 5

@@ -139,6 +139,21 @@ async def test_the_next_recursor_is_asked_when_one_fails(catalog: FakeCatalog, f
     assert len(broken.asked) == 1
 
 
+async def test_recursors_may_be_asked_in_random_order(catalog: FakeCatalog) -> None:
+    async with (
+        recursor(zone("example.com. 60 IN A 192.0.2.1")) as first,
+        recursor(zone("example.com. 60 IN A 192.0.2.1")) as second,
+    ):
+        servers = tuple(f"127.0.0.1:{fake.port}" for fake in (first, second))
+        interface = make_interface(catalog, DnsSettings(recursors=servers, recursor_strategy="random"))
+        await interface.start()
+        for _ in range(40):
+            assert lines((await ask(interface, "example.com")).answer) == ["example.com. 60 IN A 192.0.2.1"]
+        await interface.aclose()
+    assert len(first.asked) + len(second.asked) == 40
+    assert min(len(first.asked), len(second.asked)) > 2
+
+
 async def test_no_such_name_is_an_answer(catalog: FakeCatalog) -> None:
     async with (
         recursor(refusing(dns.rcode.NXDOMAIN)) as first,
