@@ -103,7 +103,7 @@ def _debug_config(config: AgentConfig) -> dict[str, Any]:
         "DisableKeyringFile": config.disable_keyring_file,
         "DiscardCheckOutput": config.discard_check_output,
         "DiscoveryMaxStale": _duration(config.http.discovery_max_stale_ms),
-        "EnableDebug": False,
+        "EnableDebug": config.http.enable_debug,
         "EnableLocalScriptChecks": config.enable_local_script_checks,
         "EnableRemoteScriptChecks": config.enable_script_checks,
         "EncryptKey": _HIDDEN if config.encrypt else "",

@@ -270,6 +270,7 @@ def _http(merged: Merged, problems: ProblemLog, *, dev_mode: bool) -> HttpSettin
         max_query_time_ms=merged.duration_ms("max_query_time"),
         discovery_max_stale_ms=merged.duration_ms("discovery_max_stale"),
         disable_coordinates=merged.flag("disable_coordinates"),
+        enable_debug=merged.flag("enable_debug"),
         dev_mode=dev_mode,
     )
 

@@ -219,6 +219,7 @@ SERVICE_KEYS = (
 
 LOG_KEYS = (
     Key("log_level", _T.TEXT, "INFO", "Least severe level that is logged: trace, debug, info, warn, err."),
+    Key("enable_debug", _T.BOOL, False, "Show profiles of the process below `/debug/pprof/`."),
     Key("log_json", _T.BOOL, False, "Log lines as JSON objects."),
     Key("log_file", _T.TEXT, "", "File to log to, besides standard error."),
     Key("log_rotate_duration", _T.DURATION, "24h", "Age at which a log file is rotated.", Effect.UNUSED),

@@ -69,7 +69,7 @@ _UNUSED: dict[KeyType, tuple[str, ...]] = {
         "acl_enable_key_list_policy", "acl_enforce_version_8", "enable_acl_replication",
         "disable_http_unprintable_char_filter",
         "dns_config.prefer_namespace", "enable_agent_tls_for_checks",
-        "enable_central_service_config", "enable_debug", "enable_syslog", "http_config.use_cache",
+        "enable_central_service_config", "enable_syslog", "http_config.use_cache",
         "non_voting_server",
         "read_replica", "rpc.enable_streaming", "tls_prefer_server_cipher_suites", "translate_wan_addrs", "ui",
         "ui_config.enabled", "use_streaming_backend",

@@ -30,6 +30,7 @@ _GOSSIP_DEV: Mapping[str, Any] = {
 }
 _DEV_SETTINGS: Mapping[str, Any] = {
     "bind_addr": "127.0.0.1",
+    "enable_debug": True,
     "log_level": "DEBUG",
     "server": True,
     "gossip_lan": _GOSSIP_DEV,

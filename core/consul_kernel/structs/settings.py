@@ -55,6 +55,8 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
     max_query_time_ms: int = 600_000
     discovery_max_stale_ms: int = 0
     disable_coordinates: bool = False
+    enable_debug: bool = False
+    """Profiles are shown to whoever asks."""
     dev_mode: bool = False
     """Answers are indented, as with `?pretty`."""
 

@@ -1,9 +1,9 @@
-"""What is switched off: ACLs, profiles and the mesh answer as Consul does without them."""
+"""What is switched off: ACLs and the mesh answer as Consul does without them."""
 
 from __future__ import annotations
 
 from consul_kernel.structs.record import Record
-from consul_kernel_http.answer import TEXT, Answer
+from consul_kernel_http.answer import Answer
 from consul_kernel_http.body import decode_body
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
@@ -24,11 +24,6 @@ class AuthorizeRequest(Record, kw_only=True):
 async def acl(exchange: Exchange) -> Answer:
     """There are no ACLs."""
     raise HttpError(401, ACL_DISABLED)
-
-
-async def profile(exchange: Exchange) -> Answer:
-    """Profiles are for whoever may administer the agent, or for nobody."""
-    return Answer(401, exchange.site.template.lines(), TEXT, ACL_DISABLED.encode())
 
 
 async def connect_certificates(exchange: Exchange) -> Answer:

@@ -90,7 +90,7 @@ async def test_acls_are_switched_off(site: Site, method: str, target: str) -> No
     assert (got.status, got.text) == (401, "ACL support disabled")
 
 
-async def test_profiles_are_for_nobody(site: Site) -> None:
+async def test_profiles_are_for_nobody_by_default(site: Site) -> None:
     for target in ("/debug/pprof/", "/debug/pprof/heap"):
         got = await site.get(target)
         assert (got.status, got.text) == (401, "ACL support disabled")
