@@ -15,6 +15,8 @@ from consul_kernel.structs.methods import COORDINATE_UPDATE, Call
 
 logger = logging.getLogger(__name__)
 
+FIRST_S = 2.0
+"""Until the first time; Consul's agents let as long go by as before every other, and are nowhere for half a minute."""
 MIN_INTERVAL_S = 15.0
 UPDATES_PER_S = 64.0
 """What all agents of a datacenter together send; in a larger one each of them sends less often."""
@@ -45,7 +47,18 @@ class CoordinateSync:
         return self._lan.coordinate() if self._lan is not None else None
 
     async def run(self) -> None:
-        """Until cancelled, or at once where no coordinates are kept."""
+        """Until cancelled, or at once where no coordinates are kept.
+
+        The first time is soon, if by then anything was measured: what is known is rough, but better than nothing. In a
+        large pool it is spread over as long as any other, or agents that start together would all come at once.
+        """
+        before = self.coordinate()
+        if before is None:
+            return
+        await asyncio.sleep(self._rng.uniform(FIRST_S, 2 * FIRST_S))
+        await asyncio.sleep(self._rng.uniform(0, self._member_count() / UPDATES_PER_S))
+        if self.coordinate() not in (None, before):
+            await self._send()
         while self.coordinate() is not None:
             interval_s = max(MIN_INTERVAL_S, self._member_count() / UPDATES_PER_S)
             await asyncio.sleep(interval_s + self._rng.uniform(0, interval_s))

@@ -17,10 +17,10 @@ from consul_kernel.testing.virtual_time import run_virtual
 
 class Pool:
     def __init__(self, coordinate: Coordinate | None) -> None:
-        self._coordinate = coordinate
+        self.stands = coordinate
 
     def coordinate(self, name: str = "") -> Coordinate | None:
-        return self._coordinate
+        return self.stands
 
 
 class Servers:
@@ -66,6 +66,28 @@ def test_every_fifteen_to_thirty_seconds_and_less_often_in_a_large_pool() -> Non
     assert 29 < max(small) <= 30
     assert 100 <= min(large) < 102
     assert 198 < max(large) <= 200
+
+
+def first(pool: Pool, members: int, learnt: Coordinate | None) -> float:
+    """When an agent tells for the first time that it is somewhere, if it has learnt so after a second."""
+
+    async def program() -> float:
+        servers = Servers()
+        running = asyncio.create_task(sync(pool, servers, members).run())
+        await asyncio.sleep(1)
+        pool.stands = learnt
+        await asyncio.sleep(1000)
+        running.cancel()
+        return servers.told[0][0] if servers.told else -1
+
+    return run_virtual(program())
+
+
+def test_the_first_time_is_soon_if_anything_was_measured() -> None:
+    assert 2 <= first(Pool(Coordinate()), 3, Coordinate(error=0.5)) <= 4.1
+    assert 17 <= first(Pool(Coordinate()), 3, Coordinate()) <= 34.1
+    assert 10 < first(Pool(Coordinate()), 64 * 100, Coordinate(error=0.5)) <= 104
+    assert first(Pool(Coordinate()), 3, None) == -1
 
 
 def test_without_coordinates_there_is_nothing_to_tell() -> None:
