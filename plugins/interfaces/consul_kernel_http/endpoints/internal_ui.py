@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TypeVar
 
 from consul_kernel.contracts.errors import RpcError
+from consul_kernel.structs.config_entry import ConfigEntry, ConfigEntryQuery
 from consul_kernel.structs.methods import (
     CATALOG_SERVICE_NODES,
+    CONFIG_ENTRY_GET,
     INTERNAL_NODE_DUMP,
     INTERNAL_NODE_INFO,
     INTERNAL_SERVICE_DUMP,
@@ -34,6 +36,7 @@ ReplyT = TypeVar("ReplyT", bound=QueryMeta)
 MISSING_GATEWAY = "Missing gateway name"
 _NO_LEADER = "No cluster leader"
 """Consul's wire knows errors by their text alone."""
+_DEFAULT_PROTOCOL = "tcp"
 _TOPOLOGY_KINDS = ("", "ingress-gateway")
 
 NO_TOPOLOGY = ServiceTopologyView()
@@ -87,7 +90,27 @@ async def topology(exchange: Exchange) -> Answer:
     if kind not in _TOPOLOGY_KINDS:
         raise BadRequestError(f"Unsupported service kind {quoted(kind)}")
     reply = await _mesh_index(exchange, MISSING_SERVICE)
-    return exchange.json(NO_TOPOLOGY, meta_head(reply))
+    view = ServiceTopologyView(protocol=await _protocol(exchange)) if not kind else NO_TOPOLOGY
+    return exchange.json(view, meta_head(reply))
+
+
+async def _protocol(exchange: Exchange) -> str:
+    """What a service speaks: by its own defaults, else by those of all proxies (configuration entries)."""
+    defaults = await _entry(exchange, "service-defaults", exchange.suffix)
+    if defaults is not None:
+        protocol = defaults.settings.get("Protocol")
+    else:
+        proxies = await _entry(exchange, "proxy-defaults", "global")
+        config = None if proxies is None else proxies.settings.get("Config")
+        protocol = config.get("protocol") if isinstance(config, dict) else None
+    return protocol.lower() if isinstance(protocol, str) and protocol else _DEFAULT_PROTOCOL
+
+
+async def _entry(exchange: Exchange, kind: str, name: str) -> ConfigEntry | None:
+    """A configuration entry as it is now: only the catalog is waited for."""
+    request = read_options(exchange, ConfigEntryQuery(kind=kind, name=name))
+    request.filter, request.min_query_index = "", 0
+    return (await _read(exchange, CONFIG_ENTRY_GET, request)).entry
 
 
 async def metrics_proxy(exchange: Exchange) -> Answer:

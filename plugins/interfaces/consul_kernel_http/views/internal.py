@@ -54,7 +54,7 @@ class ServiceSummaryView(msgspec.Struct, rename=go_name, gc=False):
 
 
 class ServiceTopologyView(msgspec.Struct, rename=go_name):
-    """The neighbours of a service in the mesh. Without one there are none, and nobody has said another protocol."""
+    """The neighbours of a service in the mesh: without one there are none."""
 
     protocol: str = "tcp"
     transparent_proxy: bool = False

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from consul_kernel.contracts.errors import RpcError
 from consul_kernel.structs.check import HealthCheck
+from consul_kernel.structs.config_entry import ConfigEntry, ConfigEntryQuery, ConfigEntryResponse
 from consul_kernel.structs.health import CheckServiceNode, IndexedCheckServiceNodes
 from consul_kernel.structs.methods import (
     CATALOG_SERVICE_NODES,
+    CONFIG_ENTRY_GET,
     INTERNAL_NODE_DUMP,
     INTERNAL_NODE_INFO,
     INTERNAL_SERVICE_DUMP,
@@ -143,8 +145,38 @@ async def test_what_is_missing_is_named(site: Site, path: str, text: str) -> Non
 )
 async def test_there_is_no_mesh(site: Site, path: str, text: str) -> None:
     site.agent.answer(CATALOG_SERVICE_NODES, IndexedServiceNodes(index=5, service_nodes=[]))
+    site.agent.answer(CONFIG_ENTRY_GET, ConfigEntryResponse(index=9))
     got = await site.get(f"/v1/internal/ui/{path}")
     assert (got.status, got.text, got.headers["X-Consul-Index"]) == (200, text, "5")
+
+
+@pytest.mark.parametrize(
+    ("defaults", "proxies", "protocol"),
+    [
+        ({"Protocol": "HTTP"}, {"protocol": "grpc"}, "http"),
+        ({}, {"protocol": "grpc"}, "tcp"),
+        (None, {"protocol": "grpc"}, "grpc"),
+        (None, {"protocol": 7}, "tcp"),
+        (None, {}, "tcp"),
+        (None, None, "tcp"),
+    ],
+)
+async def test_the_protocol_of_a_service_is_that_of_the_configuration_entries(
+    site: Site, defaults: dict[str, Any] | None, proxies: dict[str, Any] | None, protocol: str
+) -> None:
+    def entry(request: ConfigEntryQuery) -> ConfigEntryResponse:
+        settings = defaults if request.kind == "service-defaults" else None if proxies is None else {"Config": proxies}
+        found = None if settings is None else ConfigEntry(kind=request.kind, name=request.name, settings=settings)
+        return ConfigEntryResponse(index=9, entry=found)
+
+    site.agent.answer(CATALOG_SERVICE_NODES, IndexedServiceNodes(index=5, service_nodes=[]))
+    site.agent.answer(CONFIG_ENTRY_GET, entry)
+    got = await site.get("/v1/internal/ui/service-topology/web?kind=&index=3")
+    assert got.json["Protocol"] == protocol
+    assert [(one.kind, one.name, one.min_query_index) for one in site.agent.requests(CONFIG_ENTRY_GET)] == [
+        ("service-defaults", "web", 0),
+        *([("proxy-defaults", "global", 0)] if defaults is None else []),
+    ]
 
 
 async def test_there_are_no_metrics_to_show(site: Site) -> None:
