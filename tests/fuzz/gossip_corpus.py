@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from consul_kernel.contracts.transport import Address
+from consul_kernel_swim.core.digest_messages import Difference, Digest, PartialState
+from consul_kernel_swim.core.digest_table import key_of
 from consul_kernel_swim.core.messages import (
     Ack,
     Alive,
@@ -21,10 +23,11 @@ from consul_kernel_swim.core.messages import (
     Suspect,
 )
 from consul_kernel_swim.core.query_messages import QueryResponse
-from consul_kernel_swim.core.serf_messages import JoinIntent, LeaveIntent, SerfState, UserEventMessage
+from consul_kernel_swim.core.serf_messages import Brief, JoinIntent, LeaveIntent, SerfState, UserEventMessage
 from consul_kernel_swim.core.settings import PROTOCOL_VERSIONS
 from consul_kernel_swim.core.streams import PushPull, UserStream
 from consul_kernel_swim.core.tags import encode_tags
+from consul_kernel_swim.core.versions import DIGESTS
 from consul_kernel_swim.core.wire import pack
 
 OWN_NAME = "own"
@@ -72,6 +75,9 @@ class Maker:
         self._streams: tuple[Callable[[], bytes], ...] = (
             self._push_pull,
             self._push_pull,
+            self._digest,
+            self._difference,
+            self._partial_state,
             lambda: UserStream(self._serf()).encode(),
             lambda: Ping(self._number(), self._name(), self._address()).encode(),
             lambda: Ack(self._number()).encode(),
@@ -128,7 +134,9 @@ class Maker:
         if rng.random() < 0.1:
             meta = rng.choice((b"", b"\xff", b"web", b"\xff" * 512, b"\xff" * 513, self._octets()))
         versions = (
-            PROTOCOL_VERSIONS if rng.random() < 0.9 else rng.choice((b"", bytes(6), b"\xff" * 6, rng.randbytes(6)))
+            rng.choice((PROTOCOL_VERSIONS, PROTOCOL_VERSIONS + DIGESTS))
+            if rng.random() < 0.9
+            else rng.choice((b"", bytes(6), b"\xff" * 6, rng.randbytes(6), PROTOCOL_VERSIONS + rng.randbytes(20)))
         )
         return Alive(
             self._number(), self._name(), host, 8301 if self._coin() else rng.choice((0, 65535)), meta, versions
@@ -173,10 +181,14 @@ class Maker:
         return b"\x04" + pack(query)
 
     def _push_pull(self) -> bytes:
+        return PushPull(self._nodes(), self._state(), self._coin()).encode()
+
+    def _nodes(self) -> tuple[RemoteNode, ...]:
         rng = self._rng
-        nodes = tuple(
-            RemoteNode(rng.choice(tuple(NodeState)), self._record()) for _ in range(rng.choice((0, 1, 3, 30)))
-        )
+        return tuple(RemoteNode(rng.choice(tuple(NodeState)), self._record()) for _ in range(rng.choice((0, 1, 3, 30))))
+
+    def _state(self) -> bytes:
+        rng = self._rng
         state = SerfState(
             self._time(),
             self._time(),
@@ -185,4 +197,29 @@ class Maker:
             [self._name() for _ in range(rng.choice((0, 1, 5)))],
             {self._time(): [(self._name(), self._octets())] for _ in range(rng.choice((0, 1, 20)))},
         ).encode()
-        return PushPull(nodes, state if rng.random() < 0.8 else self._octets(), self._coin()).encode()
+        return state if rng.random() < 0.8 else self._octets()
+
+    def _digest(self) -> bytes:
+        buckets = tuple(self._word() for _ in range(1 << self._rng.randrange(10)))
+        return Digest(buckets, self._pairs(), self._brief()).encode()
+
+    def _difference(self) -> bytes:
+        indices, asked = self._rng.randbytes(self._rng.choice((0, 1, 256))), (self._key(), self._word())
+        return Difference(indices, self._pairs(), asked, self._pairs(), self._brief()).encode()
+
+    def _partial_state(self) -> bytes:
+        asked = tuple(self._key() for _ in range(self._rng.choice((0, 1, 40))))
+        return PartialState(self._nodes(), self._state(), asked, self._coin()).encode()
+
+    def _pairs(self) -> tuple[tuple[int, int], ...]:
+        return tuple((self._key(), self._word()) for _ in range(self._rng.choice((0, 1, 5, 200))))
+
+    def _key(self) -> int:
+        return key_of(self._name()) if self._coin() else self._word()
+
+    def _word(self) -> int:
+        return self._rng.choice((0, 1, (1 << 64) - 1, self._rng.getrandbits(64)))
+
+    def _brief(self) -> bytes:
+        brief = Brief(self._time(), self._time(), self._time(), self._time(), self._word()).encode()
+        return brief if self._rng.random() < 0.8 else self._octets()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from consul_kernel.testing.simulation import ViolationError
 from consul_kernel_swim.core.settings import PROFILES, Settings
+from consul_kernel_swim.simulation.agent import tags_of
 from consul_kernel_swim.simulation.bounds import healing_ms
 from consul_kernel_swim.simulation.course import Course
 from consul_kernel_swim.simulation.invariants import ProbeRounds, all_invariants
@@ -89,6 +90,21 @@ def long_partition(seed: int) -> None:
     world.timeline.run_until_true(lambda: not wrong(), healing_ms(world.settings, 12, 0), wrong, every_ms=1_000)
 
 
+def missed_news(seed: int) -> None:
+    """One member hears nothing while others change, for so short a time that nobody buries it: exchanges must tell it.
+
+    They are so rare that most times none is under way meanwhile.
+    """
+    world = pool(seed, 12, replace(LAN, push_pull_interval_ms=20_000))
+    cuts = world.network.split(["n5"])
+    for number in (1, 2, 3):
+        world.set_tags(world.agents[f"n{number}"], {**tags_of(f"n{number}"), "version": "2"})
+    world.timeline.run_until(2_000)
+    world.network.mend(*cuts)
+    world.timeline.run_until(100_000)
+    world.check_rest()
+
+
 def quiet_course(seed: int) -> None:
     """Nothing goes wrong but one crash; an event, a leave, other tags, a return."""
     course(seed, nodes=20, faults="none", seconds=0)
@@ -99,4 +115,4 @@ def chaos(seed: int) -> None:
     course(seed, nodes=20, seconds=15)
 
 
-SCENARIOS: tuple[Scenario, ...] = (quiet_course, rounds, broken_link, short_pauses, long_partition, chaos)
+SCENARIOS: tuple[Scenario, ...] = (quiet_course, rounds, broken_link, short_pauses, long_partition, missed_news, chaos)

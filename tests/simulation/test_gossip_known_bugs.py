@@ -16,6 +16,7 @@
 14. What is known already counts as news, and is told again by everybody, for ever.
 15. Packets are filled without regard to their budget.
 16. Failed members are not called on, so that the halves of a partition never meet again.
+17. Digests say who is there, and not at which incarnation, so that exchanges heal nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from consul_kernel.contracts.membership import MemberEventKind, MemberStatus
 from consul_kernel.testing.simulation import ViolationError
 from consul_kernel_swim.core.broadcasts import BroadcastQueue
 from consul_kernel_swim.core.courier import Courier
+from consul_kernel_swim.core.digest_table import DigestTable, key_of
 from consul_kernel_swim.core.messages import Alive, Dead, NodeState, RemoteNode, Suspect
 from consul_kernel_swim.core.nodes import Node, NodeTable
 from consul_kernel_swim.core.prober import Prober
@@ -44,6 +46,7 @@ from simulation.gossip_scenarios import (
     broken_link,
     chaos,
     long_partition,
+    missed_news,
     quiet_course,
     rounds,
     short_pauses,
@@ -214,6 +217,16 @@ def failed_members_are_not_called_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Swim, "_reconnect", lambda self: None)
 
 
+def digests_forget_the_incarnation(patch: pytest.MonkeyPatch) -> None:
+    """17"""
+
+    def hash_of(self: DigestTable, name: str) -> int | None:
+        node = self._nodes.peek(name)
+        return None if node is None else 0 if node.is_gone() else key_of(name)
+
+    patch.setattr(DigestTable, "_hash_of", hash_of)
+
+
 class Bug(NamedTuple):
     """A bug, the course of events that shows it, and words of what is said then."""
 
@@ -229,16 +242,17 @@ BUGS = (
     Bug(leave_is_a_failure, quiet_course, "Departures"),
     Bug(old_state_resurrects, chaos, "takes it for failed|for failed, which lives|from incarnation 2 back to 1"),
     Bug(nobody_else_is_asked, broken_link, "probes_failed, and all can be reached"),
-    Bug(own_death_is_not_refuted, chaos, "and it lives|Incarnations"),
+    Bug(own_death_is_not_refuted, chaos, "and it lives|Incarnations|a return is known to"),
     Bug(retransmit_limit_is_ignored, quiet_course, "RetransmitLimit"),
     Bug(probes_are_drawn_at_random, rounds, "ProbeRounds"),
     Bug(suspects_are_told_nothing, short_pauses, "for failed, which lives"),
     Bug(doubt_never_falls, short_pauses, "Health"),
     Bug(events_are_not_remembered, quiet_course, "Delivery"),
     Bug(old_suspicions_count, chaos, "Incarnations"),
-    Bug(known_news_is_news, rounds, "BoundedState"),
+    Bug(known_news_is_news, missed_news, "BoundedState"),
     Bug(budget_is_ignored, quiet_course, "PacketBudget"),
     Bug(failed_members_are_not_called_on, long_partition, "is FAILED, and it lives"),
+    Bug(digests_forget_the_incarnation, missed_news, "Agreement"),
 )
 
 

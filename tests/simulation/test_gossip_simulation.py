@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from consul_kernel.contracts.simulation import SimulationReport
+from consul_kernel_swim.core.digest_table import DigestTable
 from consul_kernel_swim.simulation.course import Course
 from consul_kernel_swim.simulation.options import GossipOptions
 
@@ -26,6 +27,27 @@ def test_nothing_is_broken_whatever_goes_wrong(seed: int) -> None:
     report = run(GossipOptions(seed=seed, nodes=50, seconds=30))
     assert not report.violations
     assert report.faults
+
+
+@pytest.mark.parametrize("exchanges", ["digests", "mixed", "whole"])
+def test_hashes_are_those_of_what_is_known_whatever_has_happened(exchanges: str) -> None:
+    """What was kept up change by change is what comes out when all is hashed anew; at rest, all have the same."""
+    course = Course(GossipOptions(seed=11, nodes=30, seconds=10, exchanges=exchanges), lambda share, text: None)  # type: ignore[arg-type]
+    assert not course.run().violations
+    sums = set()
+    for agent in course.world.members():
+        if not agent.is_plain:
+            kept, swim = agent.swim.digest_table, agent.swim
+            roster = swim.serf.roster
+            names = {node.name for node in swim.nodes} | set(roster.names())
+            anew = DigestTable(swim.nodes, names, roster.status_time, roster.names)
+            for table in (kept, anew):
+                for _ in table.refresh():
+                    pass
+            assert kept.sums(256) == anew.sums(256)
+            sums.add(kept.sums(1))
+    if exchanges == "digests":
+        assert len(sums) == 1
 
 
 def test_pool_grows_from_one_member_by_joins() -> None:

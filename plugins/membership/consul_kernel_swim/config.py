@@ -101,6 +101,10 @@ class SwimConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     """Members at most; the longest gone make room, further ones are refused. Profiles: 65536."""
     resolve_name_conflicts: bool = False
     """Ask the pool when another agent has this one's name, and leave without a word if most know the other."""
+    disable_digests: bool = False
+    """Always exchange whole states, as memberlist does, also with members that could compare digests instead. The
+    exchange then carries all members both ways, which in large pools is most of what gossip costs.
+    """
     disable_tcp_pings: bool = False
     """Never probe over TCP when a probe over UDP has no answer."""
     compress_packets: bool = False
@@ -160,5 +164,6 @@ def settle(
         resolve_name_conflicts=config.resolve_name_conflicts,
         tcp_pings=not config.disable_tcp_pings,
         coordinates=coordinates,
+        digests=not config.disable_digests,
         compress_packets=config.compress_packets,
     )

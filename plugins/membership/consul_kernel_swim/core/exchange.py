@@ -13,13 +13,15 @@ from consul_kernel.contracts.errors import PeerProtocolError
 from consul_kernel.contracts.transport import Address
 
 from .backlog import Backlog, Job
+from .digest_exchange import BriefKeeper, DigestExchanges
+from .digest_table import DigestTable
 from .environment import Environment, OnReply
 from .events import Answer
 from .messages import ErrorReply, NodeState, RemoteNode
-from .nodes import NodeTable
+from .nodes import Node, NodeTable
 from .rules import MembershipRules
 from .streams import PushPull, StreamMessage, encode_push_pull
-from .versions import SpokenVersions
+from .versions import SpokenVersions, speaks_digests
 
 _SCALE_FROM_NODES: Final = 32
 _HELD_PER_MEMBER: Final = 2
@@ -46,7 +48,7 @@ STATES_AT_ONCE: Final = 16
 """Members' parts of the upper layer's state that are merged between two yields."""
 
 
-class StateKeeper(Protocol):
+class StateKeeper(BriefKeeper, Protocol):
     """The layer above, whose state travels with the nodes. What may take long yields after each node, or so many
     members' states.
     """
@@ -65,12 +67,16 @@ class StateKeeper(Protocol):
 class Exchanges:
     """Starts, answers and merges push/pulls."""
 
-    def __init__(self, env: Environment, nodes: NodeTable, rules: MembershipRules, keeper: StateKeeper) -> None:
+    def __init__(
+        self, env: Environment, nodes: NodeTable, rules: MembershipRules, keeper: StateKeeper, table: DigestTable
+    ) -> None:
         self._env = env
         self._nodes = nodes
         self._rules = rules
         self._keeper = keeper
         self._backlog = Backlog(env, _HELD_PER_MEMBER * env.settings.members_max)
+        self._table = table
+        self.by_digests = DigestExchanges(env, nodes, table, keeper, self._backlog, self._merge_part)
 
     @property
     def waiting(self) -> int:
@@ -95,7 +101,19 @@ class Exchanges:
             return
         own_name = self._nodes.own_name
         for node in self._nodes.pick(1, lambda node: node.state is NodeState.ALIVE and node.name != own_name):
-            self._exchange(node.address, join=False, skip_events=False, done=lambda error: None)
+            self._compare(node)
+
+    def _compare(self, node: Node) -> None:
+        """The periodic exchange: by digests with whoever can, and whole with whoever cannot after all."""
+        address = node.address
+
+        def exchange_all() -> None:
+            self._exchange(address, join=False, skip_events=False, done=lambda error: None)
+
+        if self._env.settings.digests and speaks_digests(node.versions):
+            self.by_digests.begin(address, exchange_all)
+        else:
+            exchange_all()
 
     def join(self, address: Address, done: Done, *, skip_events: bool) -> None:
         """Exchange states and merge what comes; `done` gets None, or why it came to nothing.
@@ -122,7 +140,7 @@ class Exchanges:
         self._env.dial(address, request, self._env.settings.tcp_timeout_ms, replied, done)
 
     def _take_reply(self, reply: PushPull, join: bool, skip_events: bool, done: Done) -> Job:
-        done((yield from self._merge(reply, join=join, skip_events=skip_events)))
+        done((yield from self._merge(reply, list(self._nodes), join=join, skip_events=skip_events)))
 
     def serve(self, stream_id: int, request: PushPull) -> None:
         """Answer a peer that sent its state, and take that over; while too much is waiting, close without a word."""
@@ -134,7 +152,7 @@ class Exchanges:
         """Our state as it is before theirs is taken over; a peer whose state is refused gets ours all the same."""
         answer = yield from self._local(join=request.join)
         self._env.effects.append(Answer(stream_id, answer))
-        error = yield from self._merge(request, join=request.join, skip_events=False)
+        error = yield from self._merge(request, list(self._nodes), join=request.join, skip_events=False)
         if error is not None:
             self._env.warn(f"a peer's state was not merged: {error}")
 
@@ -152,8 +170,17 @@ class Exchanges:
             yield
         return encode_push_pull(lines, self._keeper.local_state(), join=join)
 
-    def _merge(self, remote: PushPull, *, join: bool, skip_events: bool) -> Generator[None, None, str | None]:
-        error = yield from self._backlog.paced(self._check_versions(remote.nodes), _CHECK_UNITS * _LOOKED_AT_AT_ONCE)
+    def _merge_part(self, remote: PushPull) -> Generator[None, None, None]:
+        error = yield from self._merge(remote, self._table.spoken(), join=False, skip_events=False)
+        if error is not None:
+            self._env.warn(f"a part of a peer's state was not merged: {error}")
+
+    def _merge(
+        self, remote: PushPull, known: Sequence[Node], *, join: bool, skip_events: bool
+    ) -> Generator[None, None, str | None]:
+        """Take a state over, if its versions go together with those of the nodes that are known."""
+        checks = self._check_versions(remote.nodes, known)
+        error = yield from self._backlog.paced(checks, _CHECK_UNITS * _LOOKED_AT_AT_ONCE)
         if error is None and join:
             error = yield from self._backlog.paced(self._keeper.check_merge(remote.nodes), _ACCEPT_UNITS)
         if error is not None:
@@ -177,15 +204,15 @@ class Exchanges:
             self._env.count("malformed")
             self._env.warn(f"the upper layer's part of a peer's state was not merged: {error}")
 
-    def _check_versions(self, remote: Sequence[RemoteNode]) -> Generator[None, None, str | None]:
+    @staticmethod
+    def _check_versions(remote: Sequence[RemoteNode], known: Sequence[Node]) -> Generator[None, None, str | None]:
         spoken = SpokenVersions()
         for start in range(0, len(remote), _LOOKED_AT_AT_ONCE):
             for entry in remote[start : start + _LOOKED_AT_AT_ONCE]:
                 spoken.add(entry.alive.node, entry.alive.versions, is_alive=entry.state is NodeState.ALIVE)
             yield
-        nodes = list(self._nodes)
-        for start in range(0, len(nodes), _LOOKED_AT_AT_ONCE):
-            for node in nodes[start : start + _LOOKED_AT_AT_ONCE]:
+        for start in range(0, len(known), _LOOKED_AT_AT_ONCE):
+            for node in known[start : start + _LOOKED_AT_AT_ONCE]:
                 spoken.add(node.name, node.versions, is_alive=node.state is NodeState.ALIVE)
             yield
         return spoken.incompatibility()

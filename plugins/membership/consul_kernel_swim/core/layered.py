@@ -7,18 +7,26 @@ each table holds only what its agent has learnt besides: what is to be changed i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 ValueT = TypeVar("ValueT")
 
+EVERYTHING: Final = ""
+"""Nobody's name: whatever is in the table may have changed."""
+_CHANGED_MAX: Final = 4_096
+
 
 class Layered(Generic[ValueT]):
-    """Values in the order in which their names came. `copy` makes a value of one's own out of a shared one."""
+    """Values in the order in which their names came. `copy` makes a value of one's own out of a shared one.
 
-    __slots__ = ("_base", "_copy", "_gone", "_own", "_size")
+    `changed` collects the names of those that may have changed; when it is full, it holds `EVERYTHING` instead.
+    """
 
-    def __init__(self, copy: Callable[[ValueT], ValueT]) -> None:
+    __slots__ = ("_base", "_changed", "_copy", "_gone", "_own", "_size")
+
+    def __init__(self, copy: Callable[[ValueT], ValueT], changed: set[str] | None = None) -> None:
         self._copy = copy
+        self._changed = changed
         self._own: dict[str, ValueT] = {}
         self._base: Mapping[str, ValueT] = {}
         self._gone: set[str] = set()
@@ -46,6 +54,8 @@ class Layered(Generic[ValueT]):
             shared = self._base.get(name)
             if shared is not None:
                 value = self._own[name] = self._copy(shared)
+        if value is not None and self._changed is not None:
+            self._changed.add(name)
         return value
 
     def put(self, name: str, value: ValueT) -> None:
@@ -54,6 +64,11 @@ class Layered(Generic[ValueT]):
             self._size += 1
             self._gone.discard(name)
         self._own[name] = value
+        if self._changed is not None:
+            if len(self._changed) >= _CHANGED_MAX:
+                self._changed.clear()
+                self._changed.add(EVERYTHING)
+            self._changed.add(name)
 
     def remove(self, name: str) -> None:
         """Forget a name that is in the table."""
@@ -61,6 +76,8 @@ class Layered(Generic[ValueT]):
         self._size -= 1
         if name in self._base:
             self._gone.add(name)
+        if self._changed is not None:
+            self._changed.add(name)
 
     def values(self) -> Iterable[ValueT]:
         """Every value, to look at. The table must not change meanwhile."""

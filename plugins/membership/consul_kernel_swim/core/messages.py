@@ -37,6 +37,10 @@ class MessageType(IntEnum):
     NACK = 11
     HAS_CRC = 12
     ERROR = 13
+    DIGEST = 224
+    """This and the next two are no part of memberlist's protocol (`digest_messages.py`)."""
+    DIFFERENCE = 225
+    PARTIAL_STATE = 226
     HAS_LABEL = 244
 
 
@@ -142,7 +146,7 @@ class Dead(Struct, frozen=True, gc=False, rename=_ACCUSATION):
 
 
 class Alive(Struct, frozen=True, gc=False):
-    """`node` is there at this incarnation. `host` is 4 or 16 bytes; `versions` is empty or 6 bytes."""
+    """`node` is there at this incarnation. `host` is 4 or 16 bytes; `versions` is empty or has 6 or 7 bytes."""
 
     incarnation: int
     node: str

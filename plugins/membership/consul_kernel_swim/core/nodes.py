@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from .layered import Layered
+from .layered import EVERYTHING, Layered
 from .messages import Alive, NodeState, RemoteNode
 from .wire import unpack_address
 
@@ -18,7 +18,7 @@ PROTOCOL_MAX = 1
 
 
 class Node:
-    """What memberlist knows about one node. `versions` has 6 bytes."""
+    """What memberlist knows about one node. `versions` has 6 bytes, and a seventh where the node compares digests."""
 
     __slots__ = ("_line", "address", "changed_ms", "host", "incarnation", "meta", "name", "port", "state", "versions")
 
@@ -47,6 +47,11 @@ class Node:
     def is_gone(self) -> bool:
         """Dead or left."""
         return self.state is NodeState.DEAD or self.state is NodeState.LEFT
+
+    def learn_versions(self, versions: bytes) -> None:
+        """Know more of what the node speaks, at the same incarnation."""
+        self._line = None
+        self.versions = versions
 
     def says_no_less(self, alive: Alive) -> bool:
         """Whether an alive message holds nothing that this record does not: it is not newer, nor from elsewhere."""
@@ -86,10 +91,11 @@ _FEW = 16
 class NodeTable:
     """Nodes by name, and a ring of their names: a turn is shuffled as it goes, place by place (Durstenfeld, 1964)."""
 
-    def __init__(self, own_name: str, rng: random.Random) -> None:
+    def __init__(self, own_name: str, rng: random.Random, changed: set[str] | None = None) -> None:
         self.own_name = own_name
         self._rng = rng
-        self._nodes: Layered[Node] = Layered(Node.copy)
+        self._changed = changed
+        self._nodes: Layered[Node] = Layered(Node.copy, changed)
         self._ring: list[str] = []
         self._position = 0
         self._own: Node | None = None
@@ -189,8 +195,10 @@ class NodeTable:
 
     def lie_over(self, base: Mapping[str, Node]) -> None:
         """Know all that is in `base`, this agent's own record among it, instead of what was known before."""
-        self._nodes = Layered(Node.copy)
+        self._nodes = Layered(Node.copy, self._changed)
         self._nodes.lie_over(base)
+        if self._changed is not None:
+            self._changed.add(EVERYTHING)
         self._own = self._nodes.get(self.own_name)
         self._ring = list(base)
         self._position = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from .serf_types import EVENT_BUFFER
@@ -10,18 +10,21 @@ from .serf_types import EVENT_BUFFER
 _PER_TIME_MAX = 256
 """Different messages under one Lamport time; more than that is no accident, and they are dropped."""
 
+_MASK = (1 << 64) - 1
+
 ItemT = TypeVar("ItemT", bound=Hashable)
 
 
 class _Slot(Generic[ItemT]):
     """The items of one Lamport time, and how large they are together."""
 
-    __slots__ = ("items", "lamport_time", "size")
+    __slots__ = ("hashed", "items", "lamport_time", "size")
 
     def __init__(self, lamport_time: int, item: ItemT, size: int) -> None:
         self.lamport_time = lamport_time
         self.items = {item: None}
         self.size = size
+        self.hashed: int | None = None
 
 
 class RecentRing(Generic[ItemT]):
@@ -52,6 +55,7 @@ class RecentRing(Generic[ItemT]):
             return False
         else:
             slot.items[item] = None
+            slot.hashed = None
             slot.size += size
             self._size += size
         while self._size > self._size_max:
@@ -62,6 +66,16 @@ class RecentRing(Generic[ItemT]):
         oldest = min(slot.lamport_time for slot in self._slots.values())
         self._size -= self._slots.pop(oldest % EVENT_BUFFER).size
         self.minimum_time = max(self.minimum_time, oldest + 1)
+
+    def hash_since(self, lamport_time: int, hash_of: Callable[[int, ItemT], int]) -> int:
+        """The sum, modulo 2^64, of the hashes of all items from this time on; those of a slot are kept."""
+        total = 0
+        for slot in self._slots.values():
+            if slot.lamport_time >= lamport_time:
+                if slot.hashed is None:
+                    slot.hashed = sum(hash_of(slot.lamport_time, item) for item in slot.items)
+                total += slot.hashed
+        return total & _MASK
 
     def items(self) -> dict[int, list[ItemT]]:
         """All that is remembered, by Lamport time."""

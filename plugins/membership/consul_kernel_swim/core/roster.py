@@ -91,13 +91,15 @@ class Roster:
         refute: Callable[[], None],
         tell: Callable[[MemberEvent], None],
         timeout_of: Callable[[Member], int | None] | None = None,
+        changed: set[str] | None = None,
     ) -> None:
         self._env = env
         self._own_name = own_name
         self._refute = refute
         self._notify = tell
         self._timeout_of = timeout_of
-        self._records: Layered[Record] = Layered(Record.copy)
+        self._changed = changed
+        self._records: Layered[Record] = Layered(Record.copy, changed)
         self._listed: dict[MemberStatus, dict[str, None]] = {status: {} for status in _LISTED}
         """The names of those who are not alive, by their status, in the order in which they got it."""
         self._intents: dict[str, tuple[int, bool, int]] = {}
@@ -121,6 +123,15 @@ class Roster:
 
     def status_times(self) -> dict[str, int]:
         return {record.member.name: record.status_time for record in self._records.values()}
+
+    def names(self) -> list[str]:
+        """Of everyone known."""
+        return [record.member.name for record in self._records.values()]
+
+    def status_time(self, name: str) -> int | None:
+        """The Lamport time of the last intent about a member; None for nobody known."""
+        record = self._records.peek(name)
+        return None if record is None else record.status_time
 
     def count(self, status: MemberStatus) -> int:
         """How many have this status."""
@@ -361,6 +372,6 @@ class Roster:
 
     def lie_over(self, base: Mapping[str, Record]) -> None:
         """Know all that is in `base`, this agent among it, instead of what was known before."""
-        self._records = Layered(Record.copy)
+        self._records = Layered(Record.copy, self._changed)
         self._records.lie_over(base)
         self._view = None

@@ -17,7 +17,7 @@ from .messages import Alive, Dead, NodeState, RemoteNode, Suspect
 from .nodes import Node, NodeTable
 from .settings import META_BYTES_MAX, NAME_LENGTH_MAX
 from .suspicion import Awareness, Suspicion, suspicion_timeout_ms
-from .versions import VERSION_BYTES
+from .versions import VERSION_BYTES, without_exchange
 from .wire import U32_MAX, unpack_host
 
 _CONFLICTS_TOLD_MAX = 64
@@ -48,6 +48,13 @@ def _narrow_host(host: bytes) -> bytes:
     return host[12:] if host.startswith(_IPV4_MAPPED) and len(host) == _IPV6_BYTES else host
 
 
+def _describes_otherwise(node: Node, alive: Alive) -> bool:
+    """Whether the layer above would see another member. Which exchange of states a node speaks concerns SWIM only."""
+    if node.meta != alive.meta:
+        return True
+    return node.versions != alive.versions and without_exchange(node.versions) != without_exchange(alive.versions)
+
+
 class MembershipRules:
     """The rules, applied to one table. `has_left` is set for good once this agent announces that it leaves."""
 
@@ -72,6 +79,8 @@ class MembershipRules:
         """A node is said to be there."""
         known = self._nodes.peek(alive.node)
         if known is not None and known.says_no_less(alive) and alive.node != self._nodes.own_name:
+            if len(alive.versions) != len(known.versions):
+                self._learn_versions(known, alive)
             return  # as nearly always: a rumour comes a dozen times
         if alive.port == 0 or len(alive.host) == _IPV6_BYTES:
             port = alive.port or self._nodes.own.port
@@ -83,6 +92,17 @@ class MembershipRules:
             self._alive_about_us(alive)
         else:
             self._alive_about_other(alive)
+
+    def _learn_versions(self, known: Node, alive: Alive) -> None:
+        """A relay that knows six bytes of the versions only has told us first; here are all, of the same incarnation.
+
+        That is no news to anybody else, and the other way round nothing is forgotten.
+        """
+        six = len(known.versions) == VERSION_BYTES and alive.versions[:VERSION_BYTES] == known.versions
+        if six and len(alive.versions) == VERSION_BYTES + 1 and alive.incarnation == known.incarnation:
+            node = self._nodes.get(alive.node)
+            if node is not None:
+                node.learn_versions(alive.versions)
 
     def _is_well_formed(self, alive: Alive) -> bool:
         versions = alive.versions
@@ -101,7 +121,8 @@ class MembershipRules:
             return
         if alive.incarnation < own.incarnation:
             return
-        same = alive.meta == own.meta and alive.versions == own.versions
+        # memberlist passes on six bytes of what we speak: that is no other word than ours.
+        same = alive.meta == own.meta and alive.versions in (own.versions, without_exchange(own.versions))
         if alive.incarnation == own.incarnation and same:
             return
         self._refute(alive.incarnation)
@@ -131,13 +152,13 @@ class MembershipRules:
         """Whether more than the incarnation is new: only then the layer above is asked."""
         if node is None or node.is_gone():
             return True
-        known = (node.host, node.port, node.meta, node.versions)
-        return known != (alive.host, alive.port, alive.meta, alive.versions)
+        moved = (node.host, node.port) != (alive.host, alive.port)
+        return moved or _describes_otherwise(node, alive)
 
     def _accept_alive(self, node: Node, alive: Alive) -> None:
         self._drop_suspicion(node.name)
         was_gone = node.is_gone()
-        changed = node.meta != alive.meta or node.versions != alive.versions
+        changed = _describes_otherwise(node, alive)
         node.take(alive)
         node.set_state(NodeState.ALIVE, self._env.now_ms)
         self._spread(node.name, node.to_alive().encode())

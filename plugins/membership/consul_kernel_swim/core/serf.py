@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from consul_kernel.contracts.errors import MembershipError
 from consul_kernel.contracts.membership import MemberStatus
@@ -28,7 +28,17 @@ from .query_requests import question_for
 from .queue_watch import QueueWatch
 from .responder import Responder
 from .roster import Roster
-from .serf_messages import JoinIntent, LeaveIntent, SerfState, UserEventMessage, decode_serf, decode_serf_state
+from .serf_messages import (
+    Brief,
+    JoinIntent,
+    LeaveIntent,
+    SerfState,
+    UserEventMessage,
+    decode_brief,
+    decode_serf,
+    decode_serf_state,
+)
+from .serf_types import EVENT_BUFFER
 from .user_events import UserEvents
 
 
@@ -36,7 +46,13 @@ class Serf:
     """Watches SWIM (`rules.Watcher`) and keeps the state of the exchanges (`exchange.StateKeeper`)."""
 
     def __init__(
-        self, env: Environment, own_name: str, courier: Courier, application: Application, keyring: Keyring
+        self,
+        env: Environment,
+        own_name: str,
+        courier: Courier,
+        application: Application,
+        keyring: Keyring,
+        changed: set[str] | None = None,
     ) -> None:
         self._env = env
         self._own_name = own_name
@@ -44,7 +60,7 @@ class Serf:
         self.clock = LamportClock()
         notifier = Notifier(env)
         self.roster = roster = Roster(
-            env, own_name, self.announce_join, notifier.member, application.reconnect_timeout_of
+            env, own_name, self.announce_join, notifier.member, application.reconnect_timeout_of, changed
         )
         self._admission = Admission(env, own_name, roster, application)
         # In the order in which gossip prefers them.
@@ -159,25 +175,19 @@ class Serf:
 
     def local_state(self) -> bytes:
         """Serf's part of a push/pull."""
-        return SerfState(
-            self.clock.time,
-            self.user_events.clock.time,
-            self.queries.clock.time,
-            self.roster.status_times(),
-            [member.name for member in self.roster.listed(MemberStatus.LEFT)],
-            self.user_events.remembered(),
-        ).encode()
+        left = [member.name for member in self.roster.listed(MemberStatus.LEFT)]
+        return self._state(self.roster.status_times(), left, self.user_events.remembered()).encode()
+
+    def _state(
+        self, times: dict[str, int], left: Sequence[str], events: Mapping[int, Sequence[tuple[str, bytes]]]
+    ) -> SerfState:
+        clocks = self.clock.time, self.user_events.clock.time, self.queries.clock.time
+        return SerfState(*clocks, times, left, events)
 
     def merge_state(self, state: bytes, *, skip_events: bool) -> Generator[None, None, None]:
         """Take over Serf's part of a peer's push/pull; yields now and then. Raises PeerProtocolError."""
         remote = decode_serf_state(state)
-        for clock, time in (
-            (self.clock, remote.lamport_time),
-            (self.user_events.clock, remote.event_time),
-            (self.queries.clock, remote.query_time),
-        ):
-            if time > 0:
-                clock.witness(time - 1)
+        self._witness(remote)
         left = set(remote.left_members)
         names = [*remote.left_members, *(name for name in remote.status_times if name not in left)]
         for start in range(0, len(names), STATES_AT_ONCE):
@@ -185,6 +195,65 @@ class Serf:
                 self._merge_status(name, remote.status_times.get(name, 0), has_left=name in left)
             yield
         self.user_events.merge(remote.events, skip_up_to=remote.event_time if skip_events else 0)
+
+    def _witness(self, remote: SerfState | Brief) -> None:
+        for clock, time in (
+            (self.clock, remote.lamport_time),
+            (self.user_events.clock, remote.event_time),
+            (self.queries.clock, remote.query_time),
+        ):
+            if time > 0:
+                clock.witness(time - 1)
+
+    # --- digests ---
+
+    def brief(self, peers: bytes = b"") -> bytes:
+        """The clocks, and from which time on events are remembered; in an answer, what they are from there on."""
+        theirs = decode_brief(peers) if peers else None
+        events = 0 if theirs is None else self.user_events.hash_since(self._shared_since(theirs))
+        return Brief(
+            self.clock.time,
+            self.user_events.clock.time,
+            self.queries.clock.time,
+            self.user_events.minimum_time,
+            events,
+        ).encode()
+
+    def take_brief(self, brief: bytes) -> None:
+        """Witness a peer's clocks. Raises PeerProtocolError."""
+        self._witness(decode_brief(brief))
+
+    def differs_in_events(self, answered: bytes) -> bool:
+        """Whether, from the time on that both remember, the peer that answered has other events."""
+        theirs = decode_brief(answered)
+        return self.user_events.hash_since(self._shared_since(theirs)) != theirs.events
+
+    def _shared_since(self, theirs: Brief) -> int:
+        events = self.user_events
+        oldest = max(events.clock.time, theirs.event_time) - EVENT_BUFFER
+        return max(events.minimum_time, theirs.events_since, oldest)
+
+    def failed(self) -> list[tuple[str, int]]:
+        """Names and Lamport times of the failed."""
+        names = (member.name for member in self.roster.listed(MemberStatus.FAILED))
+        return [(name, self.roster.status_time(name) or 0) for name in names]
+
+    def knows_else(self, name: str, failed_time: int) -> bool:
+        """Whether a member is known to have left, or to have failed at another Lamport time."""
+        member = self.roster.get(name)
+        if member is None or member.status not in (MemberStatus.FAILED, MemberStatus.LEFT):
+            return False
+        return member.status is MemberStatus.LEFT or self.roster.status_time(name) != failed_time
+
+    def partial_state(self, names: Sequence[str], *, with_events: bool) -> bytes:
+        """Serf's part of a push/pull, of some members."""
+        roster = self.roster
+        times = {name: time for name in names if (time := roster.status_time(name)) is not None}
+        left = [
+            name for name in times if (member := roster.get(name)) is not None and member.status is MemberStatus.LEFT
+        ]
+        events = self.user_events.remembered() if with_events else {}
+        return self._state(times, left, events).encode_briefly()
 
     def _merge_status(self, name: str, status_time: int, *, has_left: bool) -> None:
         """What a peer knows last of a member. The time of a leave is not sent; it must have been later than that."""

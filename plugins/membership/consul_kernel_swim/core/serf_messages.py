@@ -81,12 +81,17 @@ class SerfState:
     events: Mapping[int, Sequence[tuple[str, bytes]]]
 
     def encode(self) -> bytes:
+        """As Serf writes it: the events in their places of the ring."""
         ring: list[object] = [None] * EVENT_BUFFER
         for lamport_time, items in self.events.items():
-            ring[lamport_time % EVENT_BUFFER] = {
-                "Events": [{"Name": name, "Payload": payload} for name, payload in items],
-                "LTime": lamport_time,
-            }
+            ring[lamport_time % EVENT_BUFFER] = _write_events(lamport_time, items)
+        return self._encode(ring)
+
+    def encode_briefly(self) -> bytes:
+        """The same without the empty places, for whoever does not know them by number."""
+        return self._encode([_write_events(lamport_time, items) for lamport_time, items in self.events.items()])
+
+    def _encode(self, ring: list[object]) -> bytes:
         return bytes((SerfType.PUSH_PULL,)) + pack(
             {
                 "EventLTime": self.event_time,
@@ -98,6 +103,43 @@ class SerfState:
             }
         )
 
+
+def _write_events(lamport_time: int, items: Sequence[tuple[str, bytes]]) -> dict[str, object]:
+    return {"Events": [{"Name": name, "Payload": payload} for name, payload in items], "LTime": lamport_time}
+
+
+_BRIEF: Final = {
+    "lamport_time": "LTime",
+    "event_time": "EventLTime",
+    "query_time": "QueryLTime",
+    "events_since": "EventsSince",
+    "events": "EventsHash",
+}
+
+
+class Brief(Struct, frozen=True, gc=False, rename=_BRIEF):
+    """Serf's part of a digest: the clocks, since when events are remembered, and in an answer a hash of them."""
+
+    lamport_time: Lamport = 0
+    event_time: Lamport = 0
+    query_time: Lamport = 0
+    events_since: Lamport = 0
+    events: int = 0
+
+    def encode(self) -> bytes:
+        return pack(
+            {
+                "EventLTime": self.event_time,
+                "EventsHash": self.events,
+                "EventsSince": self.events_since,
+                "LTime": self.lamport_time,
+                "QueryLTime": self.query_time,
+            }
+        )
+
+
+decode_brief: Final = StructReader(Brief).read
+"""Serf's part of a digest. Raises PeerProtocolError."""
 
 SerfMessage = LeaveIntent | JoinIntent | UserEventMessage | Query | QueryResponse | Relay
 

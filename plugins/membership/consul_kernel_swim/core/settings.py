@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from .versions import DIGESTS
+
 HOUR_MS: Final = 3600 * 1000
 PACKET_BYTES_MAX: Final = 1400
 """memberlist's UDPBufferSize: no packet we build is longer, sealing and checksum included."""
@@ -36,6 +38,8 @@ class Settings:
     dead_node_reclaim_ms: int = 30_000
     tcp_pings: bool = True
     coordinates: bool = True
+    digests: bool = True
+    """Compare digests with members that can, at the periodic exchange of states, instead of whole states."""
 
     packet_bytes: int = PACKET_BYTES_MAX
     sealed_overhead_bytes: int = 0
@@ -73,6 +77,11 @@ class Settings:
         in one formation of twelve, until the next exchange of states.
         """
         return max(1, self.retransmit_mult * max(_ROUNDS_MIN, math.ceil(math.log10(members + 1))))
+
+    @property
+    def versions(self) -> bytes:
+        """What this agent says of itself."""
+        return PROTOCOL_VERSIONS + DIGESTS if self.digests else PROTOCOL_VERSIONS
 
 
 PROFILES: Final[dict[str, Settings]] = {

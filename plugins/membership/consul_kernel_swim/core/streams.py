@@ -1,4 +1,4 @@
-"""What goes over a stream: the push/pull of whole states, pings over TCP, user messages, errors.
+"""What goes over a stream: the push/pull of whole states, digests, pings over TCP, user messages, errors.
 
 `StreamDecoder` takes the plain bytes as they come and says when the message is whole: the other side does not end
 its stream, so the end must be known from the bytes.
@@ -6,7 +6,7 @@ its stream, so the end must be known from the bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,14 @@ import msgpack
 
 from consul_kernel.contracts.errors import PeerProtocolError
 
+from .digest_messages import (
+    Difference,
+    Digest,
+    PartialState,
+    decode_asked,
+    decode_difference,
+    decode_digest,
+)
 from .messages import (
     Ack,
     ErrorReply,
@@ -25,7 +33,7 @@ from .messages import (
     decode_remote_node,
 )
 from .packets import expand
-from .wire import MSGPACK_ERRORS, as_fields, pack, read_flag, read_uint
+from .wire import MSGPACK_ERRORS, Fields, as_fields, pack, read_bytes, read_flag, read_uint
 
 STREAM_BYTES_MAX: Final = 20 << 20
 """memberlist's limit for the sealed form, for a user message and for the state of the layer above."""
@@ -63,7 +71,17 @@ class UserStream:
         return bytes((MessageType.USER,)) + pack({"UserMsgLen": len(self.body)}) + self.body
 
 
-StreamMessage = PushPull | Ping | Ack | UserStream | ErrorReply
+StreamMessage = PushPull | Ping | Ack | UserStream | ErrorReply | Digest | Difference | PartialState
+
+_STATES: Final = (MessageType.PUSH_PULL, MessageType.PARTIAL_STATE)
+_WHOLE: Final = (
+    MessageType.COMPRESS,
+    MessageType.PING,
+    MessageType.ACK,
+    MessageType.ERROR,
+    MessageType.DIGEST,
+    MessageType.DIFFERENCE,
+)
 
 
 class StreamDecoder:
@@ -82,7 +100,7 @@ class StreamDecoder:
         self._steps: Iterator[StreamMessage | None] | None = None
         self._received = 0
         self._data = bytearray()
-        """All that came of a push/pull behind the type byte, since lines of it are wanted."""
+        """All that came of a push/pull or a part of one behind the type byte, since lines of it are wanted."""
 
     @property
     def is_compressed(self) -> bool:
@@ -104,7 +122,7 @@ class StreamDecoder:
                 return None
             self._kind, data = data[0], data[1:]
             self._steps = self._decode()
-        if self._kind == MessageType.PUSH_PULL:
+        if self._kind in _STATES:
             self._data += data
         try:
             self._unpacker.feed(data)
@@ -118,11 +136,11 @@ class StreamDecoder:
 
     def _decode(self) -> Iterator[StreamMessage | None]:
         """Yields None as long as more bytes are needed, then the message."""
-        if self._kind == MessageType.PUSH_PULL:
-            return self._decode_push_pull()
+        if self._kind in _STATES:
+            return self._decode_states()
         if self._kind == MessageType.USER:
             return self._decode_user()
-        if self._kind in (MessageType.COMPRESS, MessageType.PING, MessageType.ACK, MessageType.ERROR):
+        if self._kind in _WHOLE:
             return self._decode_whole(self._kind)
         raise PeerProtocolError(f"message type {self._kind} has no place in a stream")
 
@@ -148,16 +166,16 @@ class StreamDecoder:
                 yield _narrow(bytes((kind,)) + body)
             return
 
-    def _decode_push_pull(self) -> Iterator[StreamMessage | None]:
+    def _decode_states(self) -> Iterator[StreamMessage | None]:
         for value in self._objects():
             if value is _MORE:
                 yield None
                 continue
             header = as_fields(value, (b"Nodes", b"UserStateLen", b"Join"))
             break
+        finish = self._finish_of(header)
         count = read_uint(header, b"Nodes", self._nodes_max)
         size = read_uint(header, b"UserStateLen", STREAM_BYTES_MAX)
-        join = read_flag(header, b"Join")
         nodes: list[RemoteNode] = []
         for line in self._lines(count):
             if line is None:
@@ -165,7 +183,15 @@ class StreamDecoder:
             else:
                 nodes.append(decode_remote_node(line))
         for state in self._raw(size):
-            yield None if state is None else PushPull(tuple(nodes), state, join)
+            yield None if state is None else finish(tuple(nodes), state)
+
+    def _finish_of(self, header: Fields) -> Callable[[tuple[RemoteNode, ...], bytes], StreamMessage]:
+        """What becomes of the nodes and the upper layer's state, by what the header says besides."""
+        if self._kind == MessageType.PUSH_PULL:
+            join = read_flag(header, b"Join")
+            return lambda nodes, state: PushPull(nodes, state, join)
+        asked, with_events = decode_asked(read_bytes(header, b"Asked")), read_flag(header, b"Events")
+        return lambda nodes, state: PartialState(nodes, state, asked, with_events)
 
     def _lines(self, count: int) -> Iterator[bytes | None]:
         """`count` objects as the bytes that they are, each preceded by as many None as it takes."""
@@ -226,6 +252,10 @@ def _expand_stream(body: bytes, nodes_max: int) -> StreamMessage:
 
 
 def _narrow(message: bytes) -> StreamMessage:
+    if message[0] == MessageType.DIGEST:
+        return decode_digest(message[1:])
+    if message[0] == MessageType.DIFFERENCE:
+        return decode_difference(message[1:])
     decoded = decode_message(message)
     if isinstance(decoded, Ping | Ack | ErrorReply):
         return decoded

@@ -22,6 +22,8 @@ from .application import Application
 from .coordinates import Coordinates
 from .courier import Courier
 from .departure import Departure, once_soon
+from .digest_messages import Digest, PartialState
+from .digest_table import DigestTable, SharedHashes
 from .environment import Environment
 from .events import (
     AnnounceJoin,
@@ -45,14 +47,14 @@ from .events import (
 )
 from .exchange import Exchanges
 from .keyring import Keyring
-from .messages import Ack, Alive, Dead, IndirectPing, Message, Nack, Ping, Suspect, User, decode_message
+from .messages import Ack, Alive, Dead, ErrorReply, IndirectPing, Message, Nack, Ping, Suspect, User, decode_message
 from .nodes import Node, NodeTable
 from .packets import split_packet
 from .prober import Prober
 from .roster import Record
 from .rules import MembershipRules
 from .serf import Serf
-from .settings import PROTOCOL_VERSIONS, Settings
+from .settings import Settings
 from .streams import PushPull, UserStream
 from .suspicion import Awareness
 from .tags import encode_tags
@@ -67,6 +69,7 @@ class SharedPool:
     nodes: Mapping[str, Node]
     records: Mapping[str, Record]
     member_time: int
+    hashes: SharedHashes | None
 
 
 class Swim:
@@ -97,7 +100,8 @@ class Swim:
         self._advertise = advertise
         self._meta = encode_tags(tags)
         self._env = env = Environment(settings, rng)
-        self.nodes = NodeTable(name, rng)
+        changed: set[str] | None = set() if settings.digests else None
+        self.nodes = NodeTable(name, rng, changed)
         self.courier = Courier(env, self.nodes)
         self.awareness = Awareness(settings.awareness_max_multiplier)
         self._rules = MembershipRules(env, self.nodes, self.courier, self.awareness)
@@ -107,12 +111,16 @@ class Swim:
             answer_query=answer_query,
             reconnect_timeout_of=reconnect_timeout_of,
         )
-        self.serf = Serf(env, name, self.courier, application, keyring or Keyring(None))
+        self.serf = Serf(env, name, self.courier, application, keyring or Keyring(None), changed)
         self._rules.watcher = self.serf
         self.coordinates = Coordinates(rng, name, kept=settings.coordinates, members_max=settings.members_max)
         self.serf.roster.on_erased = self.coordinates.forget
         self._prober = Prober(env, self.nodes, self.courier, self._rules, self.awareness, self.coordinates)
-        self._exchanges = Exchanges(env, self.nodes, self._rules, self.serf)
+        roster = self.serf.roster
+        self.digest_table = DigestTable(
+            self.nodes, set() if changed is None else changed, roster.status_time, roster.names
+        )
+        self._exchanges = Exchanges(env, self.nodes, self._rules, self.serf, self.digest_table)
         self._departure = Departure(env, self.nodes, self._rules, self.serf)
         self._started = False
 
@@ -173,13 +181,16 @@ class Swim:
 
     def shared_pool(self) -> SharedPool:
         """What this agent knows, for others to stand in."""
-        return SharedPool(self.nodes.shared(), self.serf.roster.shared(), self.serf.clock.time - 1)
+        hashes = self.digest_table.shared() if self.settings.digests else None
+        return SharedPool(self.nodes.shared(), self.serf.roster.shared(), self.serf.clock.time - 1, hashes)
 
     def stand_in(self, pool: SharedPool) -> None:
         """Before the start: be a member of `pool`, which holds this agent, and have no news for it."""
         self.nodes.lie_over(pool.nodes)
         self.serf.roster.lie_over(pool.records)
         self.serf.clock.witness(pool.member_time)
+        if pool.hashes is not None and self.settings.digests:
+            self.digest_table.lie_over(pool.hashes)
 
     # --- the step ---
 
@@ -232,7 +243,7 @@ class Swim:
 
     def _own_alive(self, incarnation: int) -> Alive:
         host, port = pack_host(self._advertise.host), self._advertise.port
-        return Alive(incarnation, self.name, host, port, self._meta, PROTOCOL_VERSIONS)
+        return Alive(incarnation, self.name, host, port, self._meta, self.settings.versions)
 
     # --- packets and streams ---
 
@@ -273,12 +284,24 @@ class Swim:
         if isinstance(message, PushPull):
             self._exchanges.serve(event.stream_id, message)
             return
+        if isinstance(message, Digest | PartialState):
+            self._compare(event.stream_id, message)
+            return
         ack = self._prober.answer_stream_ping(message) if isinstance(message, Ping) else None
         self._env.effects.append(Answer(event.stream_id, None if ack is None else ack.encode()))
         if isinstance(message, UserStream):
             self.serf.receive(message.body)
         elif not isinstance(message, Ping):
             self._env.count("malformed")
+
+    def _compare(self, stream_id: int, message: Digest | PartialState) -> None:
+        if not self.settings.digests:
+            refusal = ErrorReply("digests are switched off here")
+            self._env.effects.append(Answer(stream_id, refusal.encode()))
+        elif isinstance(message, Digest):
+            self._exchanges.by_digests.serve_digest(stream_id, message)
+        else:
+            self._exchanges.by_digests.serve_partial(stream_id, message)
 
     # --- commands ---
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from consul_kernel.contracts.membership import UserEvent
@@ -19,6 +21,12 @@ from .serf_messages import UserEventMessage
 _REMEMBERED_BYTES_MAX: Final = 1 << 20
 """Names and payloads in the ring, which travels in every push/pull; 512 events of 512 bytes are a quarter of this."""
 _ITEM_BYTES: Final = 64
+
+
+def _hash_of(lamport_time: int, item: tuple[str, bytes]) -> int:
+    name = item[0].encode()
+    header = struct.pack(">QI", lamport_time, len(name))
+    return int.from_bytes(blake2b(header + name + item[1], digest_size=8).digest(), "big")
 
 
 class UserEvents:
@@ -74,6 +82,10 @@ class UserEvents:
         return True
 
     # --- push/pull ---
+
+    def hash_since(self, lamport_time: int) -> int:
+        """64 bits that two agents have in common which remember the same events from this time on."""
+        return self._recent.hash_since(lamport_time, _hash_of)
 
     def remembered(self) -> dict[int, list[tuple[str, bytes]]]:
         """Names and payloads by Lamport time."""

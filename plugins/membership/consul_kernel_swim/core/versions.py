@@ -1,11 +1,24 @@
-"""Whether the protocol versions of two pools go together."""
+"""Whether the protocol versions of two pools go together, and which exchange of states a node speaks."""
 
 from __future__ import annotations
 
 from typing import Final
 
 VERSION_BYTES: Final = 6
+DIGESTS: Final = bytes((1,))
+"""A seventh byte of the versions, unknown to memberlist: which exchange by digests the node speaks."""
+_EXCHANGE: Final = 6
 _PROTOCOL, _DELEGATE = 0, 3
+
+
+def speaks_digests(versions: bytes) -> bool:
+    """Whether a node can be asked for an exchange by digests."""
+    return len(versions) > _EXCHANGE and versions[_EXCHANGE] > 0
+
+
+def without_exchange(versions: bytes) -> bytes:
+    """What memberlist knows of these versions, and passes on."""
+    return versions[:VERSION_BYTES]
 
 
 class SpokenVersions:

@@ -51,6 +51,8 @@ class Agent(Process[Input]):
         self.left_in_calm = False
         self.done: dict[int, str | None] = {}
         self.user_events: Counter[tuple[str, bytes]] = Counter()
+        self.is_plain = not swim.settings.digests
+        """Whether it exchanges whole states only, and passes on what memberlist would."""
         self._world = world
 
     def handle(self, event: Input, now_ms: int) -> None:

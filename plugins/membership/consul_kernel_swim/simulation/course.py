@@ -38,6 +38,7 @@ class Course:
             conditions=options.conditions(),
             invariants=self._invariants(),
             clock_drift=_CLOCK_DRIFT if self._kinds else 0.0,
+            memberlist_share=options.memberlist_share(),
         )
         self._impatient = list(self.world.invariants)
         """Whichever complained last is asked first: most times it still does."""
@@ -222,6 +223,7 @@ class Course:
             Figure(name="members", value=self._size),
             Figure(name="virtual time", value=world.timeline.now_ms / 1000, unit="s"),
             Figure(name="faults", value=len(self._plan)),
+            Figure(name="share that exchanges whole states", value=self._options.memberlist_share()),
             Figure(name="steps", value=steps),
             Figure(name="packets", value=world.packets_sent),
         ]

@@ -35,6 +35,9 @@ FAULTS: Final = (
 )
 """Every kind of fault, as `-faults` names them."""
 _ALL_INVARIANTS_MEMBERS: Final = 1_000
+_SHARES: Final = (0.0, 0.0, 0.0, 0.2, 0.5, 0.8)
+_EXCHANGES: Final = 0x5EED
+"""So that what is drawn with it has nothing to do with what else is drawn from the seed."""
 
 
 class GossipOptions(SimulationOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,6 +63,10 @@ class GossipOptions(SimulationOptions, frozen=True, forbid_unknown_fields=True, 
     """Packets take from 0 to this long throughout."""
     profile: Literal["lan", "wan", "local"] = "lan"
     """The protocol's timing."""
+    exchanges: Literal["drawn", "digests", "mixed", "whole"] = "drawn"
+    """How members exchange states: by digests where nothing differs, whole as memberlist does, or half of them the one
+    way and half the other; `drawn` is digests, and where faults strike it is another mixture for each second seed.
+    """
     start: Literal["settled", "joins"] = "settled"
     """Whether the pool has been at rest for long, or its members join it one after the other."""
     invariants: Literal["auto", "all", "cheap", "none"] = "auto"
@@ -85,6 +92,12 @@ class GossipOptions(SimulationOptions, frozen=True, forbid_unknown_fields=True, 
             raise ValueError(f"-nodes-max {self.nodes_max} is less than -nodes {self.nodes}")
         share = random.Random(self.seed).random()
         return round(self.nodes * math.pow(self.nodes_max / self.nodes, share))
+
+    def memberlist_share(self) -> float:
+        """How many members exchange whole states only, for this seed."""
+        if self.exchanges != "drawn":
+            return {"digests": 0.0, "mixed": 0.5, "whole": 1.0}[self.exchanges]
+        return random.Random(self.seed ^ _EXCHANGES).choice(_SHARES) if self.kinds() else 0.0
 
     def watch_all(self) -> bool:
         """Whether the costly invariants are wanted."""

@@ -7,7 +7,8 @@ under the tables of everybody.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from consul_kernel.contracts.transport import Address
 from consul_kernel_swim.core.events import Started, StreamReceived, TimerFired
@@ -22,17 +23,32 @@ from consul_kernel_swim.simulation.agent import tags_of
 from consul_kernel_swim.simulation.world import World
 
 
-def settled_pool(addresses: Mapping[str, Address], settings: Settings) -> SharedPool:
-    """What everybody in a pool of these members knows once all news has spread. Raises ValueError for too many."""
+def settled_pool(
+    addresses: Mapping[str, Address], settings: Settings, without_digests: Collection[str] = ()
+) -> SharedPool:
+    """What everybody in a pool of these members knows once all news has spread. Raises ValueError for too many.
+
+    `without_digests` are those who exchange whole states only.
+    """
     if len(addresses) > settings.members_max:
         raise ValueError(f"a pool has at most {settings.members_max} members")
-    first, at = next(iter(addresses.items()))
+    first = next((name for name in addresses if name not in without_digests), next(iter(addresses)))
+    at = addresses[first]
+    if first in without_digests:
+        settings = replace(settings, digests=False)
     one = Swim(first, at, tags_of(first), settings, random.Random(0))
     one.step(Started(), 0)
     nodes = tuple(
         RemoteNode(
             NodeState.ALIVE,
-            Alive(1, name, pack_host(to.host), to.port, encode_tags(tags_of(name)), PROTOCOL_VERSIONS),
+            Alive(
+                1,
+                name,
+                pack_host(to.host),
+                to.port,
+                encode_tags(tags_of(name)),
+                PROTOCOL_VERSIONS if name in without_digests else settings.versions,
+            ),
         )
         for name, to in addresses.items()
     )
@@ -46,9 +62,9 @@ def settled_pool(addresses: Mapping[str, Address], settings: Settings) -> Shared
 def populate(world: World, count: int) -> SharedPool:
     """Start `count` agents, n1 to nN, in a pool at rest; what they share. Their timers begin at random phases."""
     addresses = {f"n{number}": world.free_address() for number in range(1, count + 1)}
-    pool = settled_pool(addresses, world.settings)
-    for name, address in addresses.items():
-        agent = world.create(name, address)
+    agents = [world.create(name, address) for name, address in addresses.items()]
+    pool = settled_pool(addresses, world.settings, {agent.name for agent in agents if agent.is_plain})
+    for agent in agents:
         agent.joined_ms = world.timeline.now_ms
         agent.swim.stand_in(pool)
         agent.give(Started())

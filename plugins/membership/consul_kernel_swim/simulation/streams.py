@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from consul_kernel.contracts.errors import PeerProtocolError
 from consul_kernel.contracts.transport import Address
 from consul_kernel.testing.simulation import Network, Timeline
 from consul_kernel_swim.core.events import Dial, DialFailed, ReplyReceived, StreamReceived
-from consul_kernel_swim.core.streams import StreamDecoder, StreamMessage
+from consul_kernel_swim.core.messages import RemoteNode
+from consul_kernel_swim.core.streams import PushPull, StreamDecoder, StreamMessage
+from consul_kernel_swim.core.versions import without_exchange
 
 from .agent import Agent
 
@@ -19,6 +23,18 @@ def decode_stream(data: bytes) -> StreamMessage:
     if message is None:
         raise PeerProtocolError("a stream that is cut short")
     return message
+
+
+def as_memberlist(data: bytes) -> bytes:
+    """A stream as a memberlist would write it, which knows six bytes of everybody's versions."""
+    message = decode_stream(data)
+    if not isinstance(message, PushPull):
+        return data
+    nodes = (
+        RemoteNode(node.state, replace(node.alive, versions=without_exchange(node.alive.versions)))
+        for node in message.nodes
+    )
+    return PushPull(tuple(nodes), message.user_state, message.join).encode()
 
 
 class _Exchange:
@@ -59,7 +75,8 @@ class Streams:
         if delay_ms is not None:
             # A round trip opens the stream, then the request follows.
             delay_ms += 2 * self._network.delay_ms()
-            self._timeline.after(delay_ms, self._arrive, exchange, effect.request)
+            request = as_memberlist(effect.request) if agent.is_plain else effect.request
+            self._timeline.after(delay_ms, self._arrive, exchange, request)
 
     def _arrive(self, exchange: _Exchange, request: bytes) -> None:
         target = exchange.target
@@ -82,6 +99,8 @@ class Streams:
         if reply is None:
             self._timeline.after(delay_ms, self._fail, exchange, "closed without an answer")
         else:
+            if exchange.target.is_plain:
+                reply = as_memberlist(reply)
             self.bytes_sent += len(reply)
             self._timeline.after(delay_ms, self._reply, exchange, reply)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consul_kernel.contracts.membership import GossipEvent, MemberEvent, UserEvent
 from consul_kernel.contracts.transport import Address
@@ -50,7 +50,10 @@ class SentEvent:
 
 
 class World:
-    """Agents by name; a name stays when its agent has crashed or left, and the latest life counts."""
+    """Agents by name; a name stays when its agent has crashed or left, and the latest life counts.
+
+    `memberlist_share` of all lives exchange whole states only, as real memberlists do.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class World:
         invariants: Sequence[GossipInvariant] = (),
         clock_drift: float = 0.0,
         is_patient: bool = True,
+        memberlist_share: float = 0.0,
     ) -> None:
         self.rng = random.Random(seed)
         self.settings = settings
@@ -83,6 +87,7 @@ class World:
         self.watchers: list[Callable[[Agent, GossipEvent], None]] = []
         self.streams = Streams(self.timeline, self.network, self._find_running)
         self._clock_drift = clock_drift
+        self._memberlist_share = memberlist_share
         self._by_address: dict[Address, Agent] = {}
         self._commands = 0
         self._hosts = 0
@@ -103,7 +108,10 @@ class World:
 
     def create(self, name: str, address: Address) -> Agent:
         """An agent that has not started yet."""
-        swim = Swim(name, address, tags_of(name), self.settings, random.Random(self.rng.getrandbits(64)))
+        rng, settings = random.Random(self.rng.getrandbits(64)), self.settings
+        if self._memberlist_share and self.rng.random() < self._memberlist_share:
+            settings = replace(settings, digests=False)
+        swim = Swim(name, address, tags_of(name), settings, rng)
         clock = Clock()
         if self._clock_drift:
             drift = self.rng.uniform(-self._clock_drift, self._clock_drift)

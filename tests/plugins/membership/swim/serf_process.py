@@ -117,6 +117,7 @@ class OurAgent:
         tags: dict[str, str] | None = None,
         answer_query: AnswerQuery | None = None,
         address: Address | None = None,
+        push_pull_interval_ms: int = 0,
     ) -> None:
         self.name = name
         self.cipher = cipher
@@ -137,7 +138,7 @@ class OurAgent:
                 rng=random.Random(name),
                 answer_query=answer_query,
             ),
-            SwimConfig(profile="local"),
+            SwimConfig(profile="local", push_pull_interval_ms=push_pull_interval_ms),
         )
 
     def status(self, name: str) -> MemberStatus | None:

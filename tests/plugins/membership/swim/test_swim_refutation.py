@@ -10,18 +10,19 @@ from msgspec import structs
 from consul_kernel.contracts.membership import MemberStatus
 from consul_kernel_swim.core.events import Leave, StreamReceived
 from consul_kernel_swim.core.messages import Alive, Dead, Message, NodeState, RemoteNode, Suspect
-from consul_kernel_swim.core.settings import PROTOCOL_VERSIONS
+from consul_kernel_swim.core.settings import PROFILES
 from consul_kernel_swim.core.streams import PushPull
 from consul_kernel_swim.core.tags import encode_tags
 from consul_kernel_swim.core.wire import U32_MAX
 from plugins.membership.swim.core_bench import PEER, Bench
 
 OWN_HOST = bytes((10, 0, 0, 1))
+OWN_VERSIONS = PROFILES["lan"].versions
 
 
 def about_us(incarnation: int, meta: bytes | None = None) -> Alive:
     """An alive message as it would be ours."""
-    return Alive(incarnation, "own", OWN_HOST, 7946, encode_tags({}) if meta is None else meta, PROTOCOL_VERSIONS)
+    return Alive(incarnation, "own", OWN_HOST, 7946, encode_tags({}) if meta is None else meta, OWN_VERSIONS)
 
 
 def told_states(bench: Bench) -> list[Alive]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from consul_kernel.contracts.membership import MemberStatus
 from consul_kernel_swim.core.messages import NodeState
+from consul_kernel_swim.core.versions import without_exchange
 
 from .base import GossipInvariant
 
@@ -38,6 +39,8 @@ class Agreement(GossipInvariant):
                 self.require(False, f"{other.name} knows {name} as {heard}, and it is alive at {own.incarnation}")
             elif node.port != own.port or node.host != own.host:
                 self.require(False, f"{other.name} knows {name} at {node.address}, and it is at {own.address}")
+            elif node.versions not in (own.versions, without_exchange(own.versions)):
+                self.require(False, f"{other.name} takes {name} for a speaker of {node.versions.hex()}")
             elif member.tags is not tags and member.tags != tags:
                 self.require(False, f"{other.name} knows {name} with the tags {member.tags}, and they are {tags}")
 
