@@ -19,6 +19,7 @@ import time
 import timeit
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import uvloop
 
@@ -38,6 +39,10 @@ from consul_kernel_swim.core.streams import PushPull, StreamDecoder
 from consul_kernel_swim.core.swim import Swim
 from consul_kernel_swim.core.tags import encode_tags
 from consul_kernel_tcp.transport import TcpTransport
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from plugins.membership.swim.core_pair import Pair
 
 OWN = Address("127.0.0.1", 7946)
 PEER = Address("127.0.0.2", 7946)
@@ -149,6 +154,24 @@ def bench_push_pull() -> None:
     timed("LZW read", lambda: lzw.decompress(compressed, 1 << 24))
 
 
+def bench_digests() -> None:
+    """What two members take together that compare digests, and what they send, beside an exchange of whole states."""
+    for members in (100, 10_000):
+        pair = Pair()
+        pair.meet()
+        pair.tell(alive(number) for number in range(members))
+        pair.compare_by_digests()
+        for differing in (0, 1, 100):
+            pair.a.receive(*(alive(number, 2 + differing) for number in range(differing)))
+            for name, exchange in (("digests", pair.compare_by_digests), ("whole states", pair.exchange_all)):
+                pair.sent_bytes = 0
+                start = time.process_time()
+                exchange()
+                took = time.process_time() - start
+                text = f"{name} of {members} members, {differing if name == 'digests' else 0} differ"
+                say(f"{text:<48} {took * 1e3:10.2f} ms {pair.sent_bytes:>12,} bytes")
+
+
 def make_member(transport: TcpTransport, number: int, cipher: Cipher | None = None) -> SwimMembership:
     context = MembershipContext(
         node_name=f"a{number}",
@@ -236,6 +259,7 @@ def main() -> None:
         bench_core()
     if "state" in only:
         bench_push_pull()
+        bench_digests()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if "loopback" in only:
             for name in (None, *ciphers):
