@@ -26,6 +26,9 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The whole suite; arguments after -- go to pytest."""
     session.install("-e", ".[test]")
+    # Beside py-consul, whose module has the same name (tests/clients/consul_libraries.py).
+    target = f"{session.virtualenv.location}/python-consul2"
+    session.install("--no-deps", "--upgrade", "--target", target, "-r", "tests/clients/python-consul2.txt")
     session.run("pytest", "-n", "auto", *session.posargs)
 
 

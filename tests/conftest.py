@@ -34,3 +34,14 @@ def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]
     agents.close()
     if request.node.stash.get(_FAILED, False):
         print(agents.logs())  # noqa: T201 - pytest shows it with the failure
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The same for the tests of a module that can share agents; it shows their logs when one of them failed."""
+    agents = Cluster(tmp_path_factory.mktemp("cluster"))
+    failed = request.session.testsfailed
+    yield agents
+    agents.close()
+    if request.session.testsfailed > failed:
+        print(agents.logs())  # noqa: T201 - pytest shows it with the failure

@@ -1,8 +1,7 @@
-"""py-consul against three servers: locks, an election that outlives the leader, transactions."""
+"""py-consul against three servers: locks, and an election that outlives the leader."""
 
 from __future__ import annotations
 
-import base64
 import time
 from typing import Any
 
@@ -91,24 +90,6 @@ def test_who_is_not_renewed_loses_the_lock_also_after_a_failover(cluster: Cluste
     survivor = next(server for server in servers if server is not leader)
     wait_for(lambda: survivor.ask("GET", f"/v1/kv/{ELECTION}").status == 404, "the end of the lock", timeout_s=60)
     assert time.monotonic() - created_s > 20
-
-
-def test_a_transaction(cluster: Cluster) -> None:
-    agent = cluster.agent("solo", server=True, bootstrap=True).start()
-    agent.wait_leader()
-    client = client_of(agent)
-    wait_for(lambda: client.kv.put("ready", "yes"), "a first write")
-
-    def kv(verb: str, key: str, value: str | None = None, **more: Any) -> dict[str, Any]:
-        encoded = None if value is None else base64.b64encode(value.encode()).decode()
-        return {"KV": {"Verb": verb, "Key": key, "Value": encoded, **more}}
-
-    done = client.txn.put([kv("set", "app/a", "1"), kv("set", "app/b", "2"), kv("get", "app/a")])
-    assert [result["KV"]["Value"] for result in done["Results"]] == [None, None, "MQ=="]
-    with pytest.raises(consul.ConsulException, match="index is stale"):
-        client.txn.put([kv("set", "app/a", "3"), kv("cas", "app/b", "3", Index=1)])
-    assert client.kv.get("app/a")[1]["Value"] == b"1"
-    assert len(client.txn.put([kv("get-tree", "app/")])["Results"]) == 2
 
 
 def _renewed(client: Any, session: str) -> bool:
