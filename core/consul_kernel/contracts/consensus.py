@@ -26,6 +26,8 @@ class ConsensusCapability(StrEnum):
     """`RecoverableConsensus`: servers that outlived the majority can be told to go on without it."""
     SNAPSHOT_TUNING = "snapshot-tuning"
     """`TunableConsensus`: when snapshots are taken can be changed while it runs."""
+    CATCH_UP = "catch-up"
+    """`CatchingUpConsensus`: a follower can be told how far another server is, and awaited until it is as far."""
 
 
 class Suffrage(StrEnum):
@@ -244,6 +246,30 @@ class TunableConsensus(Protocol):
 
     def tune_snapshots(self, tuning: SnapshotTuning) -> None:
         """Go by these from the next look at the log on, which may be as far away as the interval so far says."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """An entry of the log."""
+
+    index: int
+    term: int
+
+
+@runtime_checkable
+class CatchingUpConsensus(Protocol):
+    """Capability `catch-up`."""
+
+    def applied(self) -> LogPosition | None:
+        """The last entry that is applied here; None where that is not known. Cheap: asked after every write."""
+        ...
+
+    async def catch_up(self, position: LogPosition, *, timeout_ms: int) -> bool:
+        """Wait until an entry that another server of this quorum has applied is applied here; whether it is.
+
+        Its word is enough for what it has to say: the entry is committed. It is not enough for what is in the log.
+        """
         ...
 
 

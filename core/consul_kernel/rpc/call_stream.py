@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
+from consul_kernel.contracts.consensus import LogPosition
 from consul_kernel.contracts.errors import RpcError, StreamClosedError, TransportError
 from consul_kernel.structs.methods import Method
 
@@ -23,18 +24,25 @@ host that has vanished sends no word of it."""
 class CallStream:
     """Calls over one yamux stream, one after the other, as net/rpc serves them."""
 
-    __slots__ = ("_latest", "_messages", "_patience", "_sequence", "stream")
+    __slots__ = ("_header", "_latest", "_messages", "_patience", "_sequence", "stream")
 
     def __init__(self, stream: YamuxStream, reply_limit: int, latest: LatestReplies) -> None:
         self.stream = stream
         self._latest = latest
         self._messages = MessageReader(reply_limit)
         self._sequence = 0
+        self._header = ResponseHeader()
 
     @property
     def is_reusable(self) -> bool:
         """Whether another call can be made on it."""
         return self.stream.is_usable and self._messages.is_empty
+
+    @property
+    def applied(self) -> LogPosition | None:
+        """How far the server had applied the log when it answered the last call, where it said so."""
+        header = self._header
+        return LogPosition(header.applied_index, header.applied_term) if header.applied_index else None
 
     async def call(self, method: Method[Any, Any], request: Any, timeout_ms: float) -> Any:
         """The reply. RpcError with the remote text, RpcTransportError when there was no answer.
@@ -51,6 +59,7 @@ class CallStream:
             await stream.drain()
             header: ResponseHeader = decode(ResponseHeader, await self._next())
             body = await self._next()
+            self._header = header
             if header.seq != self._sequence:
                 raise WireError(f"answer {header.seq} to call {self._sequence}")
             reply = None if header.error else self._latest.decoded(method.name, body, partial(decode, method.reply))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeVar
 
+from consul_kernel.contracts.consensus import LogPosition
 from consul_kernel.contracts.errors import TransportError
 from consul_kernel.contracts.transport import Address, Transport
 from consul_kernel.structs.methods import Method
@@ -88,8 +90,11 @@ class ConnectionPool:
         *,
         timeout_ms: float,
         connect_timeout_ms: float = DIAL_TIMEOUT_MS,
+        on_applied: Callable[[LogPosition], None] | None = None,
     ) -> ReplyT:
         """Make a call and wait for the reply, at most `timeout_ms`, and `connect_timeout_ms` for a connection.
+
+        `on_applied` is told how far the server had applied the log by then, where it says so.
 
         Raises RpcError with the remote endpoint's text, RpcUnreachableError when nothing was sent, RpcTransportError
         when the outcome is unknown.
@@ -104,6 +109,8 @@ class ConnectionPool:
         connection.calls += 1
         try:
             reply: ReplyT = await stream.call(method, request, timeout_ms)
+            if on_applied is not None and stream.applied is not None:
+                on_applied(stream.applied)
         finally:
             connection.calls -= 1
             connection.unused_since = asyncio.get_running_loop().time()

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from consul_kernel.contracts.consensus import Consensus
+from consul_kernel.contracts.consensus import CatchingUpConsensus, Consensus, LogPosition
 from consul_kernel.contracts.errors import NotLeaderError, RpcError
 from consul_kernel.contracts.transport import Address
 from consul_kernel.structs.methods import Method, Route
@@ -45,6 +45,8 @@ JITTER_FRACTION = 16
 """Retries wait at random up to this part of the hold time; blocking queries up to this part longer."""
 FIRST_PAUSE_MS, MANY_ATTEMPTS = 20, 10
 """The longest pause after a first attempt in vain, which doubles with each, up to that part of the hold time."""
+CATCH_UP_TIMEOUT_MS = 500
+"""How long a stale read may wait for what was written through this server; once, where its disk is slow."""
 FORMER_LEADER_CHECK_MS = 1_000
 """How long a former leader may take to give a sign of life: others have already done without one for so long."""
 
@@ -82,6 +84,11 @@ class Router:
         self._hold_ms = hold_timeout_ms
         self._call_timeout_ms = call_timeout_ms
         self._connect_timeout_ms = min(MAX_CONNECT_TIMEOUT_MS, max(MIN_CONNECT_TIMEOUT_MS, hold_timeout_ms // 2))
+        self._catching_up: CatchingUpConsensus | None = (
+            consensus if isinstance(consensus, CatchingUpConsensus) else None
+        )
+        self._owed: LogPosition | None = None
+        """The last write that was forwarded, until it is known to be applied here."""
         self._heard_from_leader = False
         self._leader_changes = 0
         self._leader_address = ""
@@ -110,6 +117,8 @@ class Router:
         # The common case comes first and costs next to nothing: this server may answer by itself.
         if method.route is Route.ANY or self._consensus.is_leader or self._may_answer_stale(method, request):
             handle = self._handler(method)
+            if self._owed is not None and method.route is Route.READ:
+                await self._settle(self._owed)
             try:
                 reply = await handle(request)
                 return reply
@@ -148,7 +157,7 @@ class Router:
                     return await self._handler(method)(request)
                 leader = consensus.status().leader
                 if leader is not None and leader.id != self._server_id:
-                    return await self._call_at(parse_address(leader.address), method, request)
+                    return await self._forward(parse_address(leader.address), method, request)
                 failure = RpcError(NO_LEADER)
             except NotLeaderError:
                 failure = RpcError(NO_LEADER)
@@ -164,6 +173,27 @@ class Router:
             # Whoever leads from now on may not be ready yet: it is asked again soon, but not by all at once.
             attempts = attempts + 1 if self._leader_changes == changes else 0
             changes = self._leader_changes
+
+    async def _forward(self, leader: Address, method: Method[Any, Any], request: Any) -> Any:
+        """Have the leader answer, and remember how far it is with what it has written."""
+        if method.route is not Route.WRITE or self._catching_up is None:
+            return await self._call_at(leader, method, request)
+        return await self._call_at(leader, method, request, self._owe)
+
+    def _owe(self, position: LogPosition) -> None:
+        if self._owed is None or position.index > self._owed.index:
+            self._owed = position
+
+    async def _settle(self, owed: LogPosition) -> None:
+        """See to it that what was written through this server can be read here.
+
+        So whoever asks one agent for one thing after the other, such as a name that it has just registered, is not told
+        of the past. Consul's followers learn of a write when the leader sends the next, or some 50 ms later.
+        """
+        if self._catching_up is not None:
+            await self._catching_up.catch_up(owed, timeout_ms=CATCH_UP_TIMEOUT_MS)
+        if self._owed is owed:
+            self._owed = None
 
     async def _call_datacenter(self, datacenter: str, method: Method[Any, Any], request: Any) -> Any:
         """Have a server of another datacenter answer; its own routing does the rest.
@@ -234,7 +264,13 @@ class Router:
 
     # --- both ---
 
-    async def _call_at(self, address: Address, method: Method[Any, Any], request: Any) -> Any:
+    async def _call_at(
+        self,
+        address: Address,
+        method: Method[Any, Any],
+        request: Any,
+        on_applied: Callable[[LogPosition], None] | None = None,
+    ) -> Any:
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("%s is forwarded to %s", method.name, address)
         return await self._pool.call(
@@ -243,6 +279,7 @@ class Router:
             request,
             timeout_ms=self._timeout_ms(request),
             connect_timeout_ms=self._connect_timeout_ms,
+            on_applied=on_applied,
         )
 
     def _timeout_ms(self, request: Any) -> int:

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from consul_kernel.contracts.consensus import LogPosition
 from consul_kernel.contracts.errors import ConsulKernelError, TransportError
 from consul_kernel.contracts.transport import Stream
+from consul_kernel.structs.methods import Route
 from consul_kernel.structs.settings import LimitSettings
 
 from .bounds import Complaints, PendingRequests, Tally, UnreadReplies
@@ -60,10 +62,13 @@ class RpcServer:
         pending: PendingRequests | None = None,
         unread: UnreadReplies | None = None,
         settings: YamuxSettings = DEFAULT_SETTINGS,
+        applied: Callable[[], LogPosition | None] | None = None,
     ) -> None:
         """`dispatch` carries a call out (`Router.call`); `consensus_serve` takes connections of the quorum,
 
         `snapshot_serve` those on which an archive is sent.
+
+        `applied` says how far this server has applied the log, which whoever forwarded a write is told.
 
         One request has at most `max_request_bytes`; `pending` and `unread` bound all of them and their replies.
         """
@@ -77,6 +82,7 @@ class RpcServer:
         self._pending = pending or PendingRequests()
         self._unread = unread or UnreadReplies()
         self._settings = settings
+        self._applied = applied
         self._complaints = Complaints(_log)
         self._latest = LatestReplies()
         self.accepted = 0
@@ -210,7 +216,8 @@ class RpcServer:
         request = decode(endpoint.method.request, body)
         try:
             reply = await self._dispatch(endpoint.method, request)
-            return partial(self._encode_reply, sequence, name, reply), True
+            applied = self._applied() if self._applied and endpoint.method.route is Route.WRITE else None
+            return partial(self._encode_reply, sequence, name, reply, applied), True
         except ConsulKernelError as error:
             self.errors += 1
             return partial(encode_error, sequence, name, str(error)), True
@@ -219,9 +226,9 @@ class RpcServer:
             _log.exception("%s failed", name)
             return partial(encode_error, sequence, name, INTERNAL_ERROR), True
 
-    def _encode_reply(self, sequence: int, name: str, reply: object) -> bytes:
+    def _encode_reply(self, sequence: int, name: str, reply: object, applied: LogPosition | None) -> bytes:
         try:
-            return encode_response(sequence, name, self._latest.encoded(name, reply, encode))
+            return encode_response(sequence, name, self._latest.encoded(name, reply, encode), applied)
         except Exception:  # noqa: BLE001 - the caller gets an answer, the log the cause
             _log.exception("the reply of %s cannot be encoded", name)
             return encode_error(sequence, name, INTERNAL_ERROR)

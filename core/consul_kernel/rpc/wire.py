@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import msgpack
 import msgspec
 
+from consul_kernel.contracts.consensus import LogPosition
+
 from .errors import WireError
 from .wire_plan import Converter, make_converter, make_restorer
 
@@ -169,6 +171,9 @@ class ResponseHeader(msgspec.Struct, frozen=True, rename="pascal"):
     error: str = ""
     seq: int = 0
     service_method: str = ""
+    applied_index: int = 0
+    """Of our own; Go's decoder passes over it. The last entry that the leader had applied when it answered a write."""
+    applied_term: int = 0
 
 
 EMPTY_BODY = b"\x80"
@@ -186,8 +191,11 @@ def encode_request(seq: int, name: str, request: Any) -> bytes:
     return b"\x82\xa3Seq" + _pack_plain(seq) + _service_method_field(name) + encode(request)  # type: ignore[no-any-return]
 
 
-def encode_response(seq: int, name: str, body: bytes) -> bytes:
+def encode_response(seq: int, name: str, body: bytes, applied: LogPosition | None = None) -> bytes:
     """Header and body of a reply."""
+    if applied is not None:
+        position = b"\xacAppliedIndex" + _pack_plain(applied.index) + b"\xabAppliedTerm" + _pack_plain(applied.term)
+        return b"\x85" + position + b"\xa5Error\xa0\xa3Seq" + _pack_plain(seq) + _service_method_field(name) + body  # type: ignore[no-any-return]
     return b"\x83\xa5Error\xa0\xa3Seq" + _pack_plain(seq) + _service_method_field(name) + body  # type: ignore[no-any-return]
 
 

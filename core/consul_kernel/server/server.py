@@ -11,6 +11,7 @@ from pathlib import Path
 
 from consul_kernel.agent.tags import ServerTags
 from consul_kernel.contracts.consensus import (
+    CatchingUpConsensus,
     Consensus,
     ConsensusCapability,
     ConsensusContext,
@@ -194,13 +195,14 @@ class RaftServer:
 
     async def start(self, dispatch: Call, snapshot_serve: Callable[[Stream], Awaitable[None]]) -> None:
         """Listen on the server port and take part in the quorum."""
-        settings = self._settings
+        settings, consensus = self._settings, self.consensus
         self._rpc = RpcServer(
             self.endpoints,
             dispatch,
             consensus_serve=self.consensus.serve,
             snapshot_serve=snapshot_serve,
             limits=settings.limits,
+            applied=consensus.applied if isinstance(consensus, CatchingUpConsensus) else None,
         )
         self._listener = await self._parts.transport.listen(settings.bind, self._rpc.serve)
         logger.info("server port on %s", self._listener.address)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from consul_kernel.contracts.consensus import ConsensusCapability, ConsensusPlugin
 
+from .consensus_catch_up_checks import CATCH_UP_CHECKS
 from .consensus_life_checks import LIFE_CHECKS, MULTI_SERVER_LIFE_CHECKS, SINGLE_SERVER_CHECKS
 from .consensus_order_checks import MULTI_SERVER_ORDER_CHECKS, ORDER_CHECKS
 from .consensus_quorum import Check, MakeConsensus
@@ -39,7 +40,11 @@ def has_several_servers(plugin: ConsensusPlugin) -> bool:
 def checks_of(plugin: ConsensusPlugin) -> tuple[Check, ...]:
     """All checks for one plugin."""
     checks = CHECKS + (MULTI_SERVER_CHECKS if has_several_servers(plugin) else SINGLE_SERVER_CHECKS)
-    optional = ((ConsensusCapability.RECOVERY, RECOVERY_CHECKS), (ConsensusCapability.SNAPSHOT_TUNING, TUNING_CHECKS))
+    optional = (
+        (ConsensusCapability.RECOVERY, RECOVERY_CHECKS),
+        (ConsensusCapability.SNAPSHOT_TUNING, TUNING_CHECKS),
+        (ConsensusCapability.CATCH_UP, CATCH_UP_CHECKS),
+    )
     return checks + tuple(check for name, more in optional if name in plugin.capabilities for check in more)
 
 
@@ -76,6 +81,7 @@ def _as_test(check: Check, servers: int) -> Callable[[ConsensusContractTests, Ma
 
 
 __all__ = [
+    "CATCH_UP_CHECKS",
     "CHECKS",
     "MULTI_SERVER_CHECKS",
     "RECOVERY_CHECKS",

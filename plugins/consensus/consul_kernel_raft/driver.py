@@ -23,18 +23,10 @@ from consul_kernel.contracts.transport import Stream
 
 from .acceptor import Acceptor
 from .applier import Applier
+from .catching_up import CatchingUp
 from .changes import QuorumChanges
 from .config import RaftConfig, resolve_timing
-from .core import (
-    Bootstrap,
-    Event,
-    Limits,
-    Raft,
-    ReadIndex,
-    Ready,
-    Timer,
-    WriteDone,
-)
+from .core import Bootstrap, Event, Limits, Raft, ReadIndex, Ready, Timer, WriteDone
 from .core.entry import EntryKind
 from .core.membership import find_invalid
 from .core.messages import InstallSnapshot, Message, Response
@@ -82,8 +74,7 @@ class RaftConsensus:
         )
         self._inbox: list[Event] = []
         self._inbox_dropped = 0
-        self._scheduled = False
-        self._in_turn = False
+        self._scheduled = self._in_turn = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
         self._view = LeadershipView()
@@ -101,6 +92,8 @@ class RaftConsensus:
             self._post,
             self._turns,
         )
+        self._catching_up = CatchingUp(self._running, self._take)
+        self.applied, self.catch_up = self._catching_up.applied, self._catching_up.catch_up
         self._failure: BaseException | None = None
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,8 +123,7 @@ class RaftConsensus:
         await self._acceptor.aclose()
         for task in list(self._tasks):
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._writer.aclose()
         await self._peers.aclose()
 
@@ -145,6 +137,7 @@ class RaftConsensus:
         self._reads.fail(LeadershipLostError("raft is already shutdown"))
         self._inbox.clear()
         self._turns.release()
+        self._catching_up.close()
         self._tell_leadership()
 
     def _fail(self, error: BaseException) -> None:
@@ -185,8 +178,7 @@ class RaftConsensus:
         raft = self._raft
         if raft is None:
             return status_before_start(is_closed=self._closed)
-        leader = self._server(self._view.leader_id)
-        return describe_status(raft, leader, self._now_ms(), is_running=self._is_running)
+        return describe_status(raft, self._server(self._view.leader_id), self._now_ms(), is_running=self._is_running)
 
     def stats(self) -> Mapping[str, str]:
         """Consul's `raft` section; empty before `start`."""
@@ -306,10 +298,13 @@ class RaftConsensus:
             self._loop.call_soon(self._turn)
 
     def _write_done(self, number: int) -> None:
-        """Called by the writer; goes on at once, since callers wait for this very moment."""
         if self._is_running:
-            self._inbox.append(WriteDone(number))
-            self._turn()
+            self._take(WriteDone(number))
+
+    def _take(self, event: Event) -> None:
+        """Goes on at once, since callers wait for this very moment; within a turn, in the next."""
+        self._inbox.append(event)
+        self._turn()
 
     def _turn(self) -> None:
         """Take everything in, then do what the algorithm asks until it asks for nothing."""
@@ -367,6 +362,7 @@ class RaftConsensus:
         self._journal.observe(raft, now_ms)
         self._tell_leadership()
         self._turns.release()
+        self._catching_up.turned(raft)
         self._arm(raft, now_ms)
         if self._inbox or self._proposals.queued or self._reads.unasked:
             self._wake()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from consul_kernel.contracts.consensus import Consensus, ConsensusStatus, Role, Server
+from consul_kernel.contracts.consensus import Consensus, ConsensusStatus, LogPosition, Role, Server
 from consul_kernel.contracts.transport import Address, Stream, Transport
 from consul_kernel.rpc.client import ConnectionPool
 from consul_kernel.rpc.directory import ServerDirectory, ServerEntry
@@ -42,6 +42,8 @@ class DecidedConsensus:
         self.leader: Server | None = None
         self.last_contact_ms: int | None = None
         self.served: list[Stream] = []
+        self.position: LogPosition | None = None
+        self.awaited: list[LogPosition] = []
 
     def status(self) -> ConsensusStatus:
         return ConsensusStatus(
@@ -54,6 +56,13 @@ class DecidedConsensus:
             applied_index=0,
             last_contact_ms=self.last_contact_ms,
         )
+
+    def applied(self) -> LogPosition | None:
+        return self.position
+
+    async def catch_up(self, position: LogPosition, *, timeout_ms: int) -> bool:
+        self.awaited.append(position)
+        return True
 
     async def serve(self, stream: Stream) -> None:
         self.served.append(stream)
@@ -139,6 +148,7 @@ class Node:
             consensus_serve=self.consensus.serve,
             limits=self.limits,
             max_request_bytes=1_000_000,
+            applied=self.consensus.applied,
         )
 
     async def start(self) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from consul_kernel.testing.consensus_kit import (
+    CATCH_UP_CHECKS,
     CHECKS,
     MULTI_SERVER_CHECKS,
     RECOVERY_CHECKS,
@@ -17,20 +18,25 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "contracts" / "consensus.md"
 
 
 def test_every_clause_has_a_check() -> None:
-    clauses = re.findall(r"^(\d+)\.(\d+) ", DOCUMENT.read_text(), re.MULTILINE)
+    clauses = _numbers(r"^(\d+)\.(\d+) ")
     optional = (
         ("multi-server", MULTI_SERVER_CHECKS),
         ("recovery", RECOVERY_CHECKS),
         ("snapshot-tuning", TUNING_CHECKS),
+        ("catch-up", CATCH_UP_CHECKS),
     )
     everything = CHECKS + SINGLE_SERVER_CHECKS + tuple(check for _, checks in optional for check in checks)
     assert sorted(_clauses(everything)) == clauses
     for capability, checks in optional:
-        marked = re.findall(rf"^(\d+)\.(\d+) \*\*\({capability}\)\*\*", DOCUMENT.read_text(), re.MULTILINE)
+        marked = _numbers(rf"^(\d+)\.(\d+) \*\*\({capability}\)\*\*")
         assert sorted(_clauses(checks)) == marked
 
 
-def _clauses(checks: tuple[object, ...]) -> list[tuple[str, ...]]:
+def _numbers(pattern: str) -> list[tuple[int, int]]:
+    return [(int(section), int(clause)) for section, clause in re.findall(pattern, DOCUMENT.read_text(), re.MULTILINE)]
+
+
+def _clauses(checks: tuple[object, ...]) -> list[tuple[int, int]]:
     names = [str(getattr(check, "__name__", "")) for check in checks]
     matches = [re.match(r"check_(\d+)_(\d+)_", name) for name in names]
-    return [match.groups() for match in matches if match]
+    return [(int(match[1]), int(match[2])) for match in matches if match]

@@ -7,6 +7,7 @@ thesis: Ongaro, "Consensus: Bridging Theory and Practice".
 from .events import (
     Bootstrap,
     ChangeConfiguration,
+    Committed,
     Event,
     OutOfRoom,
     Propose,
@@ -26,6 +27,7 @@ from .settings import Limits, Timing
 __all__ = [
     "Bootstrap",
     "ChangeConfiguration",
+    "Committed",
     "Event",
     "Limits",
     "OutOfRoom",

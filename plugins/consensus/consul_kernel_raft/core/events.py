@@ -40,6 +40,14 @@ class WriteDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """Another server has applied the entry with this index and term."""
+
+    index: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfRoom:
     """There is no room for the write under way (`part` "log"), or for what is to be applied ("state")."""
 
@@ -109,4 +117,4 @@ LocalEvent: TypeAlias = (
     | TransferLeadership
     | Bootstrap
 )
-Event: TypeAlias = LocalEvent | Message
+Event: TypeAlias = LocalEvent | Committed | Message

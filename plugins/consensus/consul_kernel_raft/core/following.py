@@ -10,6 +10,7 @@ from consul_kernel.contracts.store import LogEntry
 
 from .election import stand
 from .entry import EntryKind, decode_configuration
+from .events import Committed
 from .messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -79,6 +80,12 @@ def receive_append(state: RaftState, message: AppendEntries, now_ms: int) -> Non
             token=message.token,
         )
     )
+
+
+def learn_commitment(state: RaftState, event: Committed) -> None:
+    """Another server has applied this entry. Where it is here, so is all that came before it (log matching, §5.3)."""
+    if state.role is not Role.LEADER and state.has_uncommitted(event.index, event.term):
+        state.commit_to(event.index)
 
 
 def _append_new(state: RaftState, entries: Sequence[LogEntry], now_ms: int) -> bool:

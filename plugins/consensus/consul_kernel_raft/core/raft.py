@@ -12,6 +12,7 @@ from .entry import EntryKind, decode_configuration, encode_configuration
 from .events import (
     Bootstrap,
     ChangeConfiguration,
+    Committed,
     Event,
     LocalEvent,
     OutOfRoom,
@@ -25,7 +26,7 @@ from .events import (
     Unreachable,
     WriteDone,
 )
-from .following import receive_append, receive_heartbeat, receive_snapshot, receive_timeout_now
+from .following import learn_commitment, receive_append, receive_heartbeat, receive_snapshot, receive_timeout_now
 from .membership import refuse_change
 from .messages import (
     AppendEntries,
@@ -98,6 +99,8 @@ class Raft(RaftState):
                 receive_install_response(self, event, now_ms)
             case TimeoutNow():
                 receive_timeout_now(self, event, now_ms)
+            case Committed():
+                learn_commitment(self, event)
             case _:
                 self._step_local(event, now_ms)
 

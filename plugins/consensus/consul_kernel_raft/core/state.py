@@ -224,6 +224,10 @@ class RaftState:
         elif self.election_deadline_ms is None or self.id not in self.voters or self.voters == {self.id}:
             self.reset_election_timer(now_ms)
 
+    def has_uncommitted(self, index: int, term: int) -> bool:
+        """Whether this entry is in the log, and not known to be committed."""
+        return index > self.commit_index and self.log.term(index) == term
+
     def commit_to(self, index: int) -> bool:
         """Raise the commit index; whether it rose."""
         if index <= self.commit_index:

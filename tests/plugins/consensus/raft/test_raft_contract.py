@@ -8,6 +8,7 @@ import pytest
 
 from consul_kernel.contracts.consensus import Consensus, ConsensusContext
 from consul_kernel.testing.consensus_kit import (
+    CATCH_UP_CHECKS,
     CHECKS,
     MULTI_SERVER_CHECKS,
     RECOVERY_CHECKS,
@@ -34,7 +35,7 @@ class TestRaft(ConsensusContractTests):
 
 
 def test_the_descriptor_brings_the_checks() -> None:
-    assert checks_of(PLUGIN) == CHECKS + MULTI_SERVER_CHECKS + RECOVERY_CHECKS + TUNING_CHECKS
+    assert checks_of(PLUGIN) == CHECKS + MULTI_SERVER_CHECKS + RECOVERY_CHECKS + TUNING_CHECKS + CATCH_UP_CHECKS
     assert checks_of(dataclasses.replace(PLUGIN, capabilities=frozenset())) == CHECKS + SINGLE_SERVER_CHECKS
     with pytest.raises(ValueError, match="time-travel"):
         checks_of(dataclasses.replace(PLUGIN, capabilities=frozenset({"time-travel"})))

@@ -10,6 +10,7 @@ from consul_kernel.contracts.consensus import Configuration, Role, Server
 from consul_kernel.contracts.store import LogEntry
 from consul_kernel_raft.core import (
     ChangeConfiguration,
+    Committed,
     OutOfRoom,
     Propose,
     ReadIndex,
@@ -293,6 +294,17 @@ def test_commit_goes_no_further_than_what_matches_5_3() -> None:
     bench = Bench((1, 1, 2, 2), term=2)
     bench.step(append(3, (2, 1), commit=4))
     assert bench.raft.commit_index == 2
+
+
+def test_what_another_server_has_applied_is_committed_where_the_entry_is_the_same_5_3() -> None:
+    bench = Bench((1, 1, 2, 2), term=2)
+    for other in (Committed(4, 1), Committed(4, 3), Committed(5, 2), Committed(0, 0)):
+        bench.step(other)
+        assert bench.raft.commit_index == 0
+    bench.step(Committed(3, 2))
+    assert [entry.index for entry in bench.applied] == [1, 2, 3]
+    bench.step(Committed(2, 1))
+    assert bench.raft.commit_index == 3
 
 
 def test_a_committed_entry_is_never_replaced_5_4() -> None:
