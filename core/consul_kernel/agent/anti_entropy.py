@@ -67,7 +67,7 @@ class AntiEntropy:
         self._wake = asyncio.Event()
         self._full_sync_due_s = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._changes = 0
+        self._changes = self._released_changes = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def start(self) -> None:
@@ -89,8 +89,11 @@ class AntiEntropy:
     async def pushed(self) -> None:
         """Wait until what changed before the call was pushed or could not be, at most PUSH_WAIT_S.
 
-        Consul's HTTP API does this after each change, so that what follows on the same connection finds it.
+        Consul's HTTP API does this after each change, so that what follows on the same connection finds it. Where
+        nothing has changed since the last push, as after the removal of what was never there, nothing will come.
         """
+        if self._changes <= self._released_changes:
+            return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((self._changes, waiter))
         try:
@@ -150,6 +153,7 @@ class AntiEntropy:
 
     def _release(self, changes: int) -> None:
         """Let those go on whose changes were there when the push began."""
+        self._released_changes = changes
         for _, waiter in (waiting for waiting in self._waiting if waiting[0] <= changes):
             if not waiter.done():
                 waiter.set_result(None)

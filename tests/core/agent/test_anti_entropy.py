@@ -320,3 +320,14 @@ async def test_the_wait_ends_with_a_push_that_fails(world: World) -> None:
     async with asyncio.timeout(1):
         await world.local.synced()
     assert world.catalog.refusals
+
+
+async def test_nothing_is_waited_for_where_nothing_has_changed(world: World) -> None:
+    world.sync.start()
+    world.local.register_service(ServiceDefinition(name="web"))
+    await world.local.synced()
+    world.local.deregister_service("nobody-knows-it")
+    world.local.deregister_check("nor-this")
+    waiting = asyncio.ensure_future(world.local.synced())
+    await asyncio.sleep(0)
+    assert waiting.done()
