@@ -7,6 +7,7 @@ besides, and durations as text (`"10s"`) or as a number of nanoseconds. A field 
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -213,7 +214,7 @@ def _to_int(value: Any, place: str) -> int:
 
 
 def _to_float(value: Any, place: str) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return float(value)
     raise mismatch(value, place, "float64")
 

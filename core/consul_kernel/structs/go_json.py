@@ -8,6 +8,7 @@ half of a surrogate pair, which is no character and could be written nowhere.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -20,6 +21,8 @@ MAX_DEPTH = 10_000
 
 _SAFE_DEPTH = 200
 """Nesting beyond which Python's decoders would run out of stack; no body of Consul's API comes near."""
+
+_SHOWN_DIGITS = 100
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _NUMBER_START = frozenset(b"-0123456789")
@@ -39,10 +42,18 @@ def decode_json(data: bytes) -> Any:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         end = _Scanner(data).first_value()
     try:
-        value = json.loads(data[:end].decode("utf-8", "replace"))
+        value = json.loads(data[:end].decode("utf-8", "replace"), parse_float=_finite)
     except (ValueError, RecursionError):
         raise RequestError("json: cannot unmarshal number into Go value of type int") from None
     return _without_surrogates(value) if _SURROGATE_ESCAPE.search(data, 0, end) else value
+
+
+def _finite(text: str) -> float:
+    """A number that a float64 can hold."""
+    number = float(text)
+    if math.isinf(number):
+        raise RequestError(f"json: cannot unmarshal number {text[:_SHOWN_DIGITS]} into Go value of type float64")
+    return number
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.structs.catalog import RegisterRequest
 from consul_kernel.structs.check import CheckDefinition
+from consul_kernel.structs.coordinate import CoordinateUpdateRequest
 from consul_kernel.structs.decoding import decode_record
 from consul_kernel.structs.duration import MINUTE, SECOND
 from consul_kernel.structs.go_json import decode_json
@@ -126,6 +127,7 @@ def test_catalog_registration_takes_durations_of_its_check() -> None:
         (b"-x", "invalid character 'x' in numeric literal"),
         (b"1.x", "invalid character 'x' after decimal point in numeric literal"),
         (b"1ex", "invalid character 'x' in exponent of numeric literal"),
+        (b'{"a": -1e999}', "json: cannot unmarshal number -1e999 into Go value of type float64"),
         (b'"\\q"', "invalid character 'q' in string escape code"),
         (b'"\\u00z"', "invalid character 'z' in \\u hexadecimal character escape"),
         (b'"\n"', "invalid character '\\n' in string literal"),
@@ -140,6 +142,13 @@ def test_syntax_errors_are_gos(body: bytes, text: str) -> None:
 
 def test_what_follows_the_first_value_is_not_looked_at() -> None:
     assert decode_json(b'{"a": [1, "\xff"]} trailing') == {"a": [1, "�"]}
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400)])
+def test_a_number_that_no_float_holds_is_refused(number: int) -> None:
+    body = json.dumps({"Node": "n", "Coord": {"Error": number}}).encode()
+    with pytest.raises(RequestError, match=r"^json: cannot unmarshal number .* of type float64$"):
+        decode_record(CoordinateUpdateRequest, body)
 
 
 def test_half_a_surrogate_pair_is_replaced_as_go_does() -> None:

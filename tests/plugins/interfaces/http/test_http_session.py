@@ -109,6 +109,7 @@ async def test_the_old_and_the_new_name_of_checks(
         ('{"Name": 5}', "json: cannot unmarshal number into Go struct field Session.Name of type string"),
         ('{"TTL": 15}', "json: cannot unmarshal number into Go struct field Session.TTL of type string"),
         ('{"LockDelay": "soon"}', 'time: invalid duration "soon"'),
+        ('{"LockDelay": 1e999}', "json: cannot unmarshal number 1e999 into Go value of type float64"),
         ('{"ServiceChecks": [5]}', "json: cannot unmarshal number into Go struct field"),
     ],
 )
