@@ -5,6 +5,8 @@ from __future__ import annotations
 from consul_kernel.contracts.errors import ConsulKernelError, NotFoundError, RequestError
 
 RATE_EXCEEDED = "rate limit exceeded"
+_TOO_LONG = ("Names are too long: ", "Key is too long: ")
+"""Bounds of ours, of which Consul has none: who exceeds them is told so by every agent, whichever has found it."""
 _FORBIDDEN = ("Permission denied", "ACL not found")
 
 
@@ -58,4 +60,6 @@ def failure_of(error: ConsulKernelError) -> HttpError:
         return HttpError(403, text)
     if RATE_EXCEEDED in text:
         return HttpError(429, text)
+    if any(bound in text for bound in _TOO_LONG):
+        return HttpError(400, text)
     return HttpError(500, text)

@@ -34,6 +34,8 @@ async def set_configuration(exchange: Exchange) -> Answer:
         config = decode_record(AutopilotConfig, await exchange.json_body())
     except RequestError as error:
         raise BadRequestError(f"Bad request: Error parsing autopilot config: {error}") from None
+    if min(config.max_trailing_logs, config.min_quorum, config.last_contact_threshold) < 0:
+        raise BadRequestError("Bad request: Error parsing autopilot config: numbers and durations cannot be negative")
     is_conditional = "cas" in exchange.query
     config.create_index = config.modify_index = 0
     if is_conditional:

@@ -72,6 +72,7 @@ async def test_the_configuration_is_replaced(site: Site, query: str, index: int,
         ("?cas=x", {}, 'Error parsing cas value: strconv.ParseUint: parsing "x": invalid syntax'),
         ("", {"Bogus": 1}, 'Error parsing autopilot config: json: unknown field "Bogus"'),
         ("", {"LastContactThreshold": "soon"}, 'Error parsing autopilot config: time: invalid duration "soon"'),
+        ("", {"MaxTrailingLogs": -1}, "Error parsing autopilot config: numbers and durations cannot be negative"),
     ],
 )
 async def test_what_cannot_be_read_is_a_bad_request(site: Site, query: str, body: Any, said: str) -> None:
