@@ -115,11 +115,27 @@ def _read(record: dnslib.DNSRecord, flags: int, *, is_tcp: bool) -> Query:
 
 
 def _read_edns(record: dnslib.DNSRecord) -> tuple[int | None, bytes]:
-    """The UDP size that the asker takes, and its client subnet."""
+    """The UDP size that the asker takes, and its client subnet. Raises ValueError for a subnet that is none."""
     for additional in record.ar:
         if additional.rtype == RecordType.OPT:
             for option in additional.rdata:
                 if option.code == _CLIENT_SUBNET_OPTION:
-                    return additional.rclass, bytes(option.data)
+                    return additional.rclass, _read_subnet(bytes(option.data))
             return additional.rclass, b""
     return None, b""
+
+
+def _read_subnet(data: bytes) -> bytes:
+    """The data of an ECS option with as many octets of the address as its prefix needs, and no bits beyond it.
+
+    Raises ValueError for a family that nobody knows, or a prefix that is longer than an address.
+    """
+    if len(data) < _SUBNET_HEADER_BYTES:
+        raise ValueError("a client subnet without its header")
+    family, prefix_bits = int.from_bytes(data[:2], "big"), data[2]
+    size = _ADDRESS_BYTES.get(family, 0)
+    if max(prefix_bits, data[3]) > 8 * size or (family != 0 and not size):
+        raise ValueError(f"a client subnet of family {family} and {prefix_bits} bits")
+    address = int.from_bytes(data[_SUBNET_HEADER_BYTES:][:size].ljust(size, b"\0"), "big")
+    kept = address >> (8 * size - prefix_bits) << (8 * size - prefix_bits)
+    return data[:_SUBNET_HEADER_BYTES] + kept.to_bytes(size, "big")[: -(-prefix_bits // 8)]

@@ -155,6 +155,34 @@ async def test_the_client_subnet_is_returned_with_scope_zero(interface: DnsInter
     assert (returned.address, returned.srclen, returned.scopelen) == ("192.0.2.0", 24, 0)
 
 
+@pytest.mark.parametrize(
+    ("given", "returned"),
+    [
+        (b"\0\1\x14\x08\x0a\x0b\xff\x0d\x0e\x0f", b"\0\1\x14\0\x0a\x0b\xf0"),
+        (b"\0\1\x20\0\x0a", b"\0\1\x20\0\x0a\0\0\0"),
+        (b"\0\2\x80\x80" + b"\xfe" * 16, b"\0\2\x80\0" + b"\xfe" * 16),
+    ],
+)
+async def test_a_client_subnet_is_returned_as_its_prefix_has_it(
+    interface: DnsInterface, given: bytes, returned: bytes
+) -> None:
+    answer = await ask(
+        interface, "five.service.consul", edns=1232, options=(dns.edns.GenericOption(dns.edns.OptionType.ECS, given),)
+    )
+    [option] = answer.options
+    assert option.to_wire() == returned
+
+
+@pytest.mark.parametrize(
+    "given",
+    [b"\0\1\x18", b"\0\1\x21\0" + b"\x0a" * 5, b"\0\1\x18\x21\x0a", b"\0\2\x81\0", b"\0\3\0\0", b"\0\0\1\0"],
+)
+async def test_a_client_subnet_that_is_none_is_refused(interface: DnsInterface, given: bytes) -> None:
+    subnet = dns.edns.GenericOption(dns.edns.OptionType.ECS, given)
+    answer = await ask(interface, "five.service.consul", edns=1232, options=(subnet,))
+    assert answer.rcode() == dns.rcode.FORMERR
+
+
 @pytest.mark.parametrize(("name", "shown", "of"), [("five", 3, 5), ("dns-truncation-flag-s", 3, 40), ("crowd", 3, 70)])
 async def test_load_is_spread_evenly_over_instances(catalog: FakeCatalog, name: str, shown: int, of: int) -> None:
     catalog.serve("crowd", *(f"10.1.1.{number}" for number in range(70)))
