@@ -50,3 +50,14 @@ class Or:
 
 
 Expression = Match | Not | And | Or
+
+
+def count_matches(expression: Expression) -> int:
+    """How many questions an expression asks of a record, at most."""
+    match expression:
+        case Match():
+            return 1
+        case Not(operand):
+            return count_matches(operand)
+        case And(operands) | Or(operands):
+            return sum(map(count_matches, operands))

@@ -9,20 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from consul_kernel.contracts.errors import RequestError
+
 from .regexp_syntax import Op, compile_program, is_word
 
 CACHED_STATES = 4096
+MAX_WORK = 2_000_000
+"""Some tenths of a second: nothing else happens in an agent while it matches."""
+_NEW_STEP_WORK, _NEW_STATE_WORK = 24, 8
+"""For a step that is not remembered, and for each of its states."""
 _END = ""
 _Key = tuple[frozenset[int], str, str]
 
 
+class WorkError(RequestError):
+    """Matching has cost as much as it may."""
+
+
+class Work:
+    """What the searches of some expressions may cost together: one for each character, more where a step is new."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = MAX_WORK) -> None:
+        self.left = left
+
+    def take(self, cost: int) -> None:
+        """Note a cost. WorkError once there is nothing left to pay it from."""
+        self.left -= cost
+        if self.left < 0:
+            raise WorkError("The matching takes too long: there is too much text for such an expression")
+
+
 class Regexp:
-    """A compiled expression. RegexpError when the text is none."""
+    """A compiled expression. RegexpError when the text is none; with `work`, searches raise WorkError beyond that."""
 
-    __slots__ = ("_kept_states", "_program", "_steps")
+    __slots__ = ("_kept_states", "_program", "_steps", "_work")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, work: Work | None = None) -> None:
         self._program = compile_program(text)
+        self._work = work
         self._steps: dict[_Key, frozenset[int] | None] = {}
         self._kept_states = 0
 
@@ -33,6 +59,8 @@ class Regexp:
 
     def search(self, text: str) -> bool:
         """Whether the expression matches anywhere in the text."""
+        if self._work is not None:
+            self._work.take(len(text))
         states: frozenset[int] | None = frozenset()
         before = _END
         for character in text:
@@ -60,7 +88,10 @@ class Regexp:
     def _take_step(self, states: frozenset[int], before: str, character: str) -> frozenset[int] | None:
         program = self._program
         following: set[int] = set()
-        for at in self._reachable((0, *states), before, character):
+        reachable = self._reachable((0, *states), before, character)
+        if self._work is not None:
+            self._work.take(_NEW_STEP_WORK + _NEW_STATE_WORK * len(reachable))
+        for at in reachable:
             instruction = program[at]
             if instruction.op is Op.MATCH:
                 return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from consul_kernel.contracts.errors import ConsulKernelError, NotFoundError, RequestError
 
 RATE_EXCEEDED = "rate limit exceeded"
-_TOO_LONG = ("Names are too long: ", "Key is too long: ")
+_TOO_LONG = ("Names are too long: ", "Key is too long: ", "The matching takes too long: ")
 """Bounds of ours, of which Consul has none: who exceeds them is told so by every agent, whichever has found it."""
 _FORBIDDEN = ("Permission denied", "ACL not found")
 

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consul_kernel.filters import FilterError, compile_filter, create_filter
+from consul_kernel.filters import FilterError, WorkError, compile_filter, create_filter
 from consul_kernel.filters.parser import MAX_DEPTH, MAX_EXPRESSION_CHARACTERS, MAX_REGEXPS
+from consul_kernel.filters.regexp import MAX_WORK
 from consul_kernel.structs.check import HealthCheck
 from consul_kernel.structs.health import CheckServiceNode
 from consul_kernel.structs.node import Node
 from consul_kernel.structs.service import NodeService, Weights
 
+HUGE = "-" + "9" * 5000
 INSTANCE = CheckServiceNode(
     node=Node(node="web-1", address="10.0.0.1", meta={"rack": "r1", "os name": "linux"}),
     service=NodeService(
@@ -91,6 +93,20 @@ def test_expressions_are_true_of_what_they_say(expression: str, expected: bool) 
             'Failed to coerce value "x" for selector "Service.Port": strconv.ParseInt: parsing "x": invalid syntax',
         ),
         (
+            "Service.Port == 9223372036854775808",
+            (
+                'Failed to coerce value "9223372036854775808" for selector "Service.Port": '
+                'strconv.ParseInt: parsing "9223372036854775808": value out of range'
+            ),
+        ),
+        (
+            f"Service.Port == {HUGE}",
+            (
+                f'Failed to coerce value "{HUGE}" for selector "Service.Port": '
+                f'strconv.ParseInt: parsing "{HUGE}": value out of range'
+            ),
+        ),
+        (
             "Service.EnableTagOverride == x",
             (
                 'Failed to coerce value "x" for selector "Service.EnableTagOverride": '
@@ -153,6 +169,31 @@ def test_a_long_chain_is_no_deep_tree() -> None:
     chain = " or ".join(["Node.ID == x"] * 900)
     assert compile_filter(chain, CheckServiceNode)(INSTANCE) is False
     assert compile_filter(f"not ({chain})", CheckServiceNode)(INSTANCE) is True
+
+
+def outputs(count: int, text: str) -> list[HealthCheck]:
+    return [HealthCheck(check_id=str(number), output=text) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "records"),
+    [
+        ('Output matches "a"', outputs(2, "x" * (MAX_WORK // 2 + 1))),
+        ('Output matches ".{200}b"', outputs(40, "".join(map(chr, range(0x100, 0x500))))),
+        (" or ".join(["Name == a"] * 1_000), outputs(MAX_WORK // 1_000 + 1, "")),
+    ],
+)
+def test_what_would_keep_the_agent_busy_is_given_up(expression: str, records: list[HealthCheck]) -> None:
+    keep = create_filter(expression, HealthCheck)
+    with pytest.raises(WorkError, match=r"^The matching takes too long: "):
+        keep(records)
+    assert keep(records[:1]) == [], "each answer has work of its own"
+
+
+def test_a_pool_of_ten_thousand_is_not_too_much() -> None:
+    records = [HealthCheck(check_id=str(number), name=f"web-{number}") for number in range(10_000)]
+    found = create_filter('Name matches "^web-[0-9]*7$" and Status != critical', HealthCheck)(records)
+    assert len(found) == 1_000
 
 
 def test_an_empty_expression_keeps_all() -> None:

@@ -27,10 +27,10 @@ async def checks(exchange: Exchange) -> Answer:
     expression = exchange.query.get("filter")
     if expression:
         try:
-            matches = compile_filter(expression, HealthCheck)
+            keep = compile_filter(expression, HealthCheck).keep
         except FilterError as error:
             raise HttpError(500, str(error)) from error
-        found = {key: check for key, check in found.items() if matches(check)}
+        found = {check.check_id: check for check in keep(list(found.values()))}
     return exchange.json({key: check_view(check) for key, check in found.items()})
 
 

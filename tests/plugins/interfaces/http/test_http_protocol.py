@@ -232,6 +232,7 @@ async def test_answer_that_is_too_stale_is_asked_of_the_leader(site: Site) -> No
         (RpcError("rpc error making call: ACL not found"), 403),
         (RpcError("rpc rate limit exceeded: try again"), 429),
         (RpcError("raft apply failed: Key is too long: 9000 bytes, at most 1528 are possible"), 400),
+        (RpcError("The matching takes too long: there is too much text for such an expression"), 400),
         (RpcError("Names are too long: 9002 bytes together, at most 1520 are possible"), 400),
         (RpcError("No cluster leader"), 500),
         (RequestError("wrong"), 400),
