@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from bisect import bisect_right
 from typing import NoReturn
 
@@ -17,8 +18,13 @@ from .tree import Entry, Listing, Node, Scalar, Table
 MAX_DEPTH = 64
 """The deepest nesting that is read; Consul's own keys need six."""
 
+_MAX_DIGITS = sys.int_info.default_max_str_digits
+"""Of a whole number that Python reads."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_CONSTANT = re.compile(rf"{_STRING.pattern}|NaN|-?Infinity")
+_LONG_NUMBER = re.compile(rf"{_STRING.pattern}|-?\d{{{_MAX_DIGITS + 1},}}")
+_BRACKET = re.compile(rf"{_STRING.pattern}|[\[\]{{}}]")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 _WORDS: dict[str, bool | None] = {"t": True, "f": False, "n": None}
 _WORD_LENGTHS = {"t": 4, "f": 5, "n": 4}
@@ -33,11 +39,11 @@ def parse_json(text: str, source: str) -> Table:
     except json.JSONDecodeError as error:
         raise _syntax_error(error.msg, SourcePosition(source, error.lineno, error.colno)) from None
     except _ConstantError as error:
-        raise _syntax_error(f"{error} is not JSON", SourcePosition(source)) from None
+        raise _syntax_error(f"{error} is not JSON", _first(_CONSTANT, text, source)) from None
     except RecursionError:
-        raise _too_deep(SourcePosition(source)) from None
+        raise _too_deep(_first_too_deep(text, source)) from None
     except ValueError:
-        raise _syntax_error("a number is too long", SourcePosition(source)) from None
+        raise _syntax_error("a number is too long", _first(_LONG_NUMBER, text, source)) from None
     node = _PositionPass(text, source).read()
     if not isinstance(node, Table):
         raise _syntax_error('a configuration is an object: { "key": value, … }', node.position)
@@ -50,6 +56,25 @@ class _ConstantError(Exception):
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _ConstantError(name)
+
+
+def _first(what: re.Pattern[str], text: str, source: str) -> SourcePosition:
+    """Where it stands first outside of strings, which the pattern takes too."""
+    return next(_position(found.start(), text, source) for found in what.finditer(text) if found[0][0] != '"')
+
+
+def _first_too_deep(text: str, source: str) -> SourcePosition:
+    """Where the first value begins that lies deeper than MAX_DEPTH."""
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        depth += (found[0] in "[{") - (found[0] in "]}")
+        if depth > MAX_DEPTH:
+            return _position(found.start(), text, source)
+    return SourcePosition(source)
+
+
+def _position(offset: int, text: str, source: str) -> SourcePosition:
+    return SourcePosition(source, text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
 
 def _syntax_error(message: str, position: SourcePosition) -> SourceSyntaxError:

@@ -117,8 +117,10 @@ def test_json_values_know_their_lines() -> None:
     [
         ("[1]", "f.json:1: JSON syntax: a configuration is an object"),
         ('{\n"a" 1}', "f.json:2: JSON syntax: Expecting ':' delimiter"),
-        ('{"a": NaN}', "f.json: JSON syntax: NaN is not JSON"),
-        ('{"a": ' + "9" * 10_000 + "}", "f.json: JSON syntax: a number is too long"),
+        ('{"NaN": "Infinity",\n"a": NaN}', "f.json:2: JSON syntax: NaN is not JSON"),
+        ('{"a":\n\n-Infinity, "b": NaN}', "f.json:3: JSON syntax: -Infinity is not JSON"),
+        ('{"a": "' + "9" * 10_000 + '",\n"b": ' + "9" * 10_000 + "}", "f.json:2: JSON syntax: a number is too long"),
+        ('{"a": "[", "b":' + "\n[" * 20_000 + "]" * 20_000 + "}", "f.json:65: values are nested deeper than 64 levels"),
         ('{"a": ' + "[" * 100 + "]" * 100 + "}", "f.json:1: values are nested deeper than 64 levels"),
     ],
 )
