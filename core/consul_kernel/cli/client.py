@@ -19,6 +19,7 @@ from .flags import Arguments, Flag, FlagError, FlagType
 
 DEFAULT_ADDRESS = "127.0.0.1:8500"
 _DEFAULT_TIMEOUT_S = 60
+_LONGEST_TIMEOUT_S = 86_400
 _PIECE_BYTES = 256 * 1024
 _ADDRESS_VARIABLE = "CONSUL_HTTP_ADDR"
 _TOKEN_VARIABLE = "CONSUL_HTTP_TOKEN"
@@ -138,6 +139,8 @@ class AgentClient:
             scheme = "https" if _is_true(environment.get("CONSUL_HTTP_SSL", "")) else "http"
             self.address = f"{scheme}://{self.address}"
         self.timeout_s = arguments.number("timeout")
+        if not 0 < self.timeout_s <= _LONGEST_TIMEOUT_S:
+            raise FlagError(f"-timeout is a number of seconds from 1 to {_LONGEST_TIMEOUT_S}")
         self._headers = self._make_headers()
 
     # --- requests; `query` leaves out what is None ---
@@ -171,7 +174,7 @@ class AgentClient:
         connection = self._connect()
         try:
             with self.errors_of("GET", path):
-                connection.request("GET", quote(path) + self._query_string({}), headers=self._headers)
+                connection.request("GET", self._target(path, {}), headers=self._headers)
                 response = connection.getresponse()
                 if response.status != 200:
                     raise _unexpected(response.status, response.read())
@@ -192,7 +195,7 @@ class AgentClient:
 
     def open_stream(self, path: str, query: Mapping[str, str | None]) -> LongAnswer:
         """The same, to be ended from another thread."""
-        return LongAnswer(self, self._connect(), path, quote(path) + self._query_string(query), self._headers)
+        return LongAnswer(self, self._connect(), path, self._target(path, query), self._headers)
 
     def upload(self, path: str, source: BinaryIO, size: int) -> None:
         """PUT a file of a size. An agent that refuses it may say so before its end."""
@@ -201,7 +204,7 @@ class AgentClient:
         try:
             with self.errors_of("PUT", path):
                 try:
-                    connection.request("PUT", quote(path) + self._query_string({}), body=source, headers=headers)
+                    connection.request("PUT", self._target(path, {}), body=source, headers=headers)
                 except (BrokenPipeError, ConnectionResetError):
                     pass  # what the agent had to say about it is the better error
                 response = connection.getresponse()
@@ -224,7 +227,7 @@ class AgentClient:
         *,
         allow_missing: bool = False,
     ) -> Answer:
-        target = quote(path) + self._query_string(query or {})
+        target = self._target(path, query or {})
         connection = self._connect()
         try:
             with self.errors_of(method, path):
@@ -245,27 +248,30 @@ class AgentClient:
             yield
         except TimeoutError as error:
             raise AgentError(f"{method} {self.address}{path}: no answer within {self.timeout_s} s") from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # ValueError: an address that no resolver takes, or a token that no header can hold
             raise AgentError(f"{method} {self.address}{path}: {_reason(error)}") from error
 
-    def _query_string(self, query: Mapping[str, str | None]) -> str:
+    def _target(self, path: str, query: Mapping[str, str | None]) -> str:
+        """Path and query, escaped; what a shell gave that is no UTF-8 is sent octet by octet."""
         pairs = [(name, value) for name, value in query.items() if value is not None]
         if self._values.get("datacenter"):
             pairs.append(("dc", self._values["datacenter"]))
         if self._values.get("stale"):
             pairs.append(("stale", ""))
-        return "?" + urlencode(pairs) if pairs else ""
+        target = quote(path, errors="surrogateescape")
+        return f"{target}?{urlencode(pairs, errors='surrogateescape')}" if pairs else target
 
     def _connect(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.address)
-        if parts.scheme == "unix":
+        if self.address.startswith("unix://"):
             return _UnixConnection(self.address.removeprefix("unix://"), self.timeout_s)
-        if parts.scheme not in ("http", "https"):
-            raise AgentError(f'Unknown protocol scheme "{parts.scheme}" in the address {self.address}')
         try:
+            parts = urlsplit(self.address)
             host, port = parts.hostname or "127.0.0.1", parts.port
         except ValueError as error:
             raise AgentError(f"Invalid address {self.address}: {error}") from error
+        if parts.scheme not in ("http", "https"):
+            raise AgentError(f'Unknown protocol scheme "{parts.scheme}" in the address {self.address}')
         if parts.scheme == "http":
             return http.client.HTTPConnection(host, port or 80, timeout=self.timeout_s)
         return http.client.HTTPSConnection(host, port or 443, timeout=self.timeout_s, context=self._tls_context())
@@ -287,10 +293,14 @@ class AgentClient:
         headers = {}
         token = self._token()
         if token:
-            headers["X-Consul-Token"] = token
+            headers["X-Consul-Token"] = token.encode(errors="surrogateescape").decode(
+                "latin-1"
+            )  # as http.client has it
         credentials = self._environment.get("CONSUL_HTTP_AUTH", "")
         if credentials:
-            headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
+            headers["Authorization"] = (
+                "Basic " + base64.b64encode(credentials.encode(errors="surrogateescape")).decode()
+            )
         return headers
 
     def _token(self) -> str:

@@ -230,12 +230,32 @@ def test_a_refused_connection_says_which_address(run: Run, monkeypatch: pytest.M
     )
 
 
-@pytest.mark.parametrize("address", ["ftp://127.0.0.1", "127.0.0.1:port", "http://127.0.0.1:99999"])
+@pytest.mark.parametrize(
+    "address", ["ftp://127.0.0.1", "127.0.0.1:port", "http://127.0.0.1:99999", "http://[x]", f"{'x' * 64}.invalid"]
+)
 def test_an_address_that_is_none_is_an_error(run: Run, address: str) -> None:
     ran = run("info", f"-http-addr={address}")
     assert ran.code == 1
     assert ran.err.startswith("Error querying agent: ")
     assert address in ran.err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "86401"])
+def test_a_timeout_is_a_positive_number(run: Run, seconds: str) -> None:
+    ran = run("info", f"-timeout={seconds}")
+    assert (ran.code, ran.err.partition("\n")[0]) == (1, "-timeout is a number of seconds from 1 to 86400")
+
+
+def test_what_no_header_can_hold_is_an_error(run: Run) -> None:
+    ran = run("info", "-http-addr=127.0.0.1:1", "-token=a\nb")
+    assert ran.code == 1
+    assert "Invalid header value" in ran.err
+
+
+def test_arguments_that_are_no_text_go_out_octet_by_octet(run: Run, http_agent: FakeHttpAgent) -> None:
+    http_agent.answer("GET /v1/kv/%FF?dc=%FE", [{"Key": "x", "Value": "dg=="}])
+    assert run("kv", "get", "-datacenter=\udcfe", "-token=\udcfd", "\udcff").out == "v\n"
+    assert http_agent.asked[0].headers["X-Consul-Token"] == "\xfd"
 
 
 def test_an_answer_that_is_not_json_is_an_error(run: Run, http_agent: FakeHttpAgent) -> None:

@@ -179,3 +179,7 @@ def test_one_file_is_wanted(run: Run, command: str) -> None:
 )
 def test_sizes(size: int, text: str) -> None:
     assert format_size(size) == text
+
+
+def test_a_name_that_is_none_of_a_file_is_refused(run: Run) -> None:
+    assert run("snapshot", "save", "").err == "'.' is no name of a file\n"

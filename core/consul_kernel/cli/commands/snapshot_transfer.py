@@ -27,6 +27,8 @@ def _save(arguments: Arguments) -> int:
     if len(arguments.positional) > 1:
         return too_many_arguments(1, arguments)
     file = Path(arguments.positional[0])
+    if not file.name:
+        return fail(f"{str(file)!r} is no name of a file")
     unverified = file.with_name(f"{file.name}.unverified")
     try:
         return _save_as(arguments, unverified, file)
