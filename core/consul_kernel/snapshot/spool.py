@@ -29,12 +29,15 @@ class Spool:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._file: BinaryIO | None = None
+        self._is_over = False
         self._digest = hashlib.sha256()
         self.size = 0
 
     def open(self) -> None:
-        """Make the file. Raises OSError."""
-        self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by `aclose`
+        """Make the file. Raises OSError. Whoever waits for it may be gone: what comes too late is closed here."""
+        self._file = file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by `aclose`
+        if self._is_over:
+            file.close()
 
     def room(self) -> int:
         """How many bytes may be appended before the disk becomes tight."""
@@ -58,7 +61,8 @@ class Spool:
             yield piece
 
     async def aclose(self) -> None:
-        """Let go of the file. Idempotent."""
+        """Let go of the file, also of one that is only being made. Idempotent."""
+        self._is_over = True
         file, self._file = self._file, None
         if file is not None:
             await asyncio.to_thread(file.close)
