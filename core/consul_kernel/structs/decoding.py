@@ -192,6 +192,13 @@ def _converter(hint: Any, attribute: str, parent: type[msgspec.Struct]) -> Conve
 
 
 def _keep(value: Any, place: str) -> Any:
+    """A value of any shape. A whole number that the wire has no form for becomes a float, as all numbers are in Go."""
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return _to_float(value, place)
+    if isinstance(value, list):
+        return [_keep(item, place) for item in value]
+    if isinstance(value, dict):
+        return {key: _keep(item, place) for key, item in value.items()}
     return value
 
 

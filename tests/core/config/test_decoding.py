@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from consul_kernel.contracts.errors import RequestError
 from consul_kernel.structs.catalog import RegisterRequest
 from consul_kernel.structs.check import CheckDefinition
+from consul_kernel.structs.config_kinds import decode_entry, show_entry
 from consul_kernel.structs.coordinate import CoordinateUpdateRequest
 from consul_kernel.structs.decoding import decode_record
 from consul_kernel.structs.duration import MINUTE, SECOND
 from consul_kernel.structs.go_json import decode_json
-from consul_kernel.structs.service import ServiceDefinition
+from consul_kernel.structs.service import NodeService, ServiceDefinition
 
 
 @pytest.mark.parametrize(
@@ -188,3 +189,14 @@ def test_any_json_is_a_record_or_a_request_error(value: object) -> None:
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(RequestError):
         decode_json(b"[" * 100_000)
+
+
+def test_numbers_of_any_size_in_a_free_form_can_be_sent_on() -> None:
+    entry = decode_entry({"Kind": "proxy-defaults", "Name": "global", "Config": {"a": 2**64, "b": [1e300, 7.0, True]}})
+    shown = msgspec.to_builtins(show_entry(entry))["Config"]
+    assert shown == {"a": float(2**64), "b": [1e300, 7, True]}
+    assert [type(shown["a"]), *map(type, shown["b"])] == [float, float, int, bool]
+    with pytest.raises(RequestError):
+        decode_entry({"Kind": "proxy-defaults", "Name": "global", "Config": {"a": 10**400}})
+    service = decode_record(NodeService, b'{"Proxy": {"Config": {"a": [18446744073709551616, 18446744073709551615]}}}')
+    assert service.proxy == {"Config": {"a": [float(2**64), 2**64 - 1]}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -195,14 +196,16 @@ def _plain(value: float) -> float:
     return int(value) if isinstance(value, int) or value.is_integer() else value
 
 
-def _anything(value: Any, _: str) -> Any:
-    """A value of any shape, with whole numbers as such."""
-    if isinstance(value, float):
-        return _plain(value)
+def _anything(value: Any, place: str) -> Any:
+    """A value of any shape, with whole numbers as such as far as the wire has them (Go: all are of float64)."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if abs(value) > sys.float_info.max:
+            raise _mismatch(value, place, "float64")
+        return _plain(value) if abs(value) < _INT64_END else float(value)
     if isinstance(value, list):
-        return [_anything(item, "") for item in value]
+        return [_anything(item, place) for item in value]
     if isinstance(value, Mapping):
-        return {key: _anything(item, "") for key, item in value.items()}
+        return {key: _anything(item, place) for key, item in value.items()}
     return value
 
 
