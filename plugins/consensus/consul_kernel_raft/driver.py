@@ -17,7 +17,6 @@ from consul_kernel.contracts.errors import (
     ConsensusError,
     LeadershipLostError,
     NotLeaderError,
-    ProposalTimeoutError,
 )
 from consul_kernel.contracts.transport import Stream
 
@@ -39,7 +38,6 @@ from .proposals import (
     Proposal,
     ProposalQueue,
     append_proposals,
-    wait_result,
 )
 from .reads import ReadWaiters
 from .recovery import force_configuration, recover
@@ -220,22 +218,19 @@ class RaftConsensus:
         if raft.leadership is None:
             raise NotLeaderError(NOT_LEADER)
         self._meters.verifications.add()
-        future = self._reads.add(asyncio.get_running_loop().create_future())
         self._wake()
-        try:
-            await wait_result(future, timeout_ms)
-        except ProposalTimeoutError:
-            raise LeadershipLostError(f"no quorum confirmed the leadership within {timeout_ms} ms") from None
+        await self._reads.confirm(timeout_ms)
 
     async def _propose(self, kind: EntryKind, data: bytes, timeout_ms: int, servers: tuple[Server, ...] = ()) -> object:
         raft = self._running()
         if raft.leadership is None:
             raise NotLeaderError(NOT_LEADER)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._proposals.add(Proposal(kind, data, future, servers))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._proposals.add(Proposal(kind, data, future, loop.time() + timeout_ms / 1000, servers))
         if not self._scheduled:
             self._wake()
-        return await wait_result(future, timeout_ms)
+        return await future
 
     def _running(self) -> Raft:
         """The algorithm, while it may be asked. Raises NotLeaderError."""
@@ -321,7 +316,7 @@ class RaftConsensus:
             deadline_ms = raft.deadline_ms()
             if deadline_ms is not None and now_ms >= deadline_ms:
                 raft.step(Timer(), now_ms)
-            if self._proposals.queued:
+            if self._proposals.are_due(raft):
                 append_proposals(raft, self._proposals, now_ms)
             if self._reads.unasked:
                 raft.step(ReadIndex(self._reads.take_unasked()), now_ms)
@@ -364,7 +359,7 @@ class RaftConsensus:
         self._turns.release()
         self._catching_up.turned(raft)
         self._arm(raft, now_ms)
-        if self._inbox or self._proposals.queued or self._reads.unasked:
+        if self._inbox or self._reads.unasked or self._proposals.are_due(raft):
             self._wake()
 
     def _arm(self, raft: Raft, now_ms: int) -> None:

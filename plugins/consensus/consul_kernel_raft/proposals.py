@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from consul_kernel.contracts.errors import (
 
 from .core import ChangeConfiguration, Propose, Raft
 from .core.entry import EntryKind
+from .deadlines import Deadlines
 
 PROPOSALS_MAX = 8192
 PROPOSAL_BYTES_MAX = 64 * 1024 * 1024
@@ -31,11 +33,15 @@ class TryLaterError(Exception):
 
 @dataclass(slots=True)
 class Proposal:
-    """Something to append, and who waits for it. `servers` belongs to kind CONFIGURATION."""
+    """Something to append, and who waits for it, until a time of the event loop's clock.
+
+    `servers` belongs to kind CONFIGURATION.
+    """
 
     kind: EntryKind
     data: bytes
     future: asyncio.Future[Any]
+    deadline_s: float
     servers: tuple[Server, ...] = ()
 
 
@@ -47,17 +53,35 @@ class ProposalQueue:
         self._appended: deque[tuple[int, Proposal]] = deque()
         self._max = proposals_max
         self._bytes = 0
+        self._deadlines = Deadlines(self._all, _timed_out)
 
     def __len__(self) -> int:
         return len(self.queued) + len(self._appended)
 
+    def _all(self) -> Iterator[Proposal]:
+        yield from self.queued
+        for _, proposal in self._appended:
+            yield proposal
+
     def add(self, proposal: Proposal) -> None:
-        """Queue a proposal. Raises ProposalOverloadError when too many wait."""
+        """Queue a proposal. Raises ProposalOverloadError when too many wait.
+
+        Its future gets ProposalTimeoutError after its deadline; what becomes of the proposal is then not known.
+        """
         size = len(proposal.data)
         if len(self) >= self._max or self._bytes + size > PROPOSAL_BYTES_MAX:
             raise ProposalOverloadError(f"{len(self)} commands are waiting to be committed")
         self._bytes += size
         self.queued.append(proposal)
+        self._deadlines.note(proposal.deadline_s)
+
+    def are_due(self, raft: Raft) -> bool:
+        """Whether queued ones should be appended, or refused, now.
+
+        While the leader's disk is busy they gather, so that a flush here is one append for each follower and one flush
+        there. None could be committed sooner: what is not durable here is not applied here.
+        """
+        return bool(self.queued) and (raft.write is None or not raft.may_propose)
 
     def take_queued(self) -> list[Proposal]:
         """The queued ones whose caller still waits."""
@@ -100,6 +124,7 @@ class ProposalQueue:
         self.lose()
         queued, self.queued = self.queued, []
         self.refuse(queued, NotLeaderError("raft is already shutdown"))
+        self._deadlines.close()
 
 
 def append_proposals(raft: Raft, queue: ProposalQueue, now_ms: int) -> None:
@@ -146,18 +171,5 @@ def _append_change(raft: Raft, queue: ProposalQueue, proposal: Proposal, now_ms:
         queue.refuse([proposal], ConsensusError(reason))
 
 
-async def wait_result(future: asyncio.Future[Any], timeout_ms: int) -> Any:
-    """Wait for a proposal's result. Raises ProposalTimeoutError after `timeout_ms`.
-
-    A timer of our own: `asyncio.timeout` costs several times as much, and this is the path of every write.
-    """
-    timer = asyncio.get_running_loop().call_later(timeout_ms / 1000, _expire, future)
-    try:
-        return await future
-    finally:
-        timer.cancel()
-
-
-def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(ProposalTimeoutError("timed out enqueuing operation"))
+def _timed_out() -> ProposalTimeoutError:
+    return ProposalTimeoutError("timed out enqueuing operation")

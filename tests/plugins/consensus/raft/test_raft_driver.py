@@ -7,7 +7,13 @@ import asyncio
 import pytest
 
 from consul_kernel.contracts.consensus import Consensus, ConsensusContext
-from consul_kernel.contracts.errors import ConsensusError, LeadershipLostError, PluginStartError, ProposalOverloadError
+from consul_kernel.contracts.errors import (
+    ConsensusError,
+    LeadershipLostError,
+    PluginStartError,
+    ProposalOverloadError,
+    ProposalTimeoutError,
+)
 from consul_kernel.testing.consensus_quorum import Quorum
 from consul_kernel.testing.virtual_time import virtual_now_ms
 from consul_kernel_raft import RaftConfig, RaftConsensus, driver
@@ -326,3 +332,44 @@ def test_clients_during_rolling_crashes_lose_nothing(seed: int) -> None:
         ),
         scenario,
     )
+
+
+def test_proposals_gather_while_the_leaders_disk_is_busy() -> None:
+    """What one flush of the leader holds is one append, and one flush, for each follower."""
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        await quorum.until_equal()
+        leader.log.flush_ms = 50
+        flushes = [node.log.flushes for node in quorum.nodes]
+        pending = []
+        for number in range(10):
+            pending.append(asyncio.ensure_future(leader.running.propose(b"%d" % number, timeout_ms=5000)))
+            await asyncio.sleep(0.004)
+        await asyncio.gather(*pending)
+        assert [node.log.flushes - before for node, before in zip(quorum.nodes, flushes, strict=True)] == [2, 2, 2]
+        assert leader.commands == [b"%d" % number for number in range(10)]
+
+    run(Quorum(make), scenario)
+
+
+def test_each_proposal_is_given_up_at_its_own_time() -> None:
+    """One timer serves all: deadlines that fall, that rise, and those of proposals that were answered before."""
+
+    async def scenario(quorum: Quorum) -> None:
+        leader = await quorum.bootstrap()
+        await leader.running.propose(b"answered", timeout_ms=100)
+        for follower in quorum.followers(leader):
+            follower.log.flush_ms = 60_000  # answers heartbeats, confirms nothing
+        began_ms = virtual_now_ms()
+        ends: dict[int, int] = {}
+
+        async def give_up(timeout_ms: int) -> None:
+            with pytest.raises(ProposalTimeoutError):
+                await leader.running.propose(b"%d" % timeout_ms, timeout_ms=timeout_ms)
+            ends[timeout_ms] = virtual_now_ms() - began_ms
+
+        await asyncio.gather(*(give_up(timeout_ms) for timeout_ms in (700, 400, 405, 900)))
+        assert all(timeout_ms <= ended <= timeout_ms + 15 for timeout_ms, ended in ends.items()), ends
+
+    run(Quorum(make), scenario)
