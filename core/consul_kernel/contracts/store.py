@@ -9,7 +9,7 @@ Clauses: docs/contracts/store.md. Kits: `consul_kernel.testing.store_kit`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from .errors import StoreError
 from .plugin import Plugin
 
 MAX_KEY_BYTES = 1536
@@ -144,6 +145,23 @@ class LogStore(Protocol):
 
     async def reset(self, index: int, term: int) -> None:
         """Forget every entry; the log goes on after a snapshot that ends at `index` with `term`."""
+        ...
+
+
+@runtime_checkable
+class PromptLogStore(LogStore, Protocol):
+    """A log that also appends without a task that waits: each hand-over in the event loop costs what a write takes.
+
+    A store need not have it; whoever appends asks with `isinstance`.
+    """
+
+    def append_then(
+        self, entries: Sequence[LogEntry], hard_state: HardState | None, done: Callable[[StoreError | None], None]
+    ) -> None:
+        """As `append`, but begun before this returns, and `done` is called with what `append` would have raised.
+
+        Never from within this call. One at a time: the next follows after `done`.
+        """
         ...
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from consul_kernel.contracts.store import HardState, LogEntry, LogStore
+from consul_kernel.contracts.errors import StoreError
+from consul_kernel.contracts.store import HardState, LogEntry, LogStore, PromptLogStore
 
 from .clauses import require
 from .store_subject import Check, StoreSubject, entries, require_async_refusal, require_equal, require_refusal
@@ -175,6 +176,40 @@ async def check_l10_nothing_is_shown_too_early(subject: StoreSubject, folder: Pa
         require_equal((log.last_index, log.term(50), log.hard_state), (50, 1, HardState(4, "me")), "L10")
 
 
+async def check_l12_appends_that_call_back(subject: StoreSubject, folder: Path) -> None:
+    """L12: as `append`, one after the other, each begun when the one before is done, among tasks that append."""
+    async with subject.opened(folder) as store:
+        log = store.log
+        if not isinstance(log, PromptLogStore):
+            return
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        seen: list[tuple[int, StoreError | None]] = []
+
+        def begin() -> None:
+            first = 3 * len(seen) + 1
+            if len(seen) == 20:
+                ended.set_result(None)
+            else:
+                before = len(seen)
+                log.append_then(entries(first, first + 2, 1), HardState(len(seen) + 1, "x"), done)
+                require_equal(len(seen), before, "L12: told from within the call")
+
+        def done(error: StoreError | None) -> None:
+            require_equal(log.last_index, 3 * len(seen) + 3, "L12: told before it was there")
+            seen.append((log.last_index, error))
+            begin()
+
+        begin()
+        await ended
+        require_equal(seen, [(3 * number, None) for number in range(1, 21)], "L12: outcomes")
+        require_equal((log.last_index, log.hard_state), (60, HardState(20, "x")), "L12: bounds")
+        refused: asyncio.Future[StoreError | None] = asyncio.get_running_loop().create_future()
+        log.append_then(entries(62, 62, 2), None, refused.set_result)
+        require(isinstance(await refused, StoreError), "L12: a gap")
+        await log.append(entries(61, 61, 1))
+        require_equal((len(_all(log)), log.last_index), (61, 61), "L12: the log goes on")
+
+
 LOG_CHECKS: tuple[Check, ...] = (
     check_l1_a_new_log_is_empty,
     check_l2_append_and_replace,
@@ -185,4 +220,5 @@ LOG_CHECKS: tuple[Check, ...] = (
     check_l8_compact,
     check_l9_reset,
     check_l10_nothing_is_shown_too_early,
+    check_l12_appends_that_call_back,
 )

@@ -19,6 +19,7 @@ from consul_kernel.contracts.store import HardState, LogEntry
 
 from .files import Files
 from .index import LogIndex
+from .outcomes import Callback, Outcome
 from .records import MAX_DATA_BYTES, RECORD_BYTES
 from .recovery import Recovered, recover
 from .segment import SUFFIX
@@ -37,7 +38,7 @@ class _Append:
     entries: Sequence[LogEntry]
     hard_state: HardState | None
     size: int
-    done: asyncio.Future[None]
+    done: Outcome
 
 
 @dataclass(slots=True, eq=False)
@@ -132,7 +133,23 @@ class DiskLog:
                 return
             if entries:
                 self._queued_last = entries[-1].index
-            await self._enqueue(_Append(entries, hard_state, size, self._future()))
+            done = self._future()
+            await self._enqueue(_Append(entries, hard_state, size, done), done)
+
+    def append_then(
+        self, entries: Sequence[LogEntry], hard_state: HardState | None, done: Callable[[StoreError | None], None]
+    ) -> None:
+        try:
+            if self._refusal is not None:
+                raise StoreError(self._refusal)
+            size = self._check(entries)
+        except StoreError as error:
+            asyncio.get_running_loop().call_soon(done, error)
+            return
+        if entries:
+            self._queued_last = entries[-1].index
+        self._queue.append(_Append(entries, hard_state, size, Callback(done)))
+        self._dispatch()
 
     async def compact(self, index: int) -> None:
         def work() -> None:
@@ -145,7 +162,8 @@ class DiskLog:
         async with self._turns:
             if self._refusal is not None:
                 raise StoreError(self._refusal)
-            await self._enqueue(_Operation(work, finish, self._future()))
+            done = self._future()
+            await self._enqueue(_Operation(work, finish, done), done)
 
     async def reset(self, index: int, term: int) -> None:
         def finish(segment: Any) -> None:
@@ -156,7 +174,8 @@ class DiskLog:
             if self._refusal is not None:
                 raise StoreError(self._refusal)
             self._queued_last = index
-            await self._enqueue(_Operation(lambda: self._writer.reset(index, term), finish, self._future(), index))
+            done = self._future()
+            await self._enqueue(_Operation(lambda: self._writer.reset(index, term), finish, done, index), done)
 
     async def aclose(self) -> None:
         """Flush what is queued and close the files."""
@@ -225,10 +244,10 @@ class DiskLog:
             raise StoreError("the log is not open")
         return self._loop.create_future()
 
-    async def _enqueue(self, item: _Append | _Operation) -> None:
+    async def _enqueue(self, item: _Append | _Operation, done: asyncio.Future[None]) -> None:
         self._queue.append(item)
         self._schedule()
-        await item.done
+        await done
 
     def _schedule(self) -> None:
         """Flush at the end of this turn of the event loop, with all that queues up until then."""
@@ -250,7 +269,8 @@ class DiskLog:
         if term is None:
             self._busy = False
             self._settle()
-            _fail(item.done, StoreError(f"entry {base + 1} was compacted away: nothing can be appended there"))
+            error = StoreError(f"entry {base + 1} was compacted away: nothing can be appended there")
+            self._future().get_loop().call_soon(_fail, item.done, error)
             return
         group = self._gather(item)
         batch = _join(base, term, group)
@@ -298,10 +318,10 @@ class DiskLog:
         self._busy = False
         if error is None:
             finish(result)
+            self._settle()  # first: who is told may append again at once
             for item in group:
                 if not item.done.done():
                     item.done.set_result(None)
-            self._settle()
             return
         if isinstance(error, StoreFullError):
             self._refuse_for_room(group, error)
@@ -320,9 +340,9 @@ class DiskLog:
             item.last_index for item in self._queue if isinstance(item, _Operation) and item.last_index is not None
         ]
         self._queued_last = resets[-1] if resets else self._index.last_index
+        self._settle()
         for item in group:
             _fail(item.done, StoreFullError(str(error)), error)
-        self._settle()
 
     def _flushed(self, batch: Batch, written: Written) -> None:
         if batch.entries:
@@ -343,7 +363,7 @@ def _join(base_index: int, base_term: int, group: Sequence[Any]) -> Batch:
     return Batch(base_index, base_term, entries, hard_states[-1] if hard_states else None)
 
 
-def _fail(done: asyncio.Future[None], error: StoreError, cause: BaseException | None = None) -> None:
+def _fail(done: Outcome, error: StoreError, cause: BaseException | None = None) -> None:
     if not done.done():
         error.__cause__ = cause
         done.set_exception(error)
