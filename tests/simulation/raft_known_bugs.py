@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from consul_kernel.contracts.consensus import Role, Server
@@ -259,7 +259,7 @@ def follow_a_leader_of_the_past(patch: pytest.MonkeyPatch) -> None:
     true_receive = following.receive_append
 
     def receive_append(state: RaftState, message: AppendEntries, now_ms: int) -> None:
-        true_receive(state, replace(message, term=max(message.term, state.term)), now_ms)
+        true_receive(state, msgspec.structs.replace(message, term=max(message.term, state.term)), now_ms)
 
     patch.setattr(raft, "receive_append", receive_append)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from consul_kernel.contracts.consensus import Server
 
 from .entry import EntryKind
@@ -17,8 +19,7 @@ class Timer:
     """`deadline_ms` has come, or might have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Propose:
+class Propose(msgspec.Struct, frozen=True):
     """Append commands (or barriers); all of them, or none where this server may not."""
 
     commands: Sequence[bytes]
@@ -32,8 +33,7 @@ class ReadIndex:
     request_ids: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class WriteDone:
+class WriteDone(msgspec.Struct, frozen=True):
     """The write with this number is durable."""
 
     number: int

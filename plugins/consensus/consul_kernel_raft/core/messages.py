@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from consul_kernel.contracts.consensus import Configuration
 from consul_kernel.contracts.store import LogEntry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppendEntries:
+class AppendEntries(msgspec.Struct, frozen=True, kw_only=True):
     """Entries that follow (`prev_index`, `prev_term`), and how far the leader has committed (§5.3)."""
 
     sender: str
@@ -32,8 +33,7 @@ class AppendEntries:
     token: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppendEntriesResponse:
+class AppendEntriesResponse(msgspec.Struct, frozen=True, kw_only=True):
     """On success the log matches the leader's up to `match_index`, durably.
 
     Otherwise it can match at most up to `hint_index`, where this server has `hint_term` (0: not told).
@@ -53,8 +53,7 @@ class AppendEntriesResponse:
     token: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Says who leads and asks whether that still stands; it says nothing about the log."""
 
     sender: str
@@ -65,8 +64,7 @@ class Heartbeat:
     token: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeartbeatResponse:
+class HeartbeatResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`success` while the sender follows the leader that asked."""
 
     sender: str

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 from consul_kernel.contracts.store import HardState, LogEntry
 
 from .messages import Message, SnapshotPoint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(msgspec.Struct, frozen=True, kw_only=True):
     """What must become durable; at most one is under way, and `WriteDone(number)` answers it.
 
     First the hard state, then the snapshot (the log is reset to its end and the state machine restored from
@@ -32,8 +33,7 @@ class ReadState:
     index: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """Begin the write, send the messages, apply the committed entries and call `Raft.advance`.
 
     No message here vouches for anything that is not durable yet: those are held back until `WriteDone`.
@@ -44,4 +44,4 @@ class Ready:
     write: Write | None = None
     messages: Sequence[Message] = ()
     committed: Sequence[LogEntry] = ()
-    reads: Sequence[ReadState] = field(default=())
+    reads: Sequence[ReadState] = ()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from consul_kernel.contracts.consensus import Configuration, Role
 from consul_kernel.contracts.store import HardState, LogEntry
@@ -212,7 +214,7 @@ class RaftState:
         """Answers that wait for the disk no longer vouch for entries from here on, which will never be on it."""
         for position, message in enumerate(self.held):
             if isinstance(message, AppendEntriesResponse) and message.success and message.match_index >= index:
-                self.held[position] = replace(
+                self.held[position] = msgspec.structs.replace(
                     message, term=self.term, success=False, match_index=0, hint_index=index - 1, hint_term=0
                 )
 
