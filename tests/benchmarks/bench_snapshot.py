@@ -24,6 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from consul_kernel.agent.garbage import GarbageSearch  # noqa: E402
 from consul_kernel.contracts.consensus import Configuration  # noqa: E402
 from consul_kernel.contracts.store import SnapshotMeta, StoreContext  # noqa: E402
 from consul_kernel.snapshot.archive import ArchiveMeta, write_archive  # noqa: E402
@@ -187,7 +188,8 @@ async def in_process(folder: Path, archive: Path, state_file: Path, rounds: int)
     bare = bare_packing(state_file)
     for name in ("disk", "memory"):
         gc.collect()
-        gc.freeze()  # as an agent does when it has started
+        garbage = GarbageSearch()
+        garbage.begin()
         turns = LongestTurn()
         watching = asyncio.ensure_future(turns.watch())
         store = create(StoreContext(data_dir=folder / "data"), DiskConfig()) if name == "disk" else MemoryStore()
@@ -201,6 +203,7 @@ async def in_process(folder: Path, archive: Path, state_file: Path, rounds: int)
         say(f"  saving, beside zlib and SHA-256 alone: {saving / bare:.1f} times their {bare:.3f} s of CPU")
         watching.cancel()
         await store.aclose()
+        garbage.end()
 
 
 def ask(agent: AgentProcess, method: str, body: Path | None = None) -> tuple[float, int]:

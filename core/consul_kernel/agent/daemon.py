@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -21,6 +20,7 @@ from consul_kernel.plugins import PluginManager
 from consul_kernel.telemetry.dump import dump_lines
 
 from .agent import Agent
+from .garbage import GarbageSearch
 from .logs import set_up_logging
 from .reload import LoadConfig
 from .tags import COMPATIBLE_CONSUL_VERSION
@@ -93,30 +93,26 @@ async def _serve(config: AgentConfig, load: LoadConfig | None = None) -> int:
     starting = asyncio.create_task(agent.start(), name="start")
     signals = Signals(agent, config, starting)
     signals.install()
+    garbage = GarbageSearch()
     pid_file = Path(config.pid_file) if config.pid_file else None
     try:
         if pid_file is not None:
             pid_file.write_text(f"{os.getpid()}", encoding="utf-8")
         await asyncio.wait([starting])
-        _look_for_garbage()
+        garbage.begin()
         if not starting.cancelled():
             starting.result()
             await agent.stopped.wait()
     finally:
         starting.cancel()
         signals.remove()
+        garbage.end()
         if pid_file is not None:
             pid_file.unlink(missing_ok=True)
     if agent.failure is not None:
         print(f"==> {agent.failure}", file=sys.stderr)
         return 1
     return 0
-
-
-def _look_for_garbage() -> None:
-    """From now on, and not among what the start has made: it stays, and a search through it stops the agent."""
-    gc.freeze()
-    gc.enable()
 
 
 class Signals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import zlib
 from collections.abc import Sequence
@@ -16,10 +17,15 @@ RETAINED = 2
 """How many snapshots are kept: the newest, and the one before it while somebody may still be reading it."""
 
 
+TURN_BYTES = 4 << 20
+"""Checked in one turn of the event loop: a few milliseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
     meta: SnapshotMeta
-    data: bytes
+    chunks: Sequence[bytes]
+    """As they were written: put together, a large state would stop the event loop while it is copied."""
     checksum: int
 
 
@@ -51,15 +57,15 @@ class MemorySnapshots:
         self._check_open()
         for snapshot in self._snapshots:
             if snapshot.meta.id == snapshot_id:
-                if zlib.crc32(snapshot.data) != snapshot.checksum:
+                if await _checksum(snapshot.chunks) != snapshot.checksum:
                     raise CorruptStoreError(f"snapshot {snapshot_id} changed in memory: restart the agent")
-                return MemorySnapshotSource(snapshot.meta, snapshot.data)
+                return MemorySnapshotSource(snapshot.meta, snapshot.chunks)
         raise StoreError(f"no snapshot {snapshot_id!r}")
 
-    def add(self, meta: SnapshotMeta, data: bytes) -> None:
+    def add(self, meta: SnapshotMeta, chunks: Sequence[bytes], checksum: int) -> None:
         """Make a finished snapshot visible and drop the oldest beyond the number retained."""
         self._check_open()
-        self._snapshots.append(_Snapshot(meta, data, zlib.crc32(data)))
+        self._snapshots.append(_Snapshot(meta, chunks, checksum))
         self._snapshots.sort(key=lambda snapshot: (snapshot.meta.index, snapshot.meta.term), reverse=True)
         del self._snapshots[RETAINED:]
 
@@ -73,6 +79,17 @@ class MemorySnapshots:
             raise StoreError("the store is closed")
 
 
+async def _checksum(chunks: Sequence[bytes]) -> int:
+    checksum, size = 0, 0
+    for chunk in chunks:
+        checksum = zlib.crc32(chunk, checksum)
+        size += len(chunk)
+        if size >= TURN_BYTES:
+            size = 0
+            await asyncio.sleep(0)
+    return checksum
+
+
 class MemorySnapshotSink:
     """A snapshot being written."""
 
@@ -80,19 +97,22 @@ class MemorySnapshotSink:
         self._owner = owner
         self._meta = meta
         self._chunks: list[bytes] | None = []
+        self._checksum = 0
+        self._size = 0
 
     async def write(self, chunk: bytes) -> None:
         if self._chunks is None:
             raise StoreError(f"snapshot {self._meta.id} is finished")
+        self._checksum = zlib.crc32(chunk, self._checksum)
+        self._size += len(chunk)
         self._chunks.append(chunk)
 
     async def commit(self) -> SnapshotMeta:
         chunks, self._chunks = self._chunks, None
         if chunks is None:
             raise StoreError(f"snapshot {self._meta.id} is finished")
-        data = b"".join(chunks)
-        meta = msgspec.structs.replace(self._meta, size=len(data))
-        self._owner.add(meta, data)
+        meta = msgspec.structs.replace(self._meta, size=self._size)
+        self._owner.add(meta, chunks, self._checksum)
         return meta
 
     async def abort(self) -> None:
@@ -102,19 +122,27 @@ class MemorySnapshotSink:
 class MemorySnapshotSource:
     """A snapshot being read."""
 
-    def __init__(self, meta: SnapshotMeta, data: bytes) -> None:
+    def __init__(self, meta: SnapshotMeta, chunks: Sequence[bytes]) -> None:
         self._meta = meta
-        self._data = data
-        self._position = 0
+        self._chunks = chunks
+        self._next = 0
+        self._offset = 0
+        """In the next chunk."""
 
     @property
     def meta(self) -> SnapshotMeta:
         return self._meta
 
     async def read(self, max_bytes: int) -> bytes:
-        chunk = self._data[self._position : self._position + max_bytes]
-        self._position += len(chunk)
-        return chunk
+        while self._next < len(self._chunks):
+            chunk = self._chunks[self._next]
+            piece = chunk[self._offset : self._offset + max_bytes]
+            if piece:
+                self._offset += len(piece)
+                return piece
+            self._next += 1
+            self._offset = 0
+        return b""
 
     def close(self) -> None:
-        self._data = b""
+        self._chunks = ()
