@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,15 +202,26 @@ async def test_force_leave_is_for_both_pools(federation: Federation) -> None:
         await s1.force_leave("t1.dc2")
 
 
-async def test_a_server_leaves_the_wan_before_the_lan(federation: Federation, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+async def test_a_server_leaves_both_pools_at_once(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
     s1, t1 = await federation.start("s1"), await federation.start("t1", "dc2")
     client = await federation.start("c1", server=False)
     await t1.join([wan_of(s1)], wan=True)
     await client.join([lan_of(s1)])
     await until(lambda: "s1.dc1" in alive(t1), "s1 is known in dc2")
+    both = asyncio.Barrier(2)
+
+    def together(leave: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def wait_and_leave() -> None:
+            async with asyncio.timeout(5):
+                await both.wait()  # for ever, where one comes after the other
+            await leave()
+
+        return wait_and_leave
+
+    for pool in (s1._pools.lan, s1._pools.wan):
+        assert pool is not None
+        monkeypatch.setattr(pool, "leave", together(pool.leave))
     await s1.leave()
-    assert caplog.messages.index("left the WAN pool") < caplog.messages.index("left the pool")
     await until(lambda: statuses(t1, wan=True)["s1.dc1"] is MemberStatus.LEFT, "left, not failed")
     await until(lambda: statuses(client, wan=False)["s1"] is MemberStatus.LEFT, "left, not failed")
 
