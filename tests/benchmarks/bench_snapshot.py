@@ -2,7 +2,8 @@
 
 First in one process, on both stores: time, CPU, and the longest turn that the event loop had to wait for, as CPU of its
 thread, so that others do not count. Saving stands beside zlib and SHA-256 alone over the same bytes. Then over
-HTTP, on one server and on three. `--keys 8000 --value-bytes 131072` makes a state of a gigabyte. Run by hand.
+HTTP, on one server and on three, and how soon they serve again after all were killed.
+`--keys 8000 --value-bytes 131072` makes a state of a gigabyte. Run by hand.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from consul_kernel_disk import create  # noqa: E402
 from consul_kernel_disk.config import DiskConfig  # noqa: E402
 from consul_kernel_memory.store import MemoryStore  # noqa: E402
 from harness.agents import AgentProcess, Cluster  # noqa: E402
+from harness.waiting import wait_for  # noqa: E402
 
 PIECE = 256 * 1024
 
@@ -224,6 +226,21 @@ def ask(agent: AgentProcess, method: str, body: Path | None = None) -> tuple[flo
     return time.perf_counter() - begun, size
 
 
+def restart(servers: list[AgentProcess]) -> float:
+    """Seconds from the start of the processes, which were killed, to a consistent read of one of them."""
+    for server in servers:
+        server.kill()
+    begun = time.perf_counter()
+    for server in servers:
+        server.start()
+
+    def serves() -> bool:
+        return servers[0].ask("GET", "/v1/kv/app/config/00000042?consistent", timeout_s=60).status == 200
+
+    wait_for(serves, "a consistent read", timeout_s=60)
+    return time.perf_counter() - begun
+
+
 def over_http(folder: Path, archive: Path, rounds: int) -> None:
     for count in (1, 3):
         cluster = Cluster(folder / f"servers{count}")
@@ -237,10 +254,12 @@ def over_http(folder: Path, archive: Path, rounds: int) -> None:
                 time.sleep(1)
                 saves.append(ask(leader, "GET")[0])
             relayed = [ask(each, "GET")[0] for each in servers if each is not leader]
+            restarted = [restart(servers) for _ in range(rounds)]
         finally:
             cluster.close()
         say(f"{count} server{'s' if count > 1 else ''} over HTTP, best of {rounds}")
         say(f"  restore {min(restores):.2f} s, save {min(saves):.2f} s")
+        say(f"  kill -9 of all, from the start of the processes to a consistent read {min(restarted):.2f} s")
         if relayed:
             say(f"  save through a follower {min(relayed):.2f} s")
 
