@@ -70,11 +70,12 @@ def test_garbage_that_was_left_out_is_found_when_twice_as_much_is(
 
 def test_the_end_leaves_the_rest_to_python() -> None:
     search = GarbageSearch()
-    was_enabled, before = gc.isenabled(), list(gc.callbacks)
+    was_enabled, before = gc.isenabled(), (list(gc.callbacks), gc.get_threshold())
     search.begin()
+    assert gc.get_threshold()[0] == garbage.YOUNG_MAX
     search.end()
     search.end()
     gc.unfreeze()
-    assert gc.callbacks == before
+    assert (gc.callbacks, gc.get_threshold()) == before
     if not was_enabled:
         gc.disable()
