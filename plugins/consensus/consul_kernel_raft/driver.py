@@ -313,9 +313,10 @@ class RaftConsensus:
             inbox, self._inbox = self._inbox, []
             for event in inbox:
                 raft.step(event, now_ms)
-            deadline_ms = raft.deadline_ms()
-            if deadline_ms is not None and now_ms >= deadline_ms:
-                raft.step(Timer(), now_ms)
+            if self._timer is None or now_ms >= self._timer_at_ms:  # it is no later than the deadline
+                deadline_ms = raft.deadline_ms()
+                if deadline_ms is not None and now_ms >= deadline_ms:
+                    raft.step(Timer(), now_ms)
             if self._proposals.are_due(raft):
                 append_proposals(raft, self._proposals, now_ms)
             if self._reads.unasked:
