@@ -161,6 +161,7 @@ class Agent:
             consensus=self._server.consensus if self._server is not None else None,
         )
         self.call = self._router.call
+        self.read_at_once = self._router.read_at_once
         self._runtime = measure(self._metrics, self._pools, self._router, config.datacenter, is_server=config.server)
         transport = self._parts.transport
         snapshots = make_dispatcher(config, self.node_id, transport, self._directory, self._rng, self._server)

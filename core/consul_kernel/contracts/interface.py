@@ -149,6 +149,13 @@ class AgentApi(Protocol):
         """
         ...
 
+    def read_at_once(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT | None:
+        """The reply to a read that this agent answers from what it has, in no time; None where `call` is to be asked.
+
+        Shared as `call`'s are. Raises what `call` would.
+        """
+        ...
+
     async def save_snapshot(self, request: SnapshotRequest) -> SavedSnapshot:
         """An archive of the state, made here or wherever it belongs. RpcError with Consul's text."""
         ...

@@ -11,6 +11,8 @@ RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
 
 Handler = Callable[[RequestT], Awaitable[ReplyT]]
+AtOnce = Callable[[RequestT], ReplyT | None]
+"""Answers what needs no waiting; None where the handler must be asked."""
 Dispatch = Callable[[Method[Any, Any], Any], Awaitable[Any]]
 """Carries out a call wherever it belongs: `Router.call`."""
 
@@ -20,6 +22,7 @@ class Endpoint(NamedTuple):
 
     method: Method[Any, Any]
     handle: Callable[[Any], Awaitable[Any]]
+    at_once: Callable[[Any], Any] | None = None
 
 
 class EndpointTable:
@@ -29,11 +32,16 @@ class EndpointTable:
         self._endpoints: dict[str, Endpoint] = {}
         self._services: set[str] = set()
 
-    def attach(self, method: Method[RequestT, ReplyT], handler: Handler[RequestT, ReplyT]) -> None:
+    def attach(
+        self,
+        method: Method[RequestT, ReplyT],
+        handler: Handler[RequestT, ReplyT],
+        at_once: AtOnce[RequestT, ReplyT] | None = None,
+    ) -> None:
         """Answer a method. Attaching twice is a programming error and raises ValueError."""
         if method.name in self._endpoints:
             raise ValueError(f"{method.name} has a handler already")
-        self._endpoints[method.name] = Endpoint(method, handler)
+        self._endpoints[method.name] = Endpoint(method, handler, at_once)
         self._services.add(method.name.partition(".")[0])
 
     def wrap(self, name: str, wrapper: Callable[[Handler[Any, Any]], Handler[Any, Any]]) -> None:

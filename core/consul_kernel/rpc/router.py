@@ -129,6 +129,25 @@ class Router:
         reply = await self._call_leader(self._consensus, method, request)
         return reply
 
+    def read_at_once(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT | None:
+        """The reply to a read that this server answers by itself and without waiting; None where there is none.
+
+        Raises what `call` would.
+        """
+        consensus, endpoints = self._consensus, self._endpoints
+        if consensus is None or endpoints is None:
+            return None
+        endpoint = endpoints.get(method.name)
+        if endpoint is None or endpoint.at_once is None or self._owed is not None:
+            return None
+        datacenter = getattr(request, "datacenter", "")
+        if datacenter and datacenter != self._datacenter:
+            return None
+        if consensus.is_leader or self._may_answer_stale(method, request):
+            reply: ReplyT | None = endpoint.at_once(request)
+            return reply
+        return None
+
     # --- a server's way ---
 
     def _handler(self, method: Method[Any, Any]) -> Callable[[Any], Awaitable[Any]]:

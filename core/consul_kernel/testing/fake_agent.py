@@ -194,6 +194,8 @@ class FakeAgent:
         self._default: Any = None
         self._member = DEFAULT_MEMBER if member is None else member
         self._registry = FakeRegistry()
+        self.answers_at_once = True
+        """Whether replies that a test has written down come by `read_at_once`; without it, by `call` alone."""
         self.calls: list[tuple[str, Any]] = []
         """Name and request of every call, in order."""
         self.lan_members: list[Member] = [self._member]
@@ -262,10 +264,13 @@ class FakeAgent:
     def local(self) -> FakeRegistry:
         return self._registry
 
-    async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
+    def _note(self, method: Method[Any, Any], request: Any) -> None:
         self.calls.append((method.name, request))
         if len(self.calls) > _MAX_CALLS_KEPT:
             del self.calls[0]
+
+    async def call(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
+        self._note(method, request)
         answer = self._answers.get(method.name, self._default)
         if answer is None:
             raise RpcError(f"rpc: can't find method {method.name}")
@@ -275,6 +280,15 @@ class FakeAgent:
             answer = answer(request)
             if inspect.isawaitable(answer):
                 answer = await answer
+        reply: ReplyT = answer
+        return reply
+
+    def read_at_once(self, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT | None:
+        """A reply that a test has written down; one that is yet to be made, or a failure, comes by `call`."""
+        answer = self._answers.get(method.name, self._default)
+        if not self.answers_at_once or answer is None or isinstance(answer, Exception) or callable(answer):
+            return None
+        self._note(method, request)
         reply: ReplyT = answer
         return reply
 

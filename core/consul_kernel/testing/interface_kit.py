@@ -263,6 +263,7 @@ def hang(agent: FakeAgent, gate: asyncio.Event, *, calls: int) -> asyncio.Event:
         return await original(method, request)
 
     agent.call = call  # type: ignore[method-assign]
+    agent.answers_at_once = False
     return reached
 
 
@@ -293,6 +294,7 @@ def fail(agent: FakeAgent, error: Exception) -> None:
         raise error
 
     agent.call = call  # type: ignore[method-assign]
+    agent.answers_at_once = False
 
 
 # --- 4. the end ---

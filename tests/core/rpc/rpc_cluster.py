@@ -87,6 +87,11 @@ class Endpoints:
             return await self.on_get(request)
         return IndexedDirEntries(index=1, consistency_level=self.name)
 
+    def get_at_once(self, request: KeyRequest) -> IndexedDirEntries | None:
+        if request.require_consistent:
+            return None
+        return IndexedDirEntries(index=1, consistency_level=f"{self.name}, at once")
+
     async def apply(self, request: KVSRequest) -> bool:
         self.calls.append(request)
         return await self.on_apply(request) if self.on_apply is not None else True
@@ -108,7 +113,7 @@ class Endpoints:
 
     def table(self) -> EndpointTable:
         table = EndpointTable()
-        table.attach(KVS_GET, self.get)
+        table.attach(KVS_GET, self.get, self.get_at_once)
         table.attach(KVS_APPLY, self.apply)
         table.attach(INTERNAL_EVENT_FIRE, self.fire)
         table.attach(STATUS_LEADER, self.leader)

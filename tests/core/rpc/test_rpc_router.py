@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from consul_kernel.contracts.consensus import Server
+from consul_kernel.contracts.consensus import LogPosition, Server
 from consul_kernel.contracts.errors import NotLeaderError, RpcError
 from consul_kernel.rpc.errors import RpcTransportError, RpcUnreachableError
 from consul_kernel.structs.kv import IndexedDirEntries, KeyRequest, KVSRequest
@@ -41,6 +41,28 @@ def test_default_reads_and_writes_go_to_the_leader_from_everywhere() -> None:
         assert len(nodes[0].endpoints.calls) == 8
         assert not nodes[1].endpoints.calls
         assert not nodes[2].endpoints.calls
+
+    run_virtual(program())
+
+
+def test_only_a_server_that_may_answer_by_itself_answers_at_once() -> None:
+    async def program() -> None:
+        network, nodes = await _three()
+        client, _ = make_client(network, *nodes)
+        leader, follower = nodes[0].router, nodes[1].router
+        reply = leader.read_at_once(KVS_GET, KeyRequest(datacenter="dc1"))
+        assert reply is not None
+        assert _answered_by(reply) == "s1, at once"
+        stale = follower.read_at_once(KVS_GET, KeyRequest(allow_stale=True))
+        assert stale is not None
+        assert _answered_by(stale) == "s2, at once"
+        assert follower.read_at_once(KVS_GET, KeyRequest()) is None
+        assert client.read_at_once(KVS_GET, KeyRequest(allow_stale=True)) is None
+        assert leader.read_at_once(KVS_GET, KeyRequest(datacenter="dc2")) is None
+        assert leader.read_at_once(KVS_GET, KeyRequest(require_consistent=True)) is None
+        assert leader.read_at_once(STATUS_LEADER, DatacenterRequest()) is None
+        follower._owe(LogPosition(index=9, term=1))  # what it wrote by the leader is to be seen here first
+        assert follower.read_at_once(KVS_GET, KeyRequest(allow_stale=True)) is None
 
     run_virtual(program())
 

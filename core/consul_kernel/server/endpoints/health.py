@@ -38,7 +38,7 @@ class HealthEndpoint:
         table.attach(HEALTH_CHECKS_IN_STATE, self.checks_in_state)
         table.attach(HEALTH_NODE_CHECKS, self.node_checks)
         table.attach(HEALTH_SERVICE_CHECKS, self.service_checks)
-        table.attach(HEALTH_SERVICE_NODES, self.service_nodes)
+        table.attach(HEALTH_SERVICE_NODES, self.service_nodes, self.service_nodes_at_once)
 
     async def checks_in_state(self, request: ChecksInStateRequest) -> IndexedHealthChecks:
         """All checks in one state, or in `any`."""
@@ -83,9 +83,10 @@ class HealthEndpoint:
         """The instances of a service with nodes and checks."""
         if not request.service_name:
             raise RpcError("Must provide service name")
+        found = self.service_nodes_at_once(request)
+        if found is not None:
+            return found
         self._context.reads.asked("health.service.query", request.service_name)
-        if is_immediate(request) and not _is_filtered(request):
-            return describe(self._context, self._all_service_nodes(request.service_name))
         keep = select_matching(request.filter, CheckServiceNode)
         topic: Topic = (SERVICE_HEALTH, fold(request.service_name))
 
@@ -100,6 +101,13 @@ class HealthEndpoint:
             return IndexedCheckServiceNodes(index=index, nodes=found)
 
         return await answer(self._context, request, read, lambda: (topic,))
+
+    def service_nodes_at_once(self, request: ServiceSpecificRequest) -> IndexedCheckServiceNodes | None:
+        """All of them, where nothing is to be waited for."""
+        if not request.service_name or _is_filtered(request) or not is_immediate(request):
+            return None
+        self._context.reads.asked("health.service.query", request.service_name)
+        return describe(self._context, self._all_service_nodes(request.service_name))
 
     def _all_service_nodes(self, service: str) -> IndexedCheckServiceNodes:
         try:

@@ -38,7 +38,7 @@ class KVS:
     def attach(self, table: EndpointTable) -> None:
         """Attach every method."""
         table.attach(KVS_APPLY, self.apply)
-        table.attach(KVS_GET, self.get)
+        table.attach(KVS_GET, self.get, self.get_at_once)
         table.attach(KVS_LIST, self.list)
         table.attach(KVS_LIST_CHANGES, self.list_changes)
         table.attach(KVS_LIST_KEYS, self.list_keys)
@@ -56,15 +56,17 @@ class KVS:
 
     async def get(self, request: KeyRequest) -> IndexedDirEntries:
         """One key. An absent one answers with the index of the last change to any key."""
-        if is_immediate(request):
-            return describe(self._context, self._get(request.key))
-        return await answer(
+        return self.get_at_once(request) or await answer(
             self._context,
             request,
             lambda: self._get(request.key),
             lambda: ((KEY, request.key),),
             is_absent=lambda reply: reply.entries is None,
         )
+
+    def get_at_once(self, request: KeyRequest) -> IndexedDirEntries | None:
+        """The same where nothing is to be waited for."""
+        return describe(self._context, self._get(request.key)) if is_immediate(request) else None
 
     def _get(self, key: bytes) -> IndexedDirEntries:
         entry = self._kv.get(key)
