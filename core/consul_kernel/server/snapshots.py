@@ -17,7 +17,8 @@ from consul_kernel.state.restore import RestoreOp, RestoreRequest
 from consul_kernel.structs.snapshot import SnapshotRequest, SnapshotResponse
 
 from .endpoints import EndpointContext
-from .endpoints.blocking import describe, verify_leader
+from .endpoints.blocking import describe
+from .endpoints.verifying import verify_leader
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class ServerSnapshots:
     async def save(self, request: SnapshotRequest) -> SavedSnapshot:
         """An archive of the state of this moment. RpcError, ArchiveError or StoreError."""
         if not request.allow_stale:
-            await verify_leader(self._context)
+            await verify_leader(self._context.consensus, self._context.hold_timeout_ms)
         if self._saves >= MAX_SAVES:
             raise RpcError(f"{MAX_SAVES} snapshots are being saved already")
         # Told before the state is frozen: the answer may look older than it is, never newer.

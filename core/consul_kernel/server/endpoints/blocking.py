@@ -8,15 +8,14 @@ is. A reply's index is never 0. An answer of "absent" counts as the same however
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from consul_kernel.contracts.errors import ConsensusError, LeadershipLostError, NotLeaderError, RequestError, RpcError
+from consul_kernel.contracts.errors import RequestError, RpcError
 from consul_kernel.state.watches import Topic
 from consul_kernel.structs.query import QueryMeta, QueryOptions
 
-from .context import NO_LEADER, EndpointContext
+from .context import EndpointContext
 
 ReplyT = TypeVar("ReplyT", bound=QueryMeta)
 
@@ -53,7 +52,7 @@ async def answer(
 ) -> ReplyT:
     """Answer a read. `read` makes the reply of this moment; `topics` are the narrowest that cover what it read."""
     if request.require_consistent:
-        await verify_leader(context)
+        await context.leader_check.passed()
     try:
         if request.min_query_index <= 0:
             return describe(context, read())
@@ -95,7 +94,7 @@ async def _block(
         if not await watches.watch(topics()).wait(remaining):
             return reply
         if request.require_consistent:
-            await verify_leader(context)
+            await context.leader_check.passed()
 
 
 def wait_s(context: EndpointContext, request: QueryOptions) -> float:
@@ -105,15 +104,3 @@ def wait_s(context: EndpointContext, request: QueryOptions) -> float:
         asked = context.default_query_time_ms / 1000
     asked = min(asked, context.max_query_time_ms / 1000)
     return asked + context.rng.random() * asked / JITTER_FRACTION
-
-
-async def verify_leader(context: EndpointContext) -> None:
-    """Make sure that this server leads. RpcError with Consul's text."""
-    begun_s = time.perf_counter()
-    try:
-        await context.consensus.verify_leader(timeout_ms=context.hold_timeout_ms)
-        context.verify_time.add((time.perf_counter() - begun_s) * 1000)
-    except (NotLeaderError, LeadershipLostError) as error:
-        raise RpcError(NO_LEADER) from error
-    except ConsensusError as error:
-        raise RpcError("Not ready to serve consistent reads") from error

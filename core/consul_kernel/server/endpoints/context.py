@@ -29,9 +29,9 @@ from consul_kernel.structs.keyring import KeyringRequest, KeyringResponses
 from consul_kernel.structs.methods import Call
 from consul_kernel.structs.query import DatacenterRequest
 
+from .verifying import NO_LEADER, LeaderCheck
+
 SESSION_TTL_MIN_MS = 10_000
-NO_LEADER = "No cluster leader"
-"""The router knows this text: nothing has happened, and the call may be tried again."""
 _UNTIMED = NO_METRICS.sample("raft.commitTime")
 _UNCOUNTED = NO_METRICS.counter("raft.apply")
 
@@ -74,6 +74,10 @@ class EndpointContext:
     committed: Counter = _UNCOUNTED
     verify_time: Sample = _UNTIMED
     """How long it takes to be sure that a consistent read can be answered here, in milliseconds."""
+    leader_check: LeaderCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leader_check", LeaderCheck(self.consensus, self.hold_timeout_ms, self.verify_time))
 
     async def propose(self, kind: CommandType, request: DatacenterRequest, *, refused: str = "") -> object:
         """Order a write and wait for its result. RpcError with Consul's text when it fails, or is refused

@@ -42,7 +42,7 @@ from consul_kernel.structs.prepared_query import (
 )
 from consul_kernel.structs.query import DCSpecificRequest, QuerySource
 
-from .blocking import answer, describe, verify_leader
+from .blocking import answer, describe
 from .context import EndpointContext
 from .nearness import sort_by_distance
 
@@ -137,7 +137,7 @@ class PreparedQueryEndpoint:
     async def explain(self, request: PreparedQueryExecuteRequest) -> PreparedQueryExplainResponse:
         """The query that would be carried out."""
         if request.require_consistent:
-            await verify_leader(self._context)
+            await self._context.leader_check.passed()
         query = self._resolve(request.query_id_or_name, request.agent)
         return describe(self._context, PreparedQueryExplainResponse(query=query))
 
@@ -146,7 +146,7 @@ class PreparedQueryEndpoint:
     async def execute(self, request: PreparedQueryExecuteRequest) -> PreparedQueryExecuteResponse:
         """The instances that a query finds, here or in the datacenters that it may fail over to."""
         if request.require_consistent:
-            await verify_leader(self._context)
+            await self._context.leader_check.passed()
         query = self._resolve(request.query_id_or_name, request.agent)
         nodes = self._find(query, connect=request.connect)
         source = source_of(request, query.service.near, self._catalog)
@@ -162,7 +162,7 @@ class PreparedQueryEndpoint:
     async def execute_remote(self, request: PreparedQueryExecuteRemoteRequest) -> PreparedQueryExecuteResponse:
         """The instances that another datacenter's query finds here."""
         if request.require_consistent:
-            await verify_leader(self._context)
+            await self._context.leader_check.passed()
         nodes = self._find(request.query, connect=request.connect)
         return self._reply(request.query, _limited(nodes, request.limit))
 

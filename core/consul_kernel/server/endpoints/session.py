@@ -30,7 +30,8 @@ from consul_kernel.structs.session import (
 )
 
 from .blocking import answer
-from .context import NO_LEADER, EndpointContext
+from .context import EndpointContext
+from .verifying import NO_LEADER
 
 SESSIONS_TOPIC: Topic = (TABLE, b"sessions")
 MAX_TTL_NS = 24 * 3600 * 1_000_000_000

@@ -25,7 +25,7 @@ from consul_kernel.structs.txn import (
     TxnVerb,
 )
 
-from .blocking import describe, verify_leader
+from .blocking import describe
 from .context import EndpointContext
 from .registering import prepare_service, require_node
 
@@ -57,7 +57,7 @@ class TxnEndpoint:
     async def read(self, request: TxnReadRequest) -> TxnReadResponse:
         """Answer a transaction without writes, from the state that this server has applied."""
         if request.require_consistent:
-            await verify_leader(self._context)
+            await self._context.leader_check.passed()
         ops, errors = self._prepare(request.ops or [])
         if errors:
             return describe(self._context, TxnReadResponse(errors=errors))
