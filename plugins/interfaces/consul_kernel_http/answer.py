@@ -1,39 +1,46 @@
 """One answer, written to the connection as one block of octets.
 
-aiohttp's own Response builds a header dictionary and serialises it for every request; most of our headers
-never change, so they are kept as ready octets (`HeadTemplate`) and only the rest is formatted.
+Most of our headers never change, so they are kept as ready octets (`HeadTemplate`), and only the rest is formatted.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 import zlib
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
-from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import ACCEPT_ENCODING
+
+from .request import Request
 
 JSON = b"Content-Type: application/json\r\n"
 TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 HTML = b"Content-Type: text/html; charset=utf-8\r\n"
+DEFAULT_ACL_POLICY = b"X-Consul-Default-Acl-Policy: allow\r\n"
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _STATUS_LINES.update({413: b"HTTP/1.1 413 Request Entity Too Large\r\n"})
 _HTTP10 = b"HTTP/1.0"
-_CLOSE = b"Connection: close\r\n"
-_KEEP_ALIVE = b"Connection: keep-alive\r\n"
+_CLOSE = b"Connection: close\r\n\r\n"
+_KEEP_ALIVE = b"Connection: keep-alive\r\n\r\n"
 _END = b"\r\n"
+_WITHOUT_LENGTH = frozenset({204, 304})
+_LENGTH = b"Content-Length: %d\r\n"
+_KEPT_LENGTHS = 1024
+_LENGTHS = tuple(_LENGTH % size for size in range(_KEPT_LENGTHS))
 
 GZIP_FROM_OCTETS = 8 * 1024
 """Smaller bodies are not worth the time it takes to press them."""
-WAITS_FROM_OCTETS = 64 * 1024
-"""Up to here an answer fits into the connection's buffers, so that writing it never waits."""
+_JOINED_BELOW_OCTETS = 16 * 1024
+"""Longer bodies are not copied once more to stand behind their head."""
 WRITE_TIMEOUT_S = 60.0
 """How long a client may take to read a longer one."""
 _GZIP_LEVEL = 1
+_KEPT_PRESSED = 32
+_LARGEST_KEPT_OCTETS = 1 << 20
 _GZIP_WINDOW_BITS = 31
 
 
@@ -50,96 +57,97 @@ def header_line(name: str, value: str) -> bytes:
 class HeadTemplate:
     """The header lines that every answer carries: those configured, and the date, which changes each second."""
 
-    __slots__ = ("_dated", "_lines", "_second")
+    __slots__ = ("_dated", "_lines", "_second", "_with_policy")
 
     def __init__(self, response_headers: Mapping[str, str]) -> None:
         configured = b"".join(header_line(name, value) for name, value in response_headers.items())
         self._lines = b"Vary: Accept-Encoding\r\n" + configured
         self._second = 0
-        self._dated = b""
+        self._dated = self._with_policy = b""
 
     def lines(self) -> bytes:
         """The lines as of now."""
-        second = int(time.time())
-        if second != self._second:
-            self._second = second
-            self._dated = f"Date: {formatdate(second, usegmt=True)}\r\n".encode() + self._lines
+        if int(time.time()) != self._second:
+            self._renew()
         return self._dated
 
+    def lines_with_policy(self) -> bytes:
+        """The same with what is said of ACLs, which every endpoint's answer has."""
+        if int(time.time()) != self._second:
+            self._renew()
+        return self._with_policy
 
-async def write_in_time(request: web.BaseRequest, octets: bytes) -> None:
+    def _renew(self) -> None:
+        self._second = int(time.time())
+        self._dated = f"Date: {formatdate(self._second, usegmt=True)}\r\n".encode() + self._lines
+        self._with_policy = self._dated + DEFAULT_ACL_POLICY
+
+
+async def write_in_time(request: Request, octets: bytes) -> None:
     """Write what may have to wait for the client to read; one that does not read is cut off."""
-    try:
-        async with asyncio.timeout(WRITE_TIMEOUT_S):
-            await request.writer.write(octets)
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the client does not read its answer") from None
+    if request.connection.write(octets):
+        await request.connection.drained(WRITE_TIMEOUT_S)
 
 
-class Answer(web.StreamResponse):
-    """A whole answer. `head` are its own header lines, each ended by CR LF.
+class Answer:
+    """A whole answer. `own_head` are its own header lines, each ended by CR LF."""
 
-    The attributes and methods are those that aiohttp's protocol asks of a response; the base class's
-    constructor is left out on purpose, since it makes the dictionaries that this class does without.
-    """
+    __slots__ = ("_closes", "_template", "body_octets", "own_head", "status")
 
     def __init__(self, status: int, template: bytes, head: bytes, body: bytes = b"", *, close: bool = False) -> None:
-        self._answer_status = status
-        self._template = template
-        self._own_head = head
-        self._octets = body
-        self._stays_open = not close
-
-    @property
-    def status(self) -> int:
+        self.status = status
         """The HTTP status."""
-        return self._answer_status
-
-    @property
-    def own_head(self) -> bytes:
-        """Its own header lines."""
-        return self._own_head
-
-    @property
-    def body_octets(self) -> bytes:
+        self._template = template
+        self.own_head = head
+        self.body_octets = body
         """The body, before any content coding."""
-        return self._octets
+        self._closes = close
 
-    @property
-    def keep_alive(self) -> bool:
+    def keeps_alive(self, request: Request) -> bool:
         """Whether the connection may serve another request."""
-        return self._stays_open
+        return request.keep_alive and not self._closes
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        """Write the answer. Raises ConnectionError when the client has gone."""
-        body = self._octets
+    def send(self, request: Request) -> bool:
+        """Write the answer, as far as that takes no time; whether it has to be waited for (`sent`)."""
+        body = self.body_octets
+        size = len(body)
         coding = b""
-        if len(body) >= GZIP_FROM_OCTETS and "gzip" in request.headers.get("Accept-Encoding", ""):
-            packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW_BITS)
-            body = packer.compress(body) + packer.flush()
+        if size >= GZIP_FROM_OCTETS and "gzip" in request.headers.get(ACCEPT_ENCODING, ""):
+            body = _pressed_once(body) if size <= _LARGEST_KEPT_OCTETS else _pressed(body)
+            size = len(body)
             coding = b"Content-Encoding: gzip\r\n"
-        line, connection = self.first_lines(request)
-        length = b"" if self._answer_status in {204, 304} else b"Content-Length: %d\r\n" % len(body)
-        if request.method == "HEAD":
-            body = b""
-        # One write: head and body leave in one segment.
-        octets = b"".join((line, self._template, self._own_head, coding, length, connection, _END, body))
-        if len(octets) < WAITS_FROM_OCTETS:
-            await request.writer.write(octets)
+        line, end = self.first_lines(request)
+        if self.status in _WITHOUT_LENGTH:
+            length = b""
         else:
-            await write_in_time(request, octets)
-        return request.writer
+            length = _LENGTHS[size] if size < _KEPT_LENGTHS else _LENGTH % size
+        if size and request.method == "HEAD":
+            body = b""
+        if size < _JOINED_BELOW_OCTETS:
+            # One write: head and body leave in one segment.
+            octets = b"".join((line, self._template, self.own_head, coding, length, end, body))
+            return request.connection.write(octets)
+        head = b"".join((line, self._template, self.own_head, coding, length, end))
+        return request.connection.write(head, body)
 
-    def first_lines(self, request: web.BaseRequest) -> tuple[bytes, bytes]:
-        """The status line, and what is said of the connection, in the client's version of HTTP."""
-        if not request.keep_alive:
-            self._stays_open = False
-        line = _STATUS_LINES[self._answer_status]
-        if request.version < (1, 1):
-            return _HTTP10 + line[8:], _KEEP_ALIVE if self._stays_open else b""
-        return line, b"" if self._stays_open else _CLOSE
+    async def sent(self, request: Request) -> None:
+        """Wait until the client has as good as read it. ConnectionError when it has gone."""
+        await request.connection.drained(WRITE_TIMEOUT_S)
 
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Everything was written by `prepare`."""
+    def first_lines(self, request: Request) -> tuple[bytes, bytes]:
+        """The status line, and the end of the head, in the client's version of HTTP."""
+        line = _STATUS_LINES[self.status]
+        if self.keeps_alive(request):
+            return (_HTTP10 + line[8:], _KEEP_ALIVE) if request.is_http_1_0 else (line, _END)
+        return (_HTTP10 + line[8:], _END) if request.is_http_1_0 else (line, _CLOSE)
+
+
+@lru_cache(maxsize=_KEPT_PRESSED)
+def _pressed_once(body: bytes) -> bytes:
+    """What many ask for is the same object each time (`shared_bodies`), which is found by its remembered hash."""
+    return _pressed(body)
+
+
+def _pressed(body: bytes) -> bytes:
+    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW_BITS)
+    return packer.compress(body) + packer.flush()

@@ -1,160 +1,270 @@
-"""Connections: how many, how long they may stay silent, and what garbage on them is answered with.
+"""One client's connection: requests served one after the other, answers out, and how it ends.
 
-aiohttp's protocol parses and answers; this module bounds what it leaves open. It uses aiohttp's documented class
-`web.RequestHandler` and overrides the callbacks of asyncio's own Protocol.
+What a connection of `aiohttp.web` does for each request (two tasks, a writer, a timer) costs more than most answers,
+so ours are Protocols of their own upon aiohttp's parser. A request whose answer needs no waiting is served where its
+octets come in, without a task; a connection that rests has nothing but its parser.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, cast
+import math
+import socket
+from collections.abc import Coroutine, Generator
+from types import coroutine
+from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError
 
-from consul_kernel.structs.settings import HttpSettings, LimitSettings
+from .answer import Answer
+from .reading import RequestReader
+from .refusals import TOO_MANY_CONNECTIONS, refusal_of, refuse
+from .request_body import skip_body
 
-from .answer import TEXT, Answer
+if TYPE_CHECKING:
+    from .connections import Connections
+    from .request import Request
 
 logger = logging.getLogger(__name__)
 
-_TOO_MANY_CONNECTIONS = (
-    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
-    b"Your IP is issuing too many concurrent connections, please rate limit your calls\n"
-)
-_HEADERS_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"Connection: close\r\n\r\n431 Request Header Fields Too Large"
-)
-_REFUSED_LINGERS_S = 0.25
-"""A refused client has this long to read why, before the connection is reset."""
+Making = Coroutine[Any, Any, Answer]
 
-DEFAULT_MAX_HEADER_OCTETS = 1 << 20
-"""Go's limit on request line and headers together."""
-_HEADER_SLACK_OCTETS = 1 << 20
-"""What may have arrived behind the headers before their request is taken up."""
+_CLOSING_S = 30.0
+"""How long a client may take to read the rest before a connection that is closed is cut."""
+_PARTING_S = 0.5
+"""How long a client that was refused may go on sending, so that no reset overtakes the refusal."""
+NEVER = math.inf
 
 
-@dataclass(slots=True)
-class ConnectionLimits:
-    """What connections of one interface may do; shared by all of them."""
-
-    max_per_client: int = 0
-    """Connections at once from one IP address; 0 is no limit."""
-    max_header_octets: int = DEFAULT_MAX_HEADER_OCTETS
-    header_timeout_s: float = 10.0
-    """From the first octet of a request to the end of its headers."""
-    per_client: Counter[str] = field(default_factory=Counter)
-    open: set[Connection] = field(default_factory=set)
-
-    def settle(self, http: HttpSettings, limits: LimitSettings, *, header_timeout_s: float) -> None:
-        """Go by these from now on."""
-        self.max_per_client = limits.http_max_conns_per_client
-        self.max_header_octets = http.max_header_bytes or DEFAULT_MAX_HEADER_OCTETS
-        self.header_timeout_s = header_timeout_s
-
-    def close_overdue(self, now_s: float) -> None:
-        """Close the connections whose request headers do not come to an end."""
-        for connection in [each for each in self.open if each.is_overdue(now_s)]:
-            connection.force_close()
+@coroutine
+def _resumed(making: Making) -> Generator[Any, None, Answer]:
+    """Goes on with what has been begun without a task."""
+    answer: Answer = yield from making
+    return answer
 
 
-class Connection(web.RequestHandler):
-    """One client's connection."""
+class Connection(RequestReader):
+    """The half that serves and writes; the other is in `reading`."""
 
-    __slots__ = ("_client", "_clock", "_limits", "_pending_octets", "_pending_since_s", "is_serving")
+    __slots__ = ("_drained", "_writing_is_paused", "client")
 
-    def __init__(self, manager: web.Server, limits: ConnectionLimits, **options: Any) -> None:
-        super().__init__(manager, **options)
-        self._limits = limits
-        self._clock = options["loop"].time
-        self._client = ""
-        self._pending_since_s = 0.0
-        self._pending_octets = 0
-        self.is_serving = False
+    def __init__(self, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(connections, loop)
+        self.client = ""
+        """The client's IP address; "" on a Unix socket."""
+        self._drained: asyncio.Future[None] | None = None
+        self._writing_is_paused = False
 
     # --- asyncio's callbacks ---
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the client in, or refuse it."""
-        limits = self._limits
+    def connection_made(self, made: asyncio.BaseTransport) -> None:
+        """Take the client in, or refuse it."""
+        transport = cast("asyncio.Transport", made)  # uvloop's transports are none by inheritance
         peer = transport.get_extra_info("peername")
         client = peer[0] if isinstance(peer, tuple) else ""
-        if client and 0 < limits.max_per_client <= limits.per_client[client]:
-            _refuse(transport, _TOO_MANY_CONNECTIONS)
+        if not self._connections.admit(self, client):
+            self._is_ending = True
+            refuse(transport, TOO_MANY_CONNECTIONS)
             return
-        self._client = client
-        limits.per_client[client] += 1
-        limits.open.add(self)
-        super().connection_made(transport)
+        self.client = client
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if client and sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._rest()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count the client out."""
-        limits = self._limits
-        if self in limits.open:
-            limits.open.discard(self)
-            limits.per_client[self._client] -= 1
-            if limits.per_client[self._client] <= 0:
-                del limits.per_client[self._client]
-        super().connection_lost(exc)
+        """Forget whatever the client has asked for."""
+        self._transport = None
+        self._is_ending = True
+        self._queue.clear()
+        self._unparsed = b""
+        self._connections.leave(self)
+        lost = ConnectionResetError("the client has gone")
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(lost)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_exception(lost)
+        if self._task is not None:
+            self._task.cancel()
 
-    def data_received(self, data: bytes) -> None:
-        """Parse; note since when, and with how much, a request has been on its way."""
-        if not self.is_serving:
-            if not self._pending_octets:
-                self._pending_since_s = self._clock()
-            self._pending_octets += len(data)
-            if self._pending_octets > self._limits.max_header_octets + _HEADER_SLACK_OCTETS:
-                if self.transport is not None:
-                    self.transport.write(_HEADERS_TOO_LARGE)
-                self.force_close()
+    def eof_received(self) -> None:
+        """A client that has closed its side waits for nothing: so blocking queries end at once. Closes the rest."""
+        self._is_ending = True
+        self.deadline_s = self._loop.time() + _CLOSING_S
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than answers are made."""
+        self._writing_is_paused = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._writing_is_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self._task is None and not self._is_ending:
+            self._take_up()
+            self._read_on()
+
+    # --- serving ---
+
+    def _take_up(self) -> None:
+        """Serve what waits, one after the other: without a task where nothing is to be waited for."""
+        queue = self._queue
+        while queue:
+            if self._writing_is_paused:
+                self.deadline_s = self._loop.time() + _CLOSING_S
                 return
-        super().data_received(data)
+            request = queue.pop(0)
+            if isinstance(request, HttpProcessingError):
+                self._refuse(request)
+                return
+            if not self._serve_at_once(request):
+                return
+        self._rest()
 
-    # --- for the interface ---
-
-    def begin(self) -> None:
-        """A request has arrived in full, headers at least."""
-        self.is_serving = True
-        self._pending_octets = 0
-
-    def end(self) -> None:
-        """Its answer is ready."""
-        self.is_serving = False
-
-    def is_overdue(self, now_s: float) -> bool:
-        """Whether a request has been on its way for too long."""
-        return self._pending_octets > 0 and now_s - self._pending_since_s > self._limits.header_timeout_s
-
-    # --- aiohttp's ---
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What is not HTTP is answered as Go's server answers it, and is no reason for more than a debug line."""
-        if isinstance(exc, LineTooLong):
-            status, text = 431, b"431 Request Header Fields Too Large"
+    def _serve_at_once(self, request: Request) -> bool:
+        """Whether that was possible, and the next request may be served."""
+        making = self._connections.handle(request)
+        try:
+            making.send(None)  # as a task would, up to where it has to wait (`Request.in_task`)
+        except StopIteration as made:
+            answer: Answer = made.value
         else:
-            status, text = 400, b"400 Bad Request"
-        logger.debug("malformed request from %s: %s", self._client, exc)
-        return Answer(status, b"", TEXT, text, close=True)
+            self.deadline_s = NEVER
+            self._task = self._loop.create_task(self._serve(request, making))
+            return False
+        if answer.send(request) or not request.content.is_eof():
+            self.deadline_s = NEVER
+            self._task = self._loop.create_task(self._serve(request, answer))
+            return False
+        if self._connections.is_closing or not answer.keeps_alive(request):
+            self.close()
+            return False
+        return True
 
+    async def _serve(self, request: Request, making: Making | Answer) -> None:
+        """Make and send an answer, or what is left of one."""
+        try:
+            if isinstance(making, Answer):
+                answer = making
+            else:
+                answer = await _resumed(making)
+                answer.send(request)
+            await answer.sent(request)
+            goes_on = answer.keeps_alive(request) and (request.content.is_eof() or await skip_body(request))
+        except ConnectionError:
+            goes_on = False
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        except Exception:  # a fault of ours must not end the server
+            logger.exception("an answer to %s could not be sent", self.client or "a local client")
+            goes_on = False
+        finally:
+            self._task = None
+        self._served(goes_on=goes_on)
 
-class _Refused(asyncio.Protocol):
-    """Ignores whatever a refused client still sends."""
+    def _served(self, *, goes_on: bool) -> None:
+        if self._is_ending:
+            return
+        if not goes_on or self._connections.is_closing:
+            if self._body_arrives:
+                self._part()
+            else:
+                self.close()
+            return
+        self._take_up()
+        self._read_on()
 
+    def _rest(self) -> None:
+        """Nothing to do: until the next request, or the end of one that has begun to arrive."""
+        connections = self._connections
+        wait_s = connections.header_timeout_s if self._header_octets else connections.keepalive_timeout_s
+        self.deadline_s = self._loop.time() + wait_s
 
-def _refuse(made: asyncio.BaseTransport, answer: bytes) -> None:
-    transport = cast("asyncio.Transport", made)  # uvloop's transports are none by inheritance
-    transport.set_protocol(_Refused())
-    transport.write(answer)
-    if transport.can_write_eof():
-        transport.write_eof()
-    asyncio.get_running_loop().call_later(_REFUSED_LINGERS_S, transport.abort)
+    def _refuse(self, error: HttpProcessingError) -> None:
+        """Answer what is not HTTP as Go's server does, and part: it is no reason for more than a debug line."""
+        logger.debug("malformed request from %s: %s", self.client, error)
+        if self._transport is not None:
+            self._transport.write(refusal_of(error))
+        self._part()
+
+    def _part(self) -> None:
+        """Send nothing more, and take no notice of what the client still sends: it may yet read why."""
+        self._is_ending = True
+        self.deadline_s = self._loop.time() + _PARTING_S
+        transport = self._transport
+        if transport is not None:
+            transport.resume_reading()
+            if transport.can_write_eof():
+                transport.write_eof()
+
+    # --- writing ---
+
+    def write(self, octets: bytes, more: bytes = b"") -> bool:
+        """Send these; whether the client should be waited for (`drained`). A client that has gone is sent nothing."""
+        transport = self._transport
+        if transport is None or self._is_ending:
+            return True
+        if more:
+            transport.writelines((octets, more))
+        else:
+            transport.write(octets)
+        return self._writing_is_paused
+
+    async def drained(self, timeout_s: float) -> None:
+        """Wait until the client has read most of what was sent. ConnectionError when it has gone.
+
+        One that does not read is cut off.
+        """
+        if self._transport is None or self._is_ending:
+            raise ConnectionResetError("the client has gone")
+        if not self._writing_is_paused:
+            return
+        self._drained = self._loop.create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._drained
+        except TimeoutError:
+            self.abort()
+            raise ConnectionResetError("the client does not read its answer") from None
+        finally:
+            self._drained = None
+
+    # --- the end ---
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being served."""
+        return self._task is not None
+
+    def close(self) -> None:
+        """Take in nothing more, send what was written, and end."""
+        self._is_ending = True
+        self.deadline_s = self._loop.time() + _CLOSING_S
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._is_ending = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def cancel(self) -> None:
+        """Give up the request that is being served, and end."""
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self.close()
+
+    def end_overdue(self) -> None:
+        """The deadline is over."""
+        if self._is_ending:
+            self.abort()
+        else:
+            self.close()

@@ -6,17 +6,16 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections.abc import Sequence
-
-from aiohttp import web
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from consul_kernel.contracts.errors import ConsulKernelError, PluginStartError
 from consul_kernel.contracts.metrics import NO_METRICS, Metrics, Sample
 
 from .answer import HTML, TEXT, Answer
-from .connection import Connection
-from .exchange import DEFAULT_ACL_POLICY, Exchange, Site
+from .exchange import Exchange, Site
 from .failures import HttpError, MethodNotAllowedError, failure_of
+from .request import Request
 from .resolving import Resolver
 from .routing import Route, Router
 from .target import TargetError, octets_of
@@ -45,19 +44,11 @@ class Dispatcher:
         self._writers = _networks(self._site.http.allow_write_http_from)
         self._is_guarded = bool(self._blocked_prefixes or self._writers)
 
-    async def __call__(self, request: web.BaseRequest) -> Answer:
+    def __call__(self, request: Request) -> Coroutine[Any, Any, Answer]:
         """Answer one request. Only cancellation comes out of here."""
-        answer = self._answer_and_log if logger.isEnabledFor(logging.DEBUG) else self._answer
-        connection = request.protocol
-        if isinstance(connection, Connection):
-            connection.begin()
-            try:
-                return await answer(request)
-            finally:
-                connection.end()
-        return await answer(request)
+        return self._answer_and_log(request) if logger.isEnabledFor(logging.DEBUG) else self._answer(request)
 
-    async def _answer_and_log(self, request: web.BaseRequest) -> Answer:
+    async def _answer_and_log(self, request: Request) -> Answer:
         """As Consul's `Request finished`; without the query, which may hold a token."""
         started_s, outcome = time.perf_counter(), "cancelled"
         try:
@@ -74,7 +65,7 @@ class Dispatcher:
                 (time.perf_counter() - started_s) * 1000,
             )
 
-    async def _answer(self, request: web.BaseRequest) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         try:
             target = self._resolver.resolve(request.raw_path)
         except TargetError:
@@ -93,6 +84,8 @@ class Dispatcher:
                 self._guard(request, target.path)
                 if endpoint is None:
                     return self._other_method(method, route)
+            if not (route.reads_at_once and method == "GET"):
+                await request.in_task()
             begun_s = time.perf_counter()
             try:
                 return await endpoint(Exchange(self._site, request, target.path, target.suffix, target.query))
@@ -110,7 +103,7 @@ class Dispatcher:
             logger.exception("request %s %s failed", request.method, target.path)
             return self._failed(request, HttpError(500, "Internal server error"))
 
-    def _guard(self, request: web.BaseRequest, path: str) -> None:
+    def _guard(self, request: Request, path: str) -> None:
         """Refuse what the agent file forbids: endpoints, and writes from some networks."""
         if self._blocked_prefixes and path.startswith(self._blocked_prefixes):
             raise HttpError(403, "Endpoint is blocked by agent configuration")
@@ -134,9 +127,9 @@ class Dispatcher:
         return times[route.pattern]
 
     def _head(self) -> bytes:
-        return self._site.template.lines() + DEFAULT_ACL_POLICY
+        return self._site.template.lines_with_policy()
 
-    def _failed(self, request: web.BaseRequest, failure: HttpError) -> Answer:
+    def _failed(self, request: Request, failure: HttpError) -> Answer:
         text = failure.text.encode("utf-8", "replace")
         head = (TEXT if text else b"") + failure.headers
         if failure.status >= 500:
@@ -149,7 +142,7 @@ class Dispatcher:
             return Answer(200, self._site.template.lines(), TEXT, b"Consul Agent")
         return Answer(404, self._site.template.lines(), b"")
 
-    def _moved(self, request: web.BaseRequest, location: str) -> Answer:
+    def _moved(self, request: Request, location: str) -> Answer:
         head = b"Location: " + octets_of(location) + b"\r\n"
         if request.method not in {"GET", "HEAD"}:
             return Answer(301, self._site.template.lines(), head)
@@ -163,10 +156,10 @@ class Dispatcher:
         body = f'<a href="{escaped}">Moved Permanently</a>.\n\n'
         return Answer(301, self._site.template.lines(), HTML + head, octets_of(body))
 
-    def _check_writer(self, request: web.BaseRequest) -> None:
+    def _check_writer(self, request: Request) -> None:
         """Writes come only from the networks of `allow_write_http_from`, where there are any."""
         try:
-            address = ipaddress.ip_address(request.remote or "")
+            address = ipaddress.ip_address(request.remote)
         except ValueError:
             raise HttpError(403, "Access is restricted") from None
         if not any(address in network for network in self._writers):

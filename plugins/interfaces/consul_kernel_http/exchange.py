@@ -7,7 +7,8 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp.hdrs import AUTHORIZATION
+from multidict import istr
 
 from consul_kernel.contracts.interface import AgentApi, ArchiveStream
 from consul_kernel.contracts.metrics import NO_METRICS, Metrics
@@ -16,19 +17,19 @@ from consul_kernel.structs.settings import HttpSettings, LimitSettings
 from . import gojson
 from .answer import JSON, TEXT, Answer, HeadTemplate
 from .cache import ReadCache
-from .failures import HttpError, body_too_large
 from .kept_answers import KeptAnswers
+from .request import Request
+from .request_body import body_pieces, read_body
 from .shared_bodies import SharedBodies
 from .streamed import StreamedAnswer
-from .target import Query, octets_of, shown
+from .target import EMPTY_QUERY, Query, octets_of, shown
 
 logger = logging.getLogger(__name__)
 
+_TOKEN = istr("X-Consul-Token")
+
 MAX_JSON_BODY_OCTETS = 8 * 1024 * 1024
 """No definition that makes sense is longer. Consul has no such limit; an agent's memory has."""
-
-DEFAULT_ACL_POLICY = b"X-Consul-Default-Acl-Policy: allow\r\n"
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Site:
@@ -108,7 +109,7 @@ class Exchange:
 
     __slots__ = ("agent", "method", "path", "query", "raw_suffix", "request", "site")
 
-    def __init__(self, site: Site, request: web.BaseRequest, path: str, raw_suffix: str, query: Query) -> None:
+    def __init__(self, site: Site, request: Request, path: str, raw_suffix: str, query: Query) -> None:
         self.site = site
         self.agent = site.agent
         self.request = request
@@ -129,17 +130,28 @@ class Exchange:
 
     # --- answers ---
 
+    @property
+    def is_indented(self) -> bool:
+        """Whether JSON is to be easy on the eyes."""
+        return self.site.http.dev_mode or (self.query is not EMPTY_QUERY and "pretty" in self.query)
+
     def json(self, value: Any, head: bytes = b"", *, status: int = 200) -> Answer:
         """A JSON answer."""
-        indent = self.site.http.dev_mode or "pretty" in self.query
-        return self._answer(status, JSON + head, gojson.encode(value, indent=indent))
+        return self._answer(status, JSON + head, gojson.encode(value, indent=self.is_indented))
+
+    def done(self) -> Answer:
+        """The JSON answer `true`, which most writes have."""
+        if self.is_indented:
+            return self.json(True)
+        return self._answer(200, JSON, b"true")
 
     def shared_json(self, shared: object, form: str, show: Callable[[], Any], head: bytes) -> Answer:
         """A JSON answer that shows a shared record or list in a certain form; encoded once for all who ask the same."""
-        indent = self.site.http.dev_mode or "pretty" in self.query
-        if self.site.bodies is None or indent:
+        site = self.site
+        if site.bodies is None or self.is_indented:
             return self.json(show(), head)
-        return self._answer(200, JSON + head, self.site.bodies.body(shared, form, lambda: gojson.encode(show())))
+        body = site.bodies.body(shared, form, lambda: gojson.encode(show()))
+        return Answer(200, site.template.lines_with_policy(), JSON + head, body)
 
     def text(self, text: str, head: bytes = b"", *, status: int = 200, content_type: bytes = TEXT) -> Answer:
         """A text answer."""
@@ -155,68 +167,20 @@ class Exchange:
 
     def stream(self, pieces: ArchiveStream, head: bytes) -> Answer:
         """An answer whose body comes in pieces; whatever becomes of the answer, they are closed."""
-        return StreamedAnswer(200, self.site.template.lines() + DEFAULT_ACL_POLICY, head, pieces)
+        return StreamedAnswer(200, self.site.template.lines_with_policy(), head, pieces)
 
     def _answer(self, status: int, head: bytes, body: bytes) -> Answer:
-        return Answer(status, self.site.template.lines() + DEFAULT_ACL_POLICY, head, body)
+        return Answer(status, self.site.template.lines_with_policy(), head, body)
 
     # --- the body ---
 
     async def body(self, limit: int, option: str) -> bytes:
-        """The request's body, at most `limit` octets.
+        """The request's body, at most `limit` octets; 413 beyond, 408 when the client takes too long."""
+        return await read_body(self.request, limit, option, self.site.body_timeout_s)
 
-        413 beyond, before anything is read where the length is declared; 408 when the client takes too long.
-        """
-        request = self.request
-        declared = request.content_length
-        if declared is not None and declared > limit:
-            raise body_too_large(declared, limit, option)
-        if not request.can_read_body:
-            return b""
-        await self._continue()
-        content = request.content
-        if content.is_eof():
-            # The body came with the headers, as most do: nothing to wait for.
-            body = content.read_nowait()
-            if len(body) > limit:
-                raise body_too_large(len(body), limit, option)
-            return body
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self.site.body_timeout_s):
-                while chunk := await content.readany():
-                    size += len(chunk)
-                    if size > limit:
-                        raise body_too_large(size, limit, option)
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise HttpError(408, "Request body took too long", close=True) from None
-        except web.RequestPayloadError as error:
-            raise HttpError(400, "Malformed request body", close=True) from error
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def body_pieces(self) -> AsyncGenerator[bytes, None]:
+    def body_pieces(self) -> AsyncGenerator[bytes, None]:
         """The request's body as it comes, of any length; 408 when the client sends nothing for too long."""
-        if not self.request.can_read_body:
-            return
-        await self._continue()
-        content = self.request.content
-        while True:
-            try:
-                async with asyncio.timeout(self.site.body_timeout_s):
-                    piece = await content.readany()
-            except TimeoutError:
-                raise HttpError(408, "Request body took too long", close=True) from None
-            except web.RequestPayloadError as error:
-                raise HttpError(400, "Malformed request body", close=True) from error
-            if not piece:
-                return
-            yield piece
-
-    async def _continue(self) -> None:
-        if self.request.headers.get("Expect", "").lower() == "100-continue":
-            await self.request.writer.write(_CONTINUE)
+        return body_pieces(self.request, self.site.body_timeout_s)
 
     async def json_body(self) -> bytes:
         """The body of an endpoint that takes JSON."""
@@ -226,19 +190,24 @@ class Exchange:
 
     def token(self) -> str:
         """The ACL token: `?token`, `X-Consul-Token`, or a bearer token; "" for the agent's default."""
-        token = self.query.get("token")
-        if token:
-            return token
+        if self.query is not EMPTY_QUERY:
+            token = self.query.get("token")
+            if token:
+                return token
         headers = self.request.headers
-        token = headers.get("X-Consul-Token", "")
-        if token:
-            return token
-        scheme, _, credentials = headers.get("Authorization", "").partition(" ")
+        if given := headers.get(_TOKEN):
+            return given
+        credentials = headers.get(AUTHORIZATION)
+        if not credentials:
+            return ""
+        scheme, _, credentials = credentials.partition(" ")
         return credentials.strip() if scheme.lower() == "bearer" else ""
 
     def datacenter(self) -> str:
         """The datacenter that is asked about: `?dc`, else the agent's own."""
-        return self.query.get("dc") or self.agent.datacenter
+        if self.query is not EMPTY_QUERY:
+            return self.query.get("dc") or self.agent.datacenter
+        return self.agent.datacenter
 
 
 Endpoint = Callable[[Exchange], Awaitable[Answer]]

@@ -46,7 +46,8 @@ def streams(endpoint: Endpoint, known_by: KnownBy) -> Endpoint:
     """The endpoint, and the same as a stream for those who ask for one."""
 
     def answer(exchange: Exchange) -> Awaitable[Answer]:
-        if MIME_TYPE in exchange.request.headers.get(hdrs.ACCEPT, ""):
+        accepted = exchange.request.headers.get(hdrs.ACCEPT)
+        if accepted is not None and MIME_TYPE in accepted:
             return _open(exchange, endpoint, known_by)
         return endpoint(exchange)
 
@@ -63,6 +64,7 @@ class _Reading:
 
 async def _open(exchange: Exchange, endpoint: Endpoint, known_by: KnownBy) -> Answer:
     """The stream; in place of it the endpoint's answer, where that is a refusal."""
+    await exchange.request.in_task()
     for name in _STREAM_ALONE:
         if name in exchange.query:
             raise BadRequestError(f"?{name} has no event stream")

@@ -6,19 +6,19 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from consul_kernel.contracts.errors import PluginStartError
 from consul_kernel.contracts.interface import InterfaceContext, InterfaceSettings
 from consul_kernel.contracts.plugin import PluginConfig
 from consul_kernel.contracts.transport import Address
+from consul_kernel.structs.settings import HttpSettings, LimitSettings
 
-from .connection import Connection, ConnectionLimits
+from .connections import Connections
 from .dispatch import Dispatcher
 from .exchange import Site
+from .reading import IS_PARSED_IN_C
 from .routes import ROUTES
 from .routes_later import ROUTES_LATER
 from .routing import Router
@@ -26,8 +26,6 @@ from .routing import Router
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-_SWEEP_INTERVAL_S = 1.0
-_MAX_HEADER_FIELDS = 256
 _HALF_OF_GRACE = 0.5
 _FIXED_KEYS = ("address", "port")
 """What a running interface does not change."""
@@ -68,18 +66,14 @@ class HttpInterface:
             metrics=context.metrics,
         )
         self._dispatcher = Dispatcher(self._site, Router((*ROUTES, *ROUTES_LATER)), context.metrics)
-        self._limits = ConnectionLimits()
-        self._limits.settle(context.http, context.limits, header_timeout_s=config.header_timeout_ms / 1000)
+        self._connections = Connections(self._dispatcher)
+        self._settle_connections(context.http, context.limits)
         self._listeners: list[asyncio.Server] = []
         self._addresses: list[str] = []
-        self._server: web.Server | None = None
-        self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def start(self) -> None:
         """Listen. Raises PluginStartError, naming the address, when one cannot be bound; then none stays bound."""
-        loop = asyncio.get_running_loop()
-        self._server = web.Server(self._dispatcher, handler_cancellation=True)
         try:
             for address in self._bind:
                 self._listeners.append(await self._listen(address))
@@ -88,10 +82,12 @@ class HttpInterface:
         except PluginStartError:
             await self.aclose()
             raise
-        self._sweep = loop.call_later(_SWEEP_INTERVAL_S, self._close_overdue)
+        self._connections.watch()
+        if not IS_PARSED_IN_C:
+            logger.warning("aiohttp was installed without its parser in C: requests cost some microseconds more")
 
     def reload(self, settings: InterfaceSettings, config: HttpConfig) -> Sequence[str]:
-        """Serve by other settings; connections that are open keep their time limits."""
+        """Serve by other settings; on connections that are open, from the next request on."""
         fixed = [key for key in _FIXED_KEYS if getattr(config, key) != getattr(self._config, key)]
         bound = {key: getattr(self._config, key) for key in _FIXED_KEYS}
         self._config = msgspec.structs.replace(config, **bound)
@@ -102,7 +98,7 @@ class HttpInterface:
             max_streams=config.max_streams,
         )
         self._dispatcher.settle()
-        self._limits.settle(settings.http, settings.limits, header_timeout_s=config.header_timeout_ms / 1000)
+        self._settle_connections(settings.http, settings.limits)
         return fixed
 
     def addresses(self) -> Sequence[str]:
@@ -112,7 +108,7 @@ class HttpInterface:
     @property
     def connection_count(self) -> int:
         """How many clients are connected."""
-        return len(self._limits.open)
+        return len(self._connections)
 
     @property
     def stream_count(self) -> int:
@@ -124,13 +120,10 @@ class HttpInterface:
         if self._closed:
             return
         self._closed = True
-        if self._sweep is not None:
-            self._sweep.cancel()
         for listener in self._listeners:
             listener.close()
         self._site.close()
-        if self._server is not None:
-            await self._server.shutdown(self._config.grace_ms / 1000 * _HALF_OF_GRACE)
+        await self._connections.aclose(self._config.grace_ms / 1000 * _HALF_OF_GRACE)
         if self._unix_path:
             _remove_socket(self._unix_path)
         self._addresses.clear()
@@ -140,7 +133,7 @@ class HttpInterface:
     async def _listen(self, address: Address) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         try:
-            listener = await loop.create_server(self._connection, address.host, address.port, backlog=_BACKLOG)
+            listener = await loop.create_server(self._connections.make, address.host, address.port, backlog=_BACKLOG)
         except OSError as error:
             raise PluginStartError(f"http: cannot listen on {address}: {error.strerror or error}") from error
         for sock in listener.sockets:
@@ -151,30 +144,19 @@ class HttpInterface:
     async def _listen_unix(self, path: str) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         try:
-            listener = await loop.create_unix_server(self._connection, path, backlog=_BACKLOG)
+            listener = await loop.create_unix_server(self._connections.make, path, backlog=_BACKLOG)
         except OSError as error:
             raise PluginStartError(f"http: cannot listen on unix://{path}: {error.strerror or error}") from error
         self._addresses.append(f"{path} (unix)")
         return listener
 
-    def _connection(self) -> asyncio.Protocol:
-        assert self._server is not None
-        options: dict[str, Any] = {
-            "loop": asyncio.get_running_loop(),
-            "access_log": None,
-            "keepalive_timeout": self._config.keepalive_timeout_ms / 1000,
-            "max_line_size": self._limits.max_header_octets,
-            "max_field_size": self._limits.max_header_octets,
-            "max_headers": _MAX_HEADER_FIELDS,
-            "lingering_time": 2.0,
-            "auto_decompress": False,
-        }
-        return Connection(self._server, self._limits, **options)
-
-    def _close_overdue(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._limits.close_overdue(loop.time())
-        self._sweep = loop.call_later(_SWEEP_INTERVAL_S, self._close_overdue)
+    def _settle_connections(self, http: HttpSettings, limits: LimitSettings) -> None:
+        self._connections.settle(
+            http,
+            limits,
+            header_timeout_s=self._config.header_timeout_ms / 1000,
+            keepalive_timeout_s=self._config.keepalive_timeout_ms / 1000,
+        )
 
 
 def _binds(given: Sequence[Address], config: HttpConfig) -> list[Address]:

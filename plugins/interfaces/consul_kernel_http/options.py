@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from aiohttp.hdrs import CACHE_CONTROL
 
 from consul_kernel.structs.duration import DurationError, parse_duration_ns
 from consul_kernel.structs.query import QueryOptions, QuerySource
 
 from .exchange import Exchange
 from .failures import BadRequestError
+from .target import EMPTY_QUERY, Query
 
 RequestT = TypeVar("RequestT", bound=QueryOptions)
 
@@ -54,44 +58,99 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+@dataclass(frozen=True, slots=True)
+class _ReadOptions:
+    """What a query says of a read, remembered with the query: many clients ask the same again and again."""
+
+    filter: str
+    allow_stale: bool
+    require_consistent: bool
+    use_cache: bool
+    max_stale_ns: int
+    takes_defaults: bool
+    """Whether the agent file's defaults apply, since nothing is said of consistency."""
+    wait_ns: int | None
+    index: int | None
+    wait_error: str
+    """Told after what may be wrong with the headers."""
+
+
 def read_options(exchange: Exchange, request: RequestT) -> RequestT:
     """Fill the options of a read from the request; BadRequestError with Consul's text for those that do not parse."""
+    query = exchange.query
     request.datacenter = exchange.datacenter()
     request.token = exchange.token()
-    if not exchange.query:
+    control = exchange.request.headers.get(CACHE_CONTROL)
+    if query is EMPTY_QUERY:
         _apply_defaults(exchange, request)
-    else:
-        request.filter = exchange.query.get("filter")
-        _apply_consistency(exchange, request)
-    _apply_cache_control(exchange, request)
-    if exchange.query:
-        _apply_wait(exchange, request)
+        if control:
+            _apply_cache_control(control, request)
+        return request
+    options: _ReadOptions | None = query.read_options
+    if options is None:
+        options = query.read_options = _parse_options(query)
+    request.filter = options.filter
+    request.allow_stale = options.allow_stale
+    request.require_consistent = options.require_consistent
+    request.use_cache = options.use_cache
+    request.max_stale_duration = options.max_stale_ns
+    if options.takes_defaults:
+        _apply_defaults(exchange, request)
+    if control:
+        _apply_cache_control(control, request)
+    if options.wait_error:
+        raise BadRequestError(options.wait_error)
+    # A negative wait is no wait at all, not a default one.
+    if options.wait_ns is not None:
+        request.max_query_time = _bounded_wait(exchange, options.wait_ns)
+    if options.index is not None:
+        request.min_query_index = options.index
+        if options.wait_ns is None:
+            request.max_query_time = exchange.site.http.default_query_time_ms * _NANOSECONDS_PER_MS
     return request
 
 
-def _apply_consistency(exchange: Exchange, request: QueryOptions) -> None:
-    query = exchange.query
-    defaults = "leader" not in query
-    if "stale" in query:
-        request.allow_stale, defaults = True, False
-    if "consistent" in query:
-        request.require_consistent, defaults = True, False
-    if "cached" in query:
-        request.use_cache, defaults = True, False
+def _parse_options(query: Query) -> _ReadOptions:
+    max_stale_ns = 0
     max_stale = query.get("max_stale")
     if max_stale:
         try:
-            request.max_stale_duration = parse_duration_ns(max_stale)
+            max_stale_ns = parse_duration_ns(max_stale)
         except DurationError:
             raise BadRequestError(f"Invalid max_stale value {quoted(max_stale)}") from None
-        if request.max_stale_duration > 0:
-            request.allow_stale, defaults = True, False
-    if defaults:
-        _apply_defaults(exchange, request)
-    if request.allow_stale and request.require_consistent:
+    allow_stale = "stale" in query or max_stale_ns > 0
+    require_consistent, use_cache = "consistent" in query, "cached" in query
+    if allow_stale and require_consistent:
         raise BadRequestError("Cannot specify ?stale with ?consistent, conflicting semantics.")
-    if request.use_cache and request.require_consistent:
+    if use_cache and require_consistent:
         raise BadRequestError("Cannot specify ?cached with ?consistent, conflicting semantics.")
+    wait_ns, index, wait_error = _parse_wait(query)
+    return _ReadOptions(
+        filter=query.get("filter"),
+        allow_stale=allow_stale,
+        require_consistent=require_consistent,
+        use_cache=use_cache,
+        max_stale_ns=max_stale_ns,
+        takes_defaults=not (allow_stale or require_consistent or use_cache or "leader" in query),
+        wait_ns=wait_ns,
+        index=index,
+        wait_error=wait_error,
+    )
+
+
+def _parse_wait(query: Query) -> tuple[int | None, int | None, str]:
+    """How long to wait, after which index, and what is wrong with either."""
+    wait_ns: int | None = None
+    wait, index = query.get("wait"), query.get("index")
+    if wait:
+        try:
+            wait_ns = parse_duration_ns(wait)
+        except DurationError:
+            return None, None, "Invalid wait time"
+    try:
+        return wait_ns, parse_uint(index) if index else None, ""
+    except UintError:
+        return None, None, "Invalid index"
 
 
 def _apply_defaults(exchange: Exchange, request: QueryOptions) -> None:
@@ -101,10 +160,7 @@ def _apply_defaults(exchange: Exchange, request: QueryOptions) -> None:
         request.allow_stale = True
 
 
-def _apply_cache_control(exchange: Exchange, request: QueryOptions) -> None:
-    header = exchange.request.headers.get("Cache-Control")
-    if not header:
-        return
+def _apply_cache_control(header: str, request: QueryOptions) -> None:
     for directive in header.lower().split(","):
         name, _, value = directive.strip().partition("=")
         if name == "must-revalidate":
@@ -119,24 +175,6 @@ def _apply_cache_control(exchange: Exchange, request: QueryOptions) -> None:
             else:
                 request.max_age = seconds * _NANOSECONDS_PER_S
                 request.must_revalidate = request.must_revalidate or seconds == 0
-
-
-def _apply_wait(exchange: Exchange, request: QueryOptions) -> None:
-    wait = exchange.query.get("wait")
-    if wait:
-        try:
-            # A negative wait is no wait at all, not a default one.
-            request.max_query_time = _bounded_wait(exchange, parse_duration_ns(wait))
-        except DurationError:
-            raise BadRequestError("Invalid wait time") from None
-    index = exchange.query.get("index")
-    if index:
-        try:
-            request.min_query_index = parse_uint(index)
-        except UintError:
-            raise BadRequestError("Invalid index") from None
-        if not wait:
-            request.max_query_time = exchange.site.http.default_query_time_ms * _NANOSECONDS_PER_MS
 
 
 def _bounded_wait(exchange: Exchange, wait_ns: int) -> int:

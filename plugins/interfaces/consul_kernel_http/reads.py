@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from consul_kernel.structs.methods import Method
@@ -27,14 +28,27 @@ _CONSISTENCY = (
 )
 _META = b"X-Consul-Index: %d\r\nX-Consul-Knownleader: %s\r\nX-Consul-Lastcontact: %d\r\nX-Consul-Query-Backend: %s\r\n"
 
+_KEPT_HEADS = 4096
+
 _KNOWN = b"X-Consul-Knownleader: %s\r\nX-Consul-Lastcontact: %d\r\n"
 
 UNKNOWN_META_HEAD = _META % (1, b"false", 0, b"blocking-query")
 """What catalog and health endpoints say when the call failed."""
 
 
+def read_at_once(exchange: Exchange, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT | None:
+    """The reply, where the agent has it at hand and it is fresh enough; otherwise None, and `read` gets it."""
+    if request.min_query_index > 0 or request.use_cache:
+        return None
+    reply = exchange.agent.read_at_once(method, request)
+    if reply is not None and 0 < request.max_stale_duration < reply.last_contact:
+        return None
+    return reply
+
+
 async def read(exchange: Exchange, method: Method[RequestT, ReplyT], request: RequestT) -> ReplyT:
     """Make the call; when a stale answer is older than the client allows, ask the leader."""
+    await exchange.request.in_task()
     if request.min_query_index > 0:
         reply = await blocked(exchange, exchange.agent.call(method, request))
     else:
@@ -50,6 +64,7 @@ async def read_cached(exchange: Exchange, method: Method[RequestT, ReplyT], requ
     """Make the call, or answer from the cache where the request allows it; the header lines that tell which."""
     if not request.use_cache:
         return await read(exchange, method, request), b""
+    await exchange.request.in_task()
     reply, age_s = await blocked(exchange, exchange.site.cache.read(method, request))
     return reply, _cache_head(age_s)
 
@@ -58,6 +73,7 @@ async def read_kept(exchange: Exchange, method: Method[RequestT, ReplyT], reques
     """The same for a read that does not wait for changes: what the cache has of it is only as new as it was then."""
     if not request.use_cache:
         return await read(exchange, method, request), b""
+    await exchange.request.in_task()
     reply, age_s = await exchange.site.kept.read(
         cache_key(method, request), request, lambda: exchange.agent.call(method, plain_request(request))
     )
@@ -90,10 +106,20 @@ async def blocked(exchange: Exchange, work: Coroutine[Any, Any, ResultT]) -> Res
 
 def meta_head(meta: QueryMeta, *, streaming: bool = False) -> bytes:
     """Header lines of a reply. An index of 0 would make clients spin, so it is never told."""
-    return _META % (
+    return _meta_head(
         meta.index or 1,
-        b"true" if meta.known_leader else b"false",
-        max(meta.last_contact, 0) // _NANOSECONDS_PER_MS,
+        meta.known_leader,
+        max(meta.last_contact, 0) // _NANOSECONDS_PER_MS if meta.last_contact else 0,
+        streaming,
+    )
+
+
+@lru_cache(maxsize=_KEPT_HEADS)
+def _meta_head(index: int, known_leader: bool, last_contact_ms: int, streaming: bool) -> bytes:
+    return _META % (
+        index,
+        b"true" if known_leader else b"false",
+        last_contact_ms,
         b"streaming" if streaming else b"blocking-query",
     )
 

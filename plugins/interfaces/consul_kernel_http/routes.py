@@ -43,6 +43,11 @@ def _read(pattern: str, endpoint: Endpoint, known_by: KnownBy) -> Route:
     return Route(pattern, {"GET": streams(endpoint, known_by)})
 
 
+def _read_at_once(pattern: str, endpoint: Endpoint, known_by: KnownBy) -> Route:
+    """The same, of what a server has at hand."""
+    return Route(pattern, {"GET": streams(endpoint, known_by)}, reads_at_once=True)
+
+
 _BY_NAME = either(by_fields("Key"), BY_ITSELF)
 _BY_CHECK = by_fields("Node", "CheckID")
 _BY_INSTANCE = by_fields("Node", "ServiceID")
@@ -56,7 +61,7 @@ def _put(pattern: str, endpoint: Endpoint) -> Route:
 
 
 ROUTES = (
-    Route("/v1/kv/", {"GET": streams(kv.get, _BY_NAME), "PUT": kv.put, "DELETE": kv.delete}),
+    Route("/v1/kv/", {"GET": streams(kv.get, _BY_NAME), "PUT": kv.put, "DELETE": kv.delete}, reads_at_once=True),
     _put("/v1/catalog/register", catalog.register),
     _put("/v1/catalog/deregister", catalog.deregister),
     _get("/v1/catalog/datacenters", catalog.datacenters),
@@ -70,7 +75,7 @@ ROUTES = (
     _read("/v1/health/node/", tells_meta(health.node_checks), _BY_CHECK),
     _read("/v1/health/checks/", tells_meta(health.service_checks), _BY_CHECK),
     _read("/v1/health/state/", tells_meta(health.state_checks), _BY_CHECK),
-    _read("/v1/health/service/", health.service_nodes, _BY_HEALTH),
+    _read_at_once("/v1/health/service/", health.service_nodes, _BY_HEALTH),
     _read("/v1/health/connect/", health.connect_nodes, _BY_HEALTH),
     _read("/v1/health/ingress/", health.ingress_nodes, _BY_HEALTH),
     _put("/v1/session/create", session.create),

@@ -18,6 +18,8 @@ class Route:
     pattern: str
     endpoints: Mapping[str, Endpoint]
     otherwise: Endpoint | None = None
+    reads_at_once: bool = False
+    """Whether GET awaits nothing but reads (`reads`), which see to it themselves that they have a task to wait in."""
     methods: tuple[str, ...] = field(init=False)
     """In the order in which `Allow` names them."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from .gojson import REPLACE_EACH_OCTET
@@ -83,7 +84,7 @@ def escape_path(path: str) -> str:
 class Query:
     """The parameters of a query, in order, each with all of its values."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_values", "read_options")
 
     def __init__(self, raw: str) -> None:
         """TargetError for a bad escape or a semicolon, both of which Go refuses."""
@@ -99,6 +100,8 @@ class Query:
                     name, value = name.replace("+", " "), value.replace("+", " ")
                 values.setdefault(unescape(name), []).append(unescape(value))
         self._values = values
+        self.read_options: Any = None
+        """What `options` has made of it."""
 
     def __contains__(self, name: str) -> bool:
         return name in self._values

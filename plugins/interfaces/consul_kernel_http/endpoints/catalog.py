@@ -52,7 +52,7 @@ async def register(exchange: Exchange) -> Answer:
     request.datacenter = request.datacenter or exchange.agent.datacenter
     request.token = exchange.token()
     await exchange.agent.call(CATALOG_REGISTER, request)
-    return exchange.json(True)
+    return exchange.done()
 
 
 async def deregister(exchange: Exchange) -> Answer:

@@ -15,7 +15,7 @@ from consul_kernel_http.answer import Answer
 from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError
 from consul_kernel_http.options import apply_node_meta, apply_source, read_options
-from consul_kernel_http.reads import consistency_head, meta_head, read, read_cached
+from consul_kernel_http.reads import consistency_head, meta_head, read, read_at_once, read_cached
 from consul_kernel_http.views.check import check_view
 from consul_kernel_http.views.node import CheckServiceNodeView, check_service_node_view
 
@@ -82,7 +82,9 @@ async def _service_nodes(exchange: Exchange, request: ServiceSpecificRequest) ->
     read_options(exchange, request)
     if not request.service_name:
         raise BadRequestError(MISSING_SERVICE)
-    reply, cache_head = await read_cached(exchange, HEALTH_SERVICE_NODES, request)
+    reply, cache_head = read_at_once(exchange, HEALTH_SERVICE_NODES, request), b""
+    if reply is None:
+        reply, cache_head = await read_cached(exchange, HEALTH_SERVICE_NODES, request)
     head = meta_head(reply, streaming=_streams(request)) + consistency_head(request) + cache_head
     nodes = reply.nodes or []
     if "passing" in exchange.query and _wants_passing(exchange, head):

@@ -9,7 +9,8 @@ from consul_kernel_http.exchange import Exchange
 from consul_kernel_http.failures import BadRequestError, HttpError
 from consul_kernel_http.gojson import text_of
 from consul_kernel_http.options import UintError, parse_uint, read_options
-from consul_kernel_http.reads import meta_head, read
+from consul_kernel_http.reads import meta_head, read, read_at_once
+from consul_kernel_http.target import EMPTY_QUERY
 from consul_kernel_http.views.kv import dir_entry_view
 
 from . import kv_changes
@@ -21,20 +22,26 @@ _RAW_HEAD = b"Content-Type: text/plain\r\nX-Content-Type-Options: nosniff\r\nCon
 
 async def get(exchange: Exchange) -> Answer:
     """One entry, all under a prefix (`recurse`), names only (`keys`), or one value as it is (`raw`)."""
-    if "keys" in exchange.query:
-        return await _get_keys(exchange)
-    recurse = "recurse" in exchange.query
-    if recurse and "since" in exchange.query:
-        return await kv_changes.changes(exchange)
+    query = exchange.query
+    recurse = raw = False
+    if query is not EMPTY_QUERY:
+        if "keys" in query:
+            return await _get_keys(exchange)
+        recurse, raw = "recurse" in query, "raw" in query
+        if recurse and "since" in query:
+            return await kv_changes.changes(exchange)
     request = read_options(exchange, KeyRequest(key=exchange.suffix_octets))
     if not recurse and not request.key:
         raise BadRequestError("Missing key name")
-    reply = await read(exchange, KVS_LIST if recurse else KVS_GET, request)
+    if recurse:
+        reply = await read(exchange, KVS_LIST, request)
+    else:
+        reply = read_at_once(exchange, KVS_GET, request) or await read(exchange, KVS_GET, request)
     head = meta_head(reply)
     entries = reply.entries
     if not entries:
         return exchange.empty(head, status=404)
-    if "raw" in exchange.query and not recurse:
+    if raw and not recurse:
         return exchange.octets(entries[0].value or b"", _RAW_HEAD + head)
     if recurse:
         return exchange.json([dir_entry_view(entry) for entry in entries], head)
@@ -76,7 +83,7 @@ async def put(exchange: Exchange) -> Answer:
     body = await exchange.body(exchange.site.limits.kv_max_value_size, "kv_max_value_size")
     entry.value = body or None
     done = await exchange.agent.call(KVS_APPLY, request)
-    return exchange.json(True if request.op == KVOp.SET else done)
+    return exchange.done() if request.op == KVOp.SET else exchange.json(done)
 
 
 async def delete(exchange: Exchange) -> Answer:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
+from aiohttp.http_parser import HttpRequestParserPy
 
 from consul_kernel.contracts.interface import InterfaceContext
 from consul_kernel.contracts.transport import Address
-from consul_kernel.structs.kv import DirEntry, IndexedDirEntries
+from consul_kernel.structs.kv import DirEntry, IndexedDirEntries, KVSRequest
 from consul_kernel.structs.methods import CATALOG_LIST_SERVICES, KVS_APPLY, KVS_GET, STATUS_LEADER
 from consul_kernel.structs.service import IndexedServices
 from consul_kernel.structs.settings import DnsSettings, HttpSettings, LimitSettings
 from consul_kernel.testing.fake_agent import FakeAgent
 from consul_kernel.testing.interface_kit import bound_address
-from consul_kernel_http import HttpConfig, HttpInterface, answer
+from consul_kernel_http import HttpConfig, HttpInterface, answer, reading
 
 if TYPE_CHECKING:
     from plugins.interfaces.http.conftest import Serve, Site
@@ -222,3 +224,254 @@ def test_connections_per_client_are_bounded(loop_factory: Callable[[], asyncio.A
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(program())
+
+
+# --- what a connection does with requests that come faster than answers ---
+
+
+async def read_all(reader: asyncio.StreamReader) -> bytes:
+    return await asyncio.wait_for(reader.read(), 5)
+
+
+async def test_pipelined_requests_are_answered_in_order_whether_or_not_they_wait(site: Site) -> None:
+    opened = asyncio.Event()
+
+    async def slow(_request: object) -> IndexedDirEntries:
+        await opened.wait()
+        return IndexedDirEntries(index=9, entries=[DirEntry(key=b"k", value=b"slow")])
+
+    site.agent.answer(KVS_GET, slow)
+    site.agent.answer(STATUS_LEADER, "l")
+    reader, writer = await site.connect()
+    writer.write(
+        b"GET /v1/status/leader HTTP/1.1\r\nHost: t\r\n\r\n"
+        b"GET /v1/kv/k?raw HTTP/1.1\r\nHost: t\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+        b"GET /v1/status/leader HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+    )
+    await reader.readuntil(b'"l"')
+    opened.set()
+    rest = await read_all(reader)
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in rest.split(b"HTTP/1.1 ")[1:]]
+    assert bodies == [b"slow", b"Consul Agent", b'"l"']
+    writer.close()
+
+
+async def test_a_client_that_asks_without_end_is_held_up_and_answered_in_full(site: Site) -> None:
+    opened = asyncio.Event()
+
+    async def slow(_request: object) -> IndexedDirEntries:
+        await opened.wait()
+        return VALUE
+
+    site.agent.answer(KVS_GET, slow)
+    reader, writer = await site.connect()
+    asked = 5_000
+    writer.write(b"GET /v1/kv/k?raw HTTP/1.1\r\nHost: t\r\n\r\n")
+    writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n" * (asked - 1) + b"GET / HTTP/1.0\r\n\r\n")
+    while not site.agent.calls:
+        await asyncio.sleep(0)
+    (open_connection,) = site.interface._connections._open
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(open_connection._queue) < 1_000
+    opened.set()
+    answered = await asyncio.wait_for(reader.read(-1), 20)
+    assert answered.count(b"Consul Agent") == asked
+    writer.close()
+
+
+async def test_a_client_that_pipelines_and_does_not_read_is_not_served_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = IndexedDirEntries(index=9, entries=[DirEntry(key=b"k", value=b"v" * 4_000_000)])
+    monkeypatch.setattr(answer, "WRITE_TIMEOUT_S", 0.2)
+    site.agent.answer(KVS_GET, value)
+    _, writer = await site.connect()
+    writer.write(b"GET /v1/kv/k?raw HTTP/1.1\r\nHost: t\r\n\r\n" * 10)
+    async with asyncio.timeout(5):
+        while not site.agent.calls or site.interface.connection_count:
+            await asyncio.sleep(0.01)
+    assert len(site.agent.calls) < 10
+    writer.close()
+
+
+async def test_a_body_that_nobody_wants_is_passed_over(site: Site) -> None:
+    reader, writer = await site.connect()
+    writer.write(b"PUT /nowhere HTTP/1.1\r\nHost: t\r\nContent-Length: 300000\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"x" * 300_000 + b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+    assert (await read_all(reader)).endswith(b"Consul Agent")
+    writer.close()
+
+
+@pytest.mark.parametrize("size", [600_000, 3_000_000])
+async def test_long_bodies_are_refused_and_read_in_time(serve: Serve, size: int) -> None:
+    site = await serve(limits=LimitSettings(kv_max_value_size=1_000_000))
+    stored: list[bytes] = []
+
+    def store(request: KVSRequest) -> bool:
+        stored.append(request.dir_ent.value or b"")
+        return True
+
+    site.agent.answer(KVS_APPLY, store)
+    got = await site.put("/v1/kv/k", b"v" * size)
+    assert got.status == (200 if size <= 1_000_000 else 413)
+    assert [len(value) for value in stored] == ([size] if size <= 1_000_000 else [])
+
+
+async def test_a_chunked_body_beyond_the_limit_is_413(serve: Serve) -> None:
+    site = await serve(limits=LimitSettings(kv_max_value_size=1_000))
+    reader, writer = await site.connect()
+    writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+    assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)
+    assert site.agent.calls == []
+    writer.close()
+
+
+async def test_a_client_that_was_not_invited_to_send_its_body_is_let_go(serve: Serve) -> None:
+    site = await serve(limits=LimitSettings(kv_max_value_size=1_000))
+    reader, writer = await site.connect()
+    writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n")
+    begun = asyncio.get_running_loop().time()
+    got = await read_all(reader)
+    assert got.startswith(b"HTTP/1.1 413 ")
+    assert b" 100 " not in got
+    assert asyncio.get_running_loop().time() - begun < 1.5
+    writer.close()
+
+
+# --- other protocols, other ends ---
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c", b"tcp"])
+async def test_another_protocol_is_not_taken_up(site: Site, protocol: bytes) -> None:
+    reader, writer = await site.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n\x00\x01")
+    got = await read_all(reader)
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close\r\n" in got
+    assert got.endswith(b"Consul Agent")
+    writer.close()
+
+
+async def test_no_tunnels(site: Site) -> None:
+    reader, writer = await site.connect()
+    writer.write(b"CONNECT elsewhere:80 HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+    got = await read_all(reader)
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert b"Consul Agent" not in got
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_400_after_what_was_asked_before(site: Site, octets: bytes) -> None:
+    reader, writer = await site.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    await reader.readuntil(b"Consul Agent")
+    writer.write(octets)
+    got = await read_all(reader)
+    assert got.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert got.endswith(b"\r\n\r\n400 Bad Request")
+    writer.close()
+
+
+async def test_too_many_headers_are_refused(site: Site) -> None:
+    reader, writer = await site.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n" + b"X: y\r\n" * 1_000 + b"\r\n")
+    assert (await read_all(reader)).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+
+
+async def test_headers_that_come_drop_by_drop_are_cut_off(serve: Serve) -> None:
+    site = await serve(config=HttpConfig(header_timeout_ms=200))
+    reader, writer = await site.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    await reader.readuntil(b"Consul Agent")
+    reading = asyncio.ensure_future(reader.read())
+    writer.write(b"GET / HTTP/1.1\r\n")
+    async with asyncio.timeout(5):
+        while not reading.done():
+            writer.write(b"X: y\r\n")
+            await asyncio.sleep(0.02)
+    assert reading.exception() is not None or reading.result() == b""
+    writer.close()
+
+
+async def test_an_answer_survives_that_its_body_came_to_an_end_too_early(site: Site) -> None:
+    site.agent.answer(KVS_APPLY, True)
+    _, writer = await site.connect()
+    writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nab")
+    await asyncio.sleep(0)
+    writer.close()
+    async with asyncio.timeout(5):
+        while site.interface.connection_count:
+            await asyncio.sleep(0.01)
+    assert site.agent.calls == []
+    assert (await site.get("/")).text == "Consul Agent"
+
+
+async def test_closing_ends_resting_connections_at_once(site: Site) -> None:
+    reader, writer = await site.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    await reader.readuntil(b"Consul Agent")
+    begun = asyncio.get_running_loop().time()
+    await site.interface.aclose()
+    assert asyncio.get_running_loop().time() - begun < 0.4
+    assert await read_all(reader) == b""
+    assert site.interface.connection_count == 0
+    writer.close()
+
+
+async def test_a_unix_socket_serves_as_a_port_does(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    context = InterfaceContext(
+        agent=FakeAgent(),
+        bind=(),
+        dns=DnsSettings(),
+        http=HttpSettings(),
+        limits=LimitSettings(http_max_conns_per_client=1),
+    )
+    interface = HttpInterface(context, HttpConfig(address=f"unix://{path}"))
+    await interface.start()
+    connections = [await asyncio.open_unix_connection(str(path)) for _ in range(3)]
+    for reader, writer in connections:
+        writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"Consul Agent"), 5)
+        writer.close()
+    await interface.aclose()
+    assert not path.exists()
+
+
+# --- without the parser in C ---
+
+
+async def test_the_parser_in_python_does_as_well(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "HttpRequestParser", HttpRequestParserPy)
+    site = await serve()
+    site.agent.answer(KVS_APPLY, True)
+    reader, writer = await site.connect()
+    writer.write(
+        b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+    )
+    assert await asyncio.wait_for(reader.readuntil(b"true"), 5)
+    assert await asyncio.wait_for(reader.readuntil(b"Consul Agent"), 5)
+    writer.write(b"GET /\r\n\r\n")
+    assert (await read_all(reader)).startswith(b"HTTP/1.1 400 ")
+    assert site.agent.requests(KVS_APPLY)[0].dir_ent.value == b"abc"
+    assert (await site.put("/v1/kv/b", b"v" * 500_000)).status == 200
+    writer.close()
+
+
+def test_the_parser_in_c_is_the_one_that_is_used() -> None:
+    assert reading.IS_PARSED_IN_C
