@@ -61,11 +61,11 @@ class Spool:
             yield piece
 
     async def aclose(self) -> None:
-        """Let go of the file, also of one that is only being made. Idempotent."""
+        """Let go of the file, also of one that is only being made, and also if this is cancelled. Idempotent."""
         self._is_over = True
         file, self._file = self._file, None
         if file is not None:
-            await asyncio.to_thread(file.close)
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, file.close))
 
     def _live(self) -> BinaryIO:
         if self._file is None:

@@ -196,12 +196,12 @@ class Exchange:
                 return token
         headers = self.request.headers
         if given := headers.get(_TOKEN):
-            return given
+            return shown(given)
         credentials = headers.get(AUTHORIZATION)
         if not credentials:
             return ""
         scheme, _, credentials = credentials.partition(" ")
-        return credentials.strip() if scheme.lower() == "bearer" else ""
+        return shown(credentials.strip()) if scheme.lower() == "bearer" else ""
 
     def datacenter(self) -> str:
         """The datacenter that is asked about: `?dc`, else the agent's own."""

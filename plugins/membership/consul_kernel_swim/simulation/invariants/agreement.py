@@ -39,7 +39,8 @@ class Agreement(GossipInvariant):
                 self.require(False, f"{other.name} knows {name} as {heard}, and it is alive at {own.incarnation}")
             elif node.port != own.port or node.host != own.host:
                 self.require(False, f"{other.name} knows {name} at {node.address}, and it is at {own.address}")
-            elif node.versions not in (own.versions, without_exchange(own.versions)):
+            elif not other.is_plain and node.versions not in (own.versions, without_exchange(own.versions)):
+                # Who compares no digests never looks at the seventh byte, and tells nobody of it.
                 self.require(False, f"{other.name} takes {name} for a speaker of {node.versions.hex()}")
             elif member.tags is not tags and member.tags != tags:
                 self.require(False, f"{other.name} knows {name} with the tags {member.tags}, and they are {tags}")
