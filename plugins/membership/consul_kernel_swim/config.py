@@ -50,7 +50,9 @@ class SwimConfig(PluginConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     Profiles: lan 500, wan 3000, local 200.
     """
     probe_interval_ms: Knob = 0
-    """Wait between probes; one member is probed each time. Profiles: lan 1000, wan 5000, local 1000."""
+    """Wait between probes; one member is probed each time. Half of it in a pool of up to 16. Profiles: lan 1000,
+    wan 5000, local 1000.
+    """
     awareness_max_multiplier: Knob = 0
     """Times slower, at most, that an agent probes which suspects itself of being slow. Profiles: 8."""
     gossip_nodes: Knob = 0
