@@ -133,6 +133,10 @@ class Connection(RequestReader):
             making.send(None)  # as a task would, up to where it has to wait (`Request.in_task`)
         except StopIteration as made:
             answer: Answer = made.value
+        except Exception:  # a fault of ours must not leave a connection that nobody serves
+            logger.exception("a request of %s could not be answered", self.client or "a local client")
+            self.abort()
+            return False
         else:
             self.deadline_s = NEVER
             self._task = self._loop.create_task(self._serve(request, making))

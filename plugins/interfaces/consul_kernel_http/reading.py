@@ -111,18 +111,18 @@ class RequestReader(asyncio.Protocol):
         return self._transport is not None
 
     def pause_reading(self) -> None:
-        """A body has more than is read of it."""
+        """A body has more than is read of it. The parser is given no more; it ends the piece that it has."""
         self._body_is_full = True
-        self._parser.pause_reading()
         self._hold()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """A body wants more, or has ended."""
+        """A body wants more, or, without `resume_parser`, has ended: then the parser itself is at work."""
         if self._body_is_full:
             self._body_is_full = False
-            if resume_parser and not self._is_ending:
-                self._parse(b"")
-            self._parse_on()
+            if resume_parser:
+                self._parse_on()
+            else:
+                self._loop.call_soon(self._parse_on)
 
     # --- for the half that serves ---
 
@@ -158,6 +158,8 @@ class RequestReader(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _parse(self, data: bytes) -> None:
+        body = self._body if self._body_arrives else None
+        body_octets = body.total_bytes if body is not None else 0
         try:
             messages, _upgraded, _tail = self._parser.feed_data(data)
         except HttpProcessingError as error:
@@ -167,8 +169,10 @@ class RequestReader(asyncio.Protocol):
             self._break_off(BadHttpMessage(repr(error)))
             return
         if not messages:
-            if data and not self._body_arrives:
-                self._await_headers(len(data))
+            if body is None or (not body.is_eof() and body.total_bytes == body_octets):
+                self._await_headers(len(data))  # or a chunked body's trailers, or its chunks' extensions
+            else:
+                self._header_octets = 0
             return
         self._header_octets = 0
         queue = self._queue
@@ -194,7 +198,7 @@ class RequestReader(asyncio.Protocol):
             self._break_off(HeadersTooLargeError("request line and headers are too long"))
 
     def _break_off(self, error: HttpProcessingError) -> None:
-        """What comes is not HTTP. That is answered after what was asked before it."""
+        """What comes is not HTTP. That is answered after what was asked before it, unless it came in the same piece."""
         if self._body is not None and not self._body.is_eof():
             self._body.set_exception(BodyError(str(error)))
         elif not self._is_last:

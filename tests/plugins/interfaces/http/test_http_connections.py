@@ -330,6 +330,55 @@ async def test_a_chunked_body_beyond_the_limit_is_413(serve: Serve) -> None:
     writer.close()
 
 
+async def test_a_body_in_a_segment_of_its_own_counts_for_no_header(serve: Serve) -> None:
+    site = await serve(http=HttpSettings(max_header_bytes=4096))
+    site.agent.answer(KVS_APPLY, True)
+    site.agent.answer(STATUS_LEADER, "l")
+    reader, writer = await site.connect()
+    for _ in range(2):
+        writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 6000\r\n\r\n")
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"x" * 6000)
+        assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert await reader.readexactly(4) == b"true"
+    writer.write(b"GET /v1/status/leader HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.close()
+
+
+async def test_trailers_without_end_are_cut_off(serve: Serve) -> None:
+    site = await serve(http=HttpSettings(max_header_bytes=4096))
+    site.agent.answer(KVS_APPLY, True)
+    reader, writer = await site.connect()
+    writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
+    reading = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+    sent = 0
+    while not reading.done() and sent < 250:
+        writer.write(f"X-{sent}: {'a' * 1000}\r\n".encode())
+        sent += 1
+        await asyncio.sleep(0.001)
+    assert sent < 250
+    assert (await reading).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+
+
+@pytest.mark.parametrize("chunks", [16_384, 16_385, 24_579])
+async def test_bodies_of_many_small_chunks_leave_the_connection_in_step(site: Site, chunks: int) -> None:
+    """The parser counts chunks that nobody has read yet, and its body asks for a pause and takes it back by itself."""
+    site.agent.answer(KVS_APPLY, True)
+    site.agent.answer(STATUS_LEADER, "l")
+    reader, writer = await site.connect()
+    writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(b"1\r\nx\r\n" * chunks + b"0\r\n\r\n")
+    writer.write(b"GET /v1/status/leader HTTP/1.1\r\nHost: t\r\n\r\n" * 500)
+    writer.write(b"PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello")
+    async with asyncio.timeout(10):
+        for body in (b"true", *[b'"l"'] * 500, b"true"):
+            assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(body)) == body
+    writer.close()
+
+
 async def test_a_client_that_was_not_invited_to_send_its_body_is_let_go(serve: Serve) -> None:
     site = await serve(limits=LimitSettings(kv_max_value_size=1_000))
     reader, writer = await site.connect()
