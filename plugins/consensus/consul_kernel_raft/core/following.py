@@ -84,7 +84,7 @@ def receive_append(state: RaftState, message: AppendEntries, now_ms: int) -> Non
 
 def learn_commitment(state: RaftState, event: Committed) -> None:
     """Another server has applied this entry. Where it is here, so is all that came before it (log matching, §5.3)."""
-    if state.role is not Role.LEADER and state.has_uncommitted(event.index, event.term):
+    if state.has_uncommitted(event.index, event.term):
         state.commit_to(event.index)
 
 

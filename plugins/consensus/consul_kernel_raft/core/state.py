@@ -227,8 +227,8 @@ class RaftState:
             self.reset_election_timer(now_ms)
 
     def has_uncommitted(self, index: int, term: int) -> bool:
-        """Whether this entry is in the log, and not known to be committed."""
-        return index > self.commit_index and self.log.term(index) == term
+        """Whether this entry is here, not known to be committed, and may be learned to be: a leader counts itself."""
+        return self.role is not Role.LEADER and index > self.commit_index and self.log.term(index) == term
 
     def commit_to(self, index: int) -> bool:
         """Raise the commit index; whether it rose."""

@@ -307,6 +307,17 @@ def test_what_another_server_has_applied_is_committed_where_the_entry_is_the_sam
     assert bench.raft.commit_index == 3
 
 
+def test_a_leader_learns_of_no_commitment_it_counts_itself() -> None:
+    """Nor does it say that it might: who waits for an entry would ask again in every turn."""
+    bench = Bench((1, 1))
+    assert bench.raft.has_uncommitted(2, 1)
+    bench.lead()
+    assert bench.raft.role is Role.LEADER
+    assert not bench.raft.has_uncommitted(2, 1)
+    bench.step(Committed(2, 1))
+    assert bench.raft.commit_index == 0
+
+
 def test_a_committed_entry_is_never_replaced_5_4() -> None:
     bench = Bench((1, 1, 1))
     bench.step(append(1, (3, 1), commit=3))
