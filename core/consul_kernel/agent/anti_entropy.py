@@ -13,7 +13,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -227,23 +227,14 @@ class AntiEntropy:
 
     async def _push_entries(self, *, refused: bool) -> None:
         """Push services, then checks: those that failed the last time, or those that did not."""
-        local = self._local
-        services = [(key, one) for key, one in local.service_entries.items() if not one.in_sync]
-        await _some_at_once(self._push_service, [(key, one) for key, one in services if one.refused is refused])
-        checks = [(key, one) for key, one in local.check_entries.items() if not one.in_sync]
-        await _some_at_once(self._push_check, [(key, one) for key, one in checks if one.refused is refused])
+        await _some_at_once(self._push_service, self._local.service_entries, refused=refused)
+        await _some_at_once(self._push_check, self._local.check_entries, refused=refused)
 
     async def _push_service(self, service_id: str, entry: ServiceEntry) -> None:
-        if not entry.in_sync:
-            entry.refused = True
-            await (self._remove_service(service_id, entry) if entry.deleted else self._add_service(entry))
-            entry.refused = False
+        await (self._remove_service(service_id, entry) if entry.deleted else self._add_service(entry))
 
     async def _push_check(self, check_id: str, entry: CheckEntry) -> None:
-        if not entry.in_sync:
-            entry.refused = True
-            await (self._remove_check(check_id, entry) if entry.deleted else self._add_check(entry))
-            entry.refused = False
+        await (self._remove_check(check_id, entry) if entry.deleted else self._add_check(entry))
 
     async def _add_service(self, entry: ServiceEntry) -> None:
         """A service goes with its checks that the same token may write, in one command."""
@@ -310,18 +301,25 @@ class AntiEntropy:
         self._node_in_sync = self._node is node
 
 
-async def _some_at_once(push: Callable[[str, EntryT], Awaitable[None]], entries: list[tuple[str, EntryT]]) -> None:
-    """Push a few at a time. Each failure takes one off those at a time; the first is raised when the others are done.
+async def _some_at_once(
+    push: Callable[[str, EntryT], Awaitable[None]], entries: Mapping[str, EntryT], *, refused: bool
+) -> None:
+    """Push what differs, a few at a time: of that, what failed the last time, or what did not.
 
-    One after the other, each would wait for a commit of its own.
+    Each failure takes one off those at a time; the first is raised when the others are done. One after the other, each
+    would wait for a commit of its own.
     """
-    left = iter(entries)
+    differing = [(key, entry) for key, entry in entries.items() if not entry.in_sync and entry.refused is refused]
+    left = iter(differing)
 
     async def work() -> None:
         for key, entry in left:
-            await push(key, entry)
+            if not entry.in_sync:  # still: another's push may have brought it along
+                entry.refused = True
+                await push(key, entry)
+                entry.refused = False
 
-    ends = await asyncio.gather(*[work() for _ in entries[:PUSHED_AT_ONCE]], return_exceptions=True)
+    ends = await asyncio.gather(*[work() for _ in differing[:PUSHED_AT_ONCE]], return_exceptions=True)
     for end in ends:
         if end is not None:
             raise end

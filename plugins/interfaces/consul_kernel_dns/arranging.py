@@ -16,37 +16,40 @@ def arrange_service(
     answers: DnsAnswers, query: Query, read: ServiceRead, shown: Sequence[CheckServiceNode], asker: str
 ) -> Arrangement:
     """The tiers of an answer about a service, of which these instances are well."""
-    if answers.is_default:
-        return _default(shown)
-    lookup = Lookup(
-        name=".".join(query.labels),
-        record_type=type_name(query.type),
-        datacenter=read.datacenter,
-        service=read.service,
-        tag=read.tag,
-        asker=asker,
-    )
-    return answers.arrange(lookup, shown)
+    return _arrange(answers, query, shown, asker, datacenter=read.datacenter, service=read.service, tag=read.tag)
 
 
 def arrange_prepared(
     answers: DnsAnswers, query: Query, name: QueryName, shown: Sequence[CheckServiceNode], asker: str
 ) -> Arrangement:
     """The same for a prepared query, which has found these instances."""
+    return _arrange(answers, query, shown, asker, datacenter=name.datacenter, prepared=name.name)
+
+
+def _arrange(
+    answers: DnsAnswers,
+    query: Query,
+    shown: Sequence[CheckServiceNode],
+    asker: str,
+    *,
+    datacenter: str,
+    service: str = "",
+    tag: str = "",
+    prepared: str = "",
+) -> Arrangement:
+    """By default all in one tier, without asking anybody."""
     if answers.is_default:
-        return _default(shown)
+        return Arrangement([[Candidate(instance) for instance in shown]] if shown else [])
     lookup = Lookup(
         name=".".join(query.labels),
         record_type=type_name(query.type),
-        datacenter=name.datacenter,
-        query=name.name,
+        datacenter=datacenter,
+        service=service,
+        tag=tag,
+        query=prepared,
         asker=asker,
     )
     return answers.arrange(lookup, shown)
-
-
-def _default(shown: Sequence[CheckServiceNode]) -> Arrangement:
-    return Arrangement([[Candidate(instance) for instance in shown]] if shown else [])
 
 
 def type_name(record_type: int) -> str:
